@@ -1,0 +1,143 @@
+"""The seam between a frozen transformer and everything that prompts it (see README.md in this folder)."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+Pretraining = Literal["supervised", "mae", "mocov3", "dino", "clip", "unknown"]
+"""How a backbone was trained: methods publish one recipe for each kind."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A stream of tokens between two blocks.
+
+    Args:
+        x: (B, N, D) tokens: the prefix (class and register tokens) first.
+        num_prefix: How many of them are prefix tokens.
+    """
+
+    x: Tensor
+    num_prefix: int
+
+
+@dataclass(frozen=True)
+class BackboneInfo:
+    """Where a backbone comes from and what it wants to see.
+
+    Args:
+        name: timm name, file path or ``"builtin"``: what finds the same backbone again.
+        architecture: A name for people, such as ``vit_base_patch16_224``.
+        pretraining: How it was trained.
+        image_size: Side of its square input in pixels.
+        mean, std: Normalisation of values in [0, 1].
+        interpolation, crop_fraction, resize: How it was evaluated (see `selfprompt.Protocol`).
+    """
+
+    name: str
+    architecture: str
+    pretraining: Pretraining
+    image_size: int
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    interpolation: str = "bicubic"
+    crop_fraction: float = 1.0
+    resize: str = "crop"
+
+
+class Backbone(nn.Module, ABC):
+    """A transformer as a stream of tokens. It is always in eval mode: dropout and stochastic depth are off.
+
+    Attributes:
+        info: Where it comes from and what it wants to see.
+        depth, width, num_heads: Blocks, token width D, attention heads.
+        num_features: Width F of the readout.
+        num_patches: Patch tokens M of one image.
+        num_prefix: Class and register tokens.
+        patch_size: Side of a patch in pixels.
+        fused_attention: Whether attention runs in one fused kernel or in plain products.
+    """
+
+    info: BackboneInfo
+    depth: int
+    width: int
+    num_heads: int
+    num_features: int
+    num_patches: int
+    num_prefix: int
+    patch_size: int
+    fused_attention: bool
+
+    @abstractmethod
+    def embed_patches(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) images to (B, M, D) patch tokens, before class token and position embedding."""
+
+    @abstractmethod
+    def embed(self, images: Tensor) -> Tokens:
+        """(B, 3, H, W) images to the tokens that enter block 0."""
+
+    @abstractmethod
+    def attention(
+        self, i: int, x: Tensor, extra_kv: tuple[Tensor, Tensor] | None = None, queries: Tensor | None = None
+    ) -> Tensor:
+        """The attention branch of block ``i`` without its residual.
+
+        Args:
+            i: The block.
+            x: (B, N, D) tokens, not normalised, that give keys and values (and queries).
+            extra_kv: Further keys and values from `keys_values`, seen beside those of ``x``.
+            queries: (B, Q, D) tokens to ask with instead of ``x``, not normalised.
+
+        Returns:
+            (B, Q, D), with Q = N where no queries are given.
+        """
+
+    @abstractmethod
+    def mlp(self, i: int, x: Tensor) -> Tensor:
+        """The MLP branch of block ``i`` without its residual, (B, N, D) to (B, N, D)."""
+
+    @abstractmethod
+    def keys_values(self, i: int, prompts: Tensor, normalize: bool = True) -> tuple[Tensor, Tensor]:
+        """Keys and values that block ``i`` makes of prompts.
+
+        Args:
+            i: The block.
+            prompts: (P, D), shared by the batch, or (B, P, D).
+            normalize: Apply the block's own normalisation first, as to any token.
+
+        Returns:
+            Two tensors (heads, P, D / heads) or (B, heads, P, D / heads).
+        """
+
+    @abstractmethod
+    def readout(self, tokens: Tokens, pool: Literal["backbone", "average"] = "backbone") -> Tensor:
+        """Tokens after the last block to (B, F) features.
+
+        Args:
+            tokens: The stream.
+            pool: ``"backbone"`` pools as the backbone was built to; ``"average"`` takes the final norm of the
+                mean over all tokens after the prefix.
+        """
+
+    def block(self, i: int, tokens: Tokens, extra_kv: tuple[Tensor, Tensor] | None = None) -> Tokens:
+        """Block ``i``: both branches, each added to the stream."""
+        x = tokens.x + self.attention(i, tokens.x, extra_kv)
+        return Tokens(x + self.mlp(i, x), tokens.num_prefix)
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Stay in eval mode, whatever the model around it does."""
+        return super().train(False)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names, types, shapes and bytes of all weights and buffers."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.state_dict().items()):
+            value = value.detach().cpu().contiguous()
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.view(-1).numpy().tobytes() if value.numel() else b"")
+        return digest.hexdigest()

@@ -1,0 +1,121 @@
+"""timm's VisionTransformer family: ViT, DeiT, DINO, DINOv2, MAE, CLIP and SigLIP image towers.
+
+Only the model's own parts are called; nothing of timm is copied. The two block kinds of the family that have
+separate branches are taken: pre-norm (`Block`) and post-norm (`ResPostBlock`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import Block, ResPostBlock, VisionTransformer
+from torch import Tensor, nn
+
+from selfprompt.backbones.base import Backbone, BackboneInfo, Tokens
+from selfprompt.errors import UserError
+
+
+class ViT(Backbone):
+    """A timm VisionTransformer as a `Backbone`.
+
+    The module is taken over: its classifier is removed, its weights are frozen, and it stays in eval mode.
+
+    Args:
+        vit: The model.
+        info: Where it comes from and what it wants to see.
+
+    Raises:
+        UserError: Another class of model, or a block that cannot be prompted; the message says what is lacking.
+    """
+
+    def __init__(self, vit: nn.Module, info: BackboneInfo) -> None:
+        super().__init__()
+        if lacking := what_lacks(vit):
+            raise UserError(
+                f"{info.name} is a {type(vit).__name__}, which lacks {lacking}: "
+                f"selfprompt takes models of timm's plain VisionTransformer class, such as vit_base_patch16_224.mae."
+            )
+        assert isinstance(vit, VisionTransformer)
+        vit.reset_classifier(0)
+        vit.requires_grad_(False)
+        self.vit: Any = vit
+        self.eval()
+        self.info = info
+        first: Any = vit.blocks[0].attn
+        self.depth, self.width, self.num_heads = len(vit.blocks), vit.embed_dim, first.num_heads
+        self.num_features = vit.num_features
+        self.num_patches = vit.patch_embed.num_patches
+        self.num_prefix = vit.num_prefix_tokens
+        self.patch_size = vit.patch_embed.patch_size[0]
+        self.fused_attention = first.fused_attn
+
+    def embed_patches(self, images: Tensor) -> Tensor:
+        return self.vit.patch_embed(images).flatten(1, -2)
+
+    def embed(self, images: Tensor) -> Tokens:
+        vit = self.vit
+        x = vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(images))))
+        return Tokens(x, self.num_prefix)
+
+    def attention(
+        self, i: int, x: Tensor, extra_kv: tuple[Tensor, Tensor] | None = None, queries: Tensor | None = None
+    ) -> Tensor:
+        block: Any = self.vit.blocks[i]
+        attn, pre_norm = block.attn, isinstance(block, Block)
+        x = block.norm1(x) if pre_norm else x
+        asking = x
+        q, k, v = attn.qkv(x).unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        if queries is not None:
+            asking = block.norm1(queries) if pre_norm else queries
+            q = attn.qkv(asking).unflatten(-1, (3, attn.num_heads, -1))[..., 0, :, :].transpose(1, 2)
+        q, k = attn.q_norm(q), attn.k_norm(k)
+        if extra_kv is not None:
+            k, v = (torch.cat([e.expand(len(t), *e.shape[-3:]), t], dim=2) for e, t in zip(extra_kv, (k, v)))
+        if self.fused_attention:
+            out = F.scaled_dot_product_attention(q, k, v)
+        else:
+            out = ((q * attn.scale) @ k.transpose(-2, -1)).softmax(dim=-1) @ v
+        out = attn.norm(out.transpose(1, 2).flatten(2))
+        if getattr(attn, "gate", None) is not None:
+            out = out * attn.gate(asking).sigmoid()
+        out = attn.proj(out)
+        return block.ls1(out) if pre_norm else block.norm1(out)
+
+    def mlp(self, i: int, x: Tensor) -> Tensor:
+        block: Any = self.vit.blocks[i]
+        return block.ls2(block.mlp(block.norm2(x))) if isinstance(block, Block) else block.norm2(block.mlp(x))
+
+    def keys_values(self, i: int, prompts: Tensor, normalize: bool = True) -> tuple[Tensor, Tensor]:
+        block: Any = self.vit.blocks[i]
+        attn = block.attn
+        x = block.norm1(prompts) if normalize and isinstance(block, Block) else prompts
+        inner = attn.qkv.out_features // 3
+        bias = None if attn.qkv.bias is None else attn.qkv.bias[inner:]
+        kv = F.linear(x, attn.qkv.weight[inner:], bias).unflatten(-1, (2, attn.num_heads, -1))
+        k, v = kv.movedim(-3, 0).transpose(-3, -2).unbind(0)
+        return attn.k_norm(k), v
+
+    def readout(self, tokens: Tokens, pool: Literal["backbone", "average"] = "backbone") -> Tensor:
+        vit = self.vit
+        if pool == "average":
+            norm = vit.fc_norm if isinstance(vit.norm, nn.Identity) else vit.norm
+            return norm(tokens.x[:, tokens.num_prefix :].mean(dim=1))
+        return vit.forward_head(vit.norm(tokens.x), pre_logits=True)
+
+
+def what_lacks(vit: nn.Module) -> str | None:
+    """What a model lacks to be a `ViT`, in words; None if nothing."""
+    if not isinstance(vit, VisionTransformer):
+        return "a stream of tokens through timm's VisionTransformer"
+    for name in ("forward_features", "_pos_embed", "pool"):
+        if getattr(type(vit), name) is not getattr(VisionTransformer, name):
+            return f"VisionTransformer's own {name} (the class overrides it)"
+    block: Any
+    for i, block in enumerate(vit.blocks):
+        if not isinstance(block, (Block, ResPostBlock)):
+            return f"separate attention and MLP branches (block {i} is a {type(block).__name__})"
+        if not isinstance(getattr(block.attn, "qkv", None), nn.Linear) or not hasattr(block.attn, "q_norm"):
+            return f"a plain qkv projection (attention of block {i} is a {type(block.attn).__name__})"
+    return None

@@ -1,0 +1,48 @@
+"""The model card beside an adapter."""
+
+from __future__ import annotations
+
+from jinja2 import Template
+
+from selfprompt import registry
+from selfprompt.adapters import AdapterConfig
+
+TEMPLATE = Template(
+    """---
+library_name: selfprompt
+tags: [selfprompt, prompt-tuning, image-classification, {{ config.method.name }}]
+base_model_architecture: {{ config.backbone.architecture }}
+---
+
+# {{ config.method.name }} adapter for {{ config.backbone.architecture }}
+
+{{ record.idea }} ({{ record.title }}{% if record.arxiv %}, arXiv {{ record.arxiv }}{% endif %})
+
+| | |
+|---|---|
+| Backbone | `{{ config.backbone.name }}` ({{ config.backbone.pretraining }}), weights `{{ config.backbone.hash[:12] }}` |
+| Method | {% for k, v in config.method.items() if k != "name" %}{{ k }} = {{ v }}{{ ", " if not loop.last }}{% endfor %} |
+| Classes | {{ config.num_classes }}{% if config.class_names %}: {{ config.class_names[:20] | join(", ") }}{% if config.class_names | length > 20 %}, ...{% endif %}{% endif %} |
+| Trained parameters | {{ "{:,}".format(trainable) }} of {{ "{:,}".format(total) }} ({{ "%.2f" | format(100 * trainable / total) }} %) |
+| Protocol | {{ config.protocol }} |
+{%- if config.metrics %}
+| Data | {{ config.metrics.dataset }} |
+| Accuracy | validation {{ "%.2f" | format(config.metrics.val_accuracy) }} %{% if config.metrics.test_accuracy is not none %}, test {{ "%.2f" | format(config.metrics.test_accuracy) }} %{% endif %} (seed {{ config.metrics.seed }}) |
+{%- endif %}
+
+```python
+import selfprompt as sp
+
+model = sp.load("FOLDER")        # finds the backbone again and checks its weights
+logits = model(images)           # (B, 3, {{ config.protocol.image_size }}, {{ config.protocol.image_size }}) uint8 or normalised
+```
+
+Written by selfprompt {{ config.selfprompt_version }}. Please cite the paper of the method and of the backbone.
+"""
+)
+
+
+def render_card(config: AdapterConfig, trainable: int, total: int) -> str:
+    """The card's text."""
+    record = registry.module("method", config.method["name"]).RECORD
+    return TEMPLATE.render(config=config, record=record, trainable=trainable, total=total)

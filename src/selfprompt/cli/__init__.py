@@ -1,0 +1,31 @@
+"""The command line: one thin file a command. Exit status 0 done, 2 the user's input, 1 our fault."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+from cyclopts import App, CycloptsError
+
+from selfprompt.cli import doctor, evaluate, list, predict, pretrain, tune
+from selfprompt.cli.console import errors, log_to_stderr
+from selfprompt.errors import UserError
+
+app = App(name="selfprompt", help="Prompt tuning of frozen vision transformers that starts from your own data.")
+for module in (tune, evaluate, predict, pretrain, list, doctor):
+    app.command(module.command, name=module.__name__.rpartition(".")[2])
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    log_to_stderr()
+    try:
+        app(exit_on_error=False, print_error=False, error_console=errors)
+    except (UserError, CycloptsError) as error:
+        print(f"error: {str(error).strip()}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)

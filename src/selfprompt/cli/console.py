@@ -1,0 +1,57 @@
+"""What the commands say, and where: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+errors = Console(stderr=True)
+
+
+def report(result: dict[str, Any], json: bool, text: str) -> None:
+    """Print the one JSON object, or the text."""
+    print(jsonlib.dumps(result) if json else text, file=sys.stdout, flush=True)
+
+
+def log_to_stderr() -> None:
+    """Show the library's notices."""
+    logger = logging.getLogger("selfprompt")
+    if not logger.handlers:
+        logger.addHandler(RichHandler(console=errors, show_time=False, show_path=False, show_level=False))
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar with time left, on standard error; gives a function of (done, total, words)."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[words]}"),
+    )
+    with Progress(*columns, console=errors, disable=not errors.is_terminal) as bars:
+        task = bars.add_task(title, total=None, words="")
+        yield lambda done, total, words: bars.update(task, completed=done, total=total, words=words)
+
+
+def parameter_line(trainable: int, total: int) -> str:
+    """The trainable-parameter line, as PEFT prints it."""
+    return f"trainable params: {trainable:,} || all params: {total:,} || trainable%: {100 * trainable / total:.4f}"

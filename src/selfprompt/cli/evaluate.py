@@ -1,0 +1,31 @@
+"""``selfprompt evaluate ADAPTER DATA``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from selfprompt.cli.console import report
+from selfprompt.tuning.run import evaluate
+
+
+def command(
+    adapter: str,
+    data: str,
+    *,
+    split: Literal["train", "val", "test"] = "test",
+    backbone: str | None = None,
+    seed: int = 0,
+    json: bool = False,
+) -> None:
+    """Accuracy of a saved adapter on labelled images, under the protocol it was trained with.
+
+    Args:
+        adapter: A folder, or a repository of the Hugging Face hub.
+        data: As for tune.
+        split: Which split; cut as in training where the data has none.
+        backbone: The backbone, if it is no longer where it was.
+        seed: Nothing is drawn here; every command takes it.
+        json: Print one JSON object.
+    """
+    result = evaluate(adapter, data, split=split, backbone=backbone)
+    report(result, json, f"{split} accuracy {result[f'{split}_accuracy']:.2f} % on {result['images']:,} images")

@@ -1,0 +1,92 @@
+"""Flags of `tune` that stand for fields of a method, a recipe or a protocol. None leaves the default."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass
+class MethodFlags:
+    """Fields of the method; one that the method does not have is refused.
+
+    Args:
+        num_prompts: Prompts of each block.
+        shallow: Prompts at the input only.
+        prototypes: What SPT's prompts start from.
+        prototype_share: Share of the training images that prototypes are made from.
+        prompt_rms: Scale each layer's start to this root mean square.
+        prompt_dropout: Dropout on each sample's copy of the prompts.
+        frozen_prompts: Train the head only.
+        readout: backbone, or the official MAE code's average over prompts and patches.
+        head_norm: batch puts a BatchNorm without parameters before the head.
+    """
+
+    num_prompts: int | None = None
+    shallow: bool | None = None
+    prototypes: Literal["random", "mean", "max", "kmeans"] | None = None
+    prototype_share: float | None = None
+    prompt_rms: float | None = None
+    prompt_dropout: float | None = None
+    frozen_prompts: bool | None = None
+    readout: Literal["backbone", "mae_average"] | None = None
+    head_norm: Literal["none", "batch"] | None = None
+
+
+@dataclass
+class RecipeFlags:
+    """The optimisation; what is left out is the method's published recipe.
+
+    Args:
+        epochs: Passes over the training images.
+        batch_size: Images in one optimiser step, over all processes.
+        optimizer: adamw or sgd.
+        lr: Peak learning rate.
+        weight_decay: Of prompts (and of backbone weights where these are trained).
+        head_weight_decay: Of the head's weight.
+        warmup: Share of the epochs in which the rate rises.
+        ema_decay: Keep and select a moving average of the trained weights.
+        clip_grad: Largest gradient norm.
+        patience: Stop after this many epochs without a better validation accuracy.
+        precision: auto is bf16 where the device computes it fast.
+    """
+
+    epochs: int | None = None
+    batch_size: int | None = None
+    optimizer: Literal["adamw", "sgd"] | None = None
+    lr: float | None = None
+    weight_decay: float | None = None
+    head_weight_decay: float | None = None
+    warmup: float | None = None
+    ema_decay: float | None = None
+    clip_grad: float | None = None
+    patience: int | None = None
+    precision: Literal["auto", "float32", "bf16"] | None = None
+
+
+@dataclass
+class ProtocolFlags:
+    """The evaluation protocol; what is left out is the backbone's own.
+
+    Args:
+        resize: crop (short side, then centre), or squash.
+        augmentation: Of the training images.
+        train_images: Use this many labelled images for training and validation together.
+        val_fraction: Share cut for validation where the data has no such split.
+        test_fraction: Share cut for the test where the data has no such split.
+        split_seed: Seed of these cuts.
+        selection: Report the best epoch on validation, or the last.
+    """
+
+    resize: Literal["crop", "squash"] | None = None
+    augmentation: Literal["none", "flip", "crop_flip"] | None = None
+    train_images: int | None = None
+    val_fraction: float | None = None
+    test_fraction: float | None = None
+    split_seed: int | None = None
+    selection: Literal["best_val", "last"] | None = None
+
+
+def given(flags: MethodFlags | RecipeFlags | ProtocolFlags | None) -> dict[str, Any]:
+    """The flags that the user gave."""
+    return {} if flags is None else {k: v for k, v in asdict(flags).items() if v is not None}

@@ -1,0 +1,1 @@
+"""Where examples come from, and the protocol under which they are seen."""

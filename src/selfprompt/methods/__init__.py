@@ -1,0 +1,64 @@
+"""One file per paper."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from pydantic import ValidationError
+from torch import nn
+
+from selfprompt import registry
+from selfprompt.backbones import load_backbone
+from selfprompt.data.protocol import Protocol
+from selfprompt.errors import UserError
+from selfprompt.methods.base import Method
+from selfprompt.model import PromptedModel
+
+
+def make_method(method: str | Method, **fields: Any) -> Method:
+    """A method by name with its fields, or a `Method` as it is.
+
+    Raises:
+        UserError: There is no such method, or a field is unknown or out of range.
+    """
+    if isinstance(method, Method):
+        if fields:
+            raise UserError(f"A Method object has its fields already: set {', '.join(fields)} in it.")
+        return method
+    try:
+        return registry.module("method", method).RECORD.factory(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"Method {method} does not take {where}={first['input']!r}: {first['msg']}.") from None
+
+
+def create_model(
+    backbone: str | os.PathLike[str] | nn.Module,
+    method: str | Method = "spt",
+    *,
+    num_classes: int,
+    image_size: int | None = None,
+    protocol: Protocol | None = None,
+    class_names: list[str] | None = None,
+    seed: int = 0,
+    **fields: Any,
+) -> PromptedModel:
+    """A prompted model, its prompts not yet started (`PromptedModel.initialize`).
+
+    Args:
+        backbone: A timm name, a weights file, ``"builtin"``, or a timm module (which is taken over).
+        method: A name of `list_methods`, or a `Method`.
+        num_classes: Outputs of the head.
+        image_size: Side of the input in pixels, if not the backbone's own.
+        protocol: What images it will see; by default as the backbone was evaluated.
+        class_names: Names of the outputs.
+        seed: Seed of the head's start.
+        **fields: The method's fields, such as ``num_prompts``.
+
+    Raises:
+        UserError: The backbone or method is not to be had, or a field is wrong.
+    """
+    found = load_backbone(backbone, image_size or (protocol.image_size if protocol else None))
+    return make_method(method, **fields).build(found, num_classes, protocol, class_names, seed)

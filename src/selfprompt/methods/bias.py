@@ -1,0 +1,45 @@
+"""Bias tuning."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from selfprompt.backbones.base import Backbone, Pretraining
+from selfprompt.methods.base import Method
+from selfprompt.model import Trainable
+from selfprompt.prompts.insertion.none import NoPrompts
+from selfprompt.recipe import Recipe
+from selfprompt.registry import Record
+
+
+class Bias(Method):
+    """Zaken et al., "BitFit", arXiv 2106.10199: the backbone's bias terms and the head are trained.
+
+    A backbone without biases has nothing to train and acts as a linear probe. The recipe is ours; VPT compares with
+    bias tuning under its own per-task search.
+    """
+
+    name: ClassVar[str] = "bias"
+
+    def insertion(self, backbone: Backbone) -> NoPrompts:
+        return NoPrompts()
+
+    def initialization(self) -> None:
+        return None
+
+    def trainable(self) -> Trainable:
+        return "bias"
+
+    def recipe(self, pretraining: Pretraining) -> Recipe:
+        return Recipe(lr=1e-3, batch_size=64, weight_decay=0.0, head_weight_decay=1e-2)
+
+
+RECORD = Record(
+    name="bias",
+    kind="method",
+    title="BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked Language-models",
+    arxiv="2106.10199",
+    year=2021,
+    idea="Only the backbone's biases are trained.",
+    factory=Bias,
+)

@@ -1,0 +1,45 @@
+"""Full fine-tuning."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from selfprompt.backbones.base import Backbone, Pretraining
+from selfprompt.methods.base import Method
+from selfprompt.model import Trainable
+from selfprompt.prompts.insertion.none import NoPrompts
+from selfprompt.recipe import Recipe
+from selfprompt.registry import Record
+
+
+class Full(Method):
+    """All weights of the backbone are trained with the head.
+
+    The backbone stays in eval mode (no dropout or drop-path, which most checkpoints set to 0 anyway). The recipe is
+    the middle of VPT's grid for full fine-tuning with AdamW, {.0001, .0005, .001, .005} (arXiv 2203.12119).
+    """
+
+    name: ClassVar[str] = "full"
+
+    def insertion(self, backbone: Backbone) -> NoPrompts:
+        return NoPrompts()
+
+    def initialization(self) -> None:
+        return None
+
+    def trainable(self) -> Trainable:
+        return "all"
+
+    def recipe(self, pretraining: Pretraining) -> Recipe:
+        return Recipe(lr=1e-4, batch_size=64, weight_decay=1e-2, head_weight_decay=1e-2)
+
+
+RECORD = Record(
+    name="full",
+    kind="method",
+    title="Visual Prompt Tuning (its full fine-tuning)",
+    arxiv="2203.12119",
+    year=2022,
+    idea="Every weight is trained: the cost that prompts avoid, and the accuracy they are held against.",
+    factory=Full,
+)

@@ -1,0 +1,47 @@
+"""The linear probe."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from selfprompt.backbones.base import Backbone, Pretraining
+from selfprompt.methods.base import Method
+from selfprompt.model import Trainable
+from selfprompt.prompts.insertion.none import NoPrompts
+from selfprompt.recipe import Recipe
+from selfprompt.registry import Record
+
+
+class Linear(Method):
+    """A linear head on the frozen backbone, the baseline of every prompt-tuning paper.
+
+    Features are computed once where the images are not augmented. MAE's own linear probing (arXiv 2111.06377, A.1)
+    puts a BatchNorm without parameters before the classifier: ``head_norm="batch"``; the other baselines here
+    have none by default, so this one has none either.
+    The recipe is ours: prompt-tuning papers search the rate for every task.
+    """
+
+    name: ClassVar[str] = "linear"
+
+    def insertion(self, backbone: Backbone) -> NoPrompts:
+        return NoPrompts()
+
+    def initialization(self) -> None:
+        return None
+
+    def trainable(self) -> Trainable:
+        return "head"
+
+    def recipe(self, pretraining: Pretraining) -> Recipe:
+        return Recipe(lr=1e-2, batch_size=64, weight_decay=0.0, head_weight_decay=1e-4)
+
+
+RECORD = Record(
+    name="linear",
+    kind="method",
+    title="Masked Autoencoders Are Scalable Vision Learners (its linear probing)",
+    arxiv="2111.06377",
+    year=2021,
+    idea="A linear classifier on the frozen backbone's features: what prompts must beat.",
+    factory=Linear,
+)

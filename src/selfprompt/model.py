@@ -1,0 +1,253 @@
+"""The prompted model: a frozen backbone, the way prompts meet its tokens, and a head. Read this first."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
+from torch import Tensor, nn
+
+from selfprompt import registry
+from selfprompt.adapters import AdapterConfig, BackboneReference, read_adapter, replace_file, write_adapter
+from selfprompt.backbones import load_backbone
+from selfprompt.backbones.base import Backbone
+from selfprompt.card import render_card
+from selfprompt.data.loading import Normalize
+from selfprompt.data.protocol import Protocol
+from selfprompt.errors import UserError
+from selfprompt.prompts.base import Initialization, Insertion
+
+Trainable = Literal["prompts", "head", "bias", "all"]
+"""What is trained besides the head: prompts, nothing, the backbone's biases, or everything."""
+
+
+class Head(nn.Module):
+    """A linear classifier on the readout, after an optional normalisation without parameters.
+
+    The weight starts from a normal of deviation 0.02 cut at two deviations, the bias at 0 (as in SPT's code).
+
+    Args:
+        num_features: Width F of the readout.
+        num_classes: Classes C.
+        norm: ``"batch"`` puts a BatchNorm without affine parameters before the classifier, as MAE's linear probing
+            does (He et al., arXiv 2111.06377, A.1).
+
+    Shape: (B, F) to (B, C).
+    """
+
+    def __init__(self, num_features: int, num_classes: int, norm: Literal["none", "batch"] = "none") -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(num_features, affine=False, eps=1e-6) if norm == "batch" else nn.Identity()
+        self.linear = nn.Linear(num_features, num_classes)
+        nn.init.trunc_normal_(self.linear.weight, std=0.02)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features to logits."""
+        return self.linear(self.norm(features))
+
+
+class PromptedModel(
+    nn.Module, ModelHubMixin, library_name="selfprompt", repo_url="https://pypi.org/project/selfprompt"
+):
+    """A frozen backbone with prompts and a head of its own. Made by `selfprompt.create_model`.
+
+    Args:
+        backbone: The frozen transformer.
+        insertion: How prompts meet its tokens; owns the prompts.
+        head: Readout features to logits.
+        method: The method's name and fields, as adapter_config.json keeps them.
+        protocol: What images the model wants.
+        trainable: Which parameters are trained.
+        initialization: Where prompts start; None where there are none.
+        prompt_rms: Root mean square to which each layer's starting values are scaled; None leaves them.
+        readout: ``"backbone"`` or ``"average"`` (see `Backbone.readout`).
+        class_names: Names of the head's outputs.
+
+    Attributes:
+        prompts: The trained prompts, one parameter (layers, P, D); None for a method without.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        insertion: Insertion,
+        head: nn.Module,
+        *,
+        method: dict[str, Any],
+        protocol: Protocol,
+        trainable: Trainable = "prompts",
+        initialization: Initialization | None = None,
+        prompt_rms: float | None = None,
+        readout: Literal["backbone", "average"] = "backbone",
+        class_names: list[str] | None = None,
+    ) -> None:
+        super().__init__()
+        self._hub_mixin_config = None  # adapter_config.json takes the place of the mixin's config.json
+        self.backbone, self.insertion, self.head = backbone, insertion, head
+        self.method, self.protocol, self.class_names = method, protocol, class_names
+        self.initialization, self.prompt_rms = initialization, prompt_rms
+        self.readout: Literal["backbone", "average"] = readout
+        self.sources: Tensor | None = None
+        self.initialized = initialization is None
+        self.metrics: dict[str, Any] | None = None
+        self.backbone_hash = backbone.fingerprint()
+        self.normalize = Normalize(protocol.mean, protocol.std)
+        for name, parameter in backbone.named_parameters():
+            parameter.requires_grad_(trainable == "all" or (trainable == "bias" and name.endswith("bias")))
+        insertion.requires_grad_(trainable in ("prompts", "all"))
+
+    @property
+    def prompts(self) -> nn.Parameter | None:
+        """The trained prompts, (layers, P, D); layers is 1 for shallow ones."""
+        return self.insertion.prompts
+
+    @property
+    def num_classes(self) -> int:
+        """Outputs of the head."""
+        return self.head.linear.out_features  # type: ignore[union-attr,return-value]
+
+    def features(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) images to (B, F) features: what the head reads.
+
+        Images are uint8, or already normalised floats.
+        """
+        if images.dtype == torch.uint8:
+            images = self.normalize(images)
+        tokens = self.insertion.enter(self.backbone, self.backbone.embed(images))
+        for i in range(self.backbone.depth):
+            tokens = self.insertion.block(self.backbone, i, tokens)
+        tokens = self.insertion.leave(self.backbone, tokens)
+        return self.backbone.readout(tokens, self.readout)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) images, uint8 or normalised floats, to (B, C) logits."""
+        return self.head(self.features(images))
+
+    def initialize(self, batches: Iterable[Tensor | tuple[Tensor, ...]] = (), seed: int = 0) -> None:
+        """Give the prompts their starting values, in one pass over the task's images.
+
+        Args:
+            batches: (B, 3, H, W) images, uint8 or normalised floats, or tuples that begin with them.
+            seed: Seed of every draw.
+
+        Raises:
+            UserError: The batches give fewer tokens than there are prompts.
+        """
+        if self.initialization is None or self.prompts is None:
+            return
+        layers, num_prompts, _ = self.prompts.shape
+        images = self._images(batches) if self.initialization.needs_data else ()
+        start = self.initialization.prepare(self.backbone, images, layers, num_prompts, seed)
+        self.insertion.start_from(start.rescaled(self.prompt_rms))
+        self.sources, self.initialized = start.sources, True
+
+    def _images(self, batches: Iterable[Tensor | tuple[Tensor, ...]]) -> Iterator[Tensor]:
+        device = next(self.parameters()).device
+        for batch in batches:
+            images = (batch if isinstance(batch, Tensor) else batch[0]).to(device)
+            yield self.normalize(images) if images.dtype == torch.uint8 else images
+
+    def count_parameters(self) -> tuple[int, int]:
+        """Trainable and total parameters, the head counted in both."""
+        counts = [(p.numel(), p.requires_grad) for p in self.parameters()]
+        return sum(n for n, trained in counts if trained), sum(n for n, _ in counts)
+
+    def adapter_state(self) -> dict[str, Tensor]:
+        """What an adapter holds: prompts, head with its buffers, and backbone weights where they are trained."""
+        state = {f"insertion.{k}": v for k, v in self.insertion.state_dict().items()}
+        state |= {f"head.{k}": v for k, v in self.head.state_dict().items()}
+        state |= {f"backbone.{k}": p.detach() for k, p in self.backbone.named_parameters() if p.requires_grad}
+        return state
+
+    @torch.no_grad()
+    def load_adapter_state(self, state: dict[str, Tensor]) -> None:
+        """Set what `adapter_state` gives.
+
+        Raises:
+            UserError: A weight is missing, unknown, or of another shape.
+        """
+        own = self.adapter_state()
+        if own.keys() != state.keys():
+            odd = sorted(own.keys() ^ state.keys())[0]
+            raise UserError(f"The adapter {'lacks' if odd in own else 'has an unknown'} weight {odd}.")
+        for name, value in state.items():
+            if own[name].shape != value.shape:
+                raise UserError(
+                    f"The adapter's {name} has the shape {tuple(value.shape)}, the model's {tuple(own[name].shape)}."
+                )
+            own[name].copy_(value)
+        self.initialized = True
+
+    def adapter_config(self) -> AdapterConfig:
+        """The contents of adapter_config.json."""
+        info = self.backbone.info
+        return AdapterConfig(
+            selfprompt_version=importlib.metadata.version("selfprompt"),
+            method=self.method,
+            backbone=BackboneReference(
+                name=info.name,
+                architecture=info.architecture,
+                pretraining=info.pretraining,
+                image_size=info.image_size,
+                hash=self.backbone_hash,
+            ),
+            num_classes=self.num_classes,
+            class_names=self.class_names,
+            protocol=self.protocol,
+            sources=None if self.sources is None else self.sources.tolist(),
+            metrics=self.metrics,
+        )
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        write_adapter(Path(save_directory), self.adapter_config(), self.adapter_state())
+        replace_file(Path(save_directory) / "README.md", str(self.generate_model_card()).encode())
+
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
+        """The README.md that stands beside an adapter."""
+        return ModelCard(render_card(self.adapter_config(), *self.count_parameters()))
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, backbone: Any = None, **hub: Any) -> PromptedModel:
+        folder = Path(model_id)
+        if not folder.is_dir():
+            known = ("revision", "cache_dir", "force_download", "local_files_only", "token")
+            try:
+                folder = Path(snapshot_download(model_id, **{k: v for k, v in hub.items() if k in known}))
+            except Exception as error:
+                first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                raise UserError(
+                    f"{model_id} is neither a folder here nor an adapter that the hub gives ({first[:200]})."
+                ) from error
+        config, state = read_adapter(folder)
+        found = load_backbone(backbone or config.backbone.name, config.backbone.image_size)
+        if found.fingerprint() != config.backbone.hash:
+            raise UserError(
+                f"{folder} was trained on {config.backbone.name} with weights {config.backbone.hash[:12]}, but the "
+                f"backbone found has {found.fingerprint()[:12]}: give the right one (backbone=..., or --backbone)."
+            )
+        method = registry.module("method", config.method.get("name", "")).RECORD.factory
+        fields = {k: v for k, v in config.method.items() if k != "name"}
+        model = method(**fields).build(found, config.num_classes, config.protocol, config.class_names)
+        model.load_adapter_state(state)
+        model.sources = None if config.sources is None else torch.tensor(config.sources)
+        model.metrics = config.metrics
+        return model.eval()
+
+
+def load(adapter: str | os.PathLike[str], backbone: Any = None) -> PromptedModel:
+    """Load an adapter: its backbone is found again by name or path, and its weights checked by hash.
+
+    Args:
+        adapter: A folder, or a repository of the Hugging Face hub.
+        backbone: The backbone, if it is no longer where it was: a name, a path, or a module.
+
+    Raises:
+        UserError: A file is missing or damaged, the head is missing, or the backbone has other weights.
+    """
+    return PromptedModel.from_pretrained(os.fspath(adapter), backbone=backbone)

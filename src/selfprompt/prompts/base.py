@@ -1,0 +1,133 @@
+"""The two interfaces of this room: where prompts start, and how they meet the tokens."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from selfprompt.backbones.base import Backbone, Tokens
+from selfprompt.errors import UserError
+
+COPIES_IN_TRAINING = 16
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Starting values, and where they came from.
+
+    Args:
+        values: (layers, P, D).
+        sources: (layers, P, 2) int64, the image's index in the stream and the patch's position in raster
+            order; None where a prompt is no single token's copy.
+    """
+
+    values: Tensor
+    sources: Tensor | None = None
+
+    def rescaled(self, rms: float | None) -> Prompts:
+        """Each layer scaled to the root mean square ``rms``; unchanged if None.
+
+        Deep prompts meet a pre-norm block's LayerNorm first, so this changes their outputs by no more than that
+        norm's epsilon does, but sets how far one optimiser step of a given learning rate moves them.
+        """
+        if rms is None:
+            return self
+        now = self.values.square().mean(dim=(1, 2), keepdim=True).sqrt()
+        return replace(self, values=self.values * (rms / now.clamp(min=1e-12)))
+
+
+class Initialization(ABC):
+    """Where prompts start.
+
+    Attributes:
+        needs_data: Whether `prepare` reads images.
+    """
+
+    needs_data: bool
+
+    @abstractmethod
+    def prepare(
+        self, backbone: Backbone, batches: Iterable[Tensor], layers: int, num_prompts: int, seed: int
+    ) -> Prompts:
+        """Make starting values in one pass over ``batches``.
+
+        Args:
+            backbone: The frozen backbone.
+            batches: (B, 3, H, W) normalised images on the backbone's device; left unread without `needs_data`.
+            layers: Blocks that get prompts of their own, counted from block 0.
+            num_prompts: Prompts P of each layer.
+            seed: Seed of every draw.
+        """
+
+
+class Insertion(nn.Module, ABC):
+    """How prompts meet the tokens. It owns the trained prompts.
+
+    Attributes:
+        prompts: The trained prompts, one parameter of shape (layers, P, D); None where there are none.
+    """
+
+    prompts: nn.Parameter | None
+
+    @abstractmethod
+    def enter(self, backbone: Backbone, tokens: Tokens) -> Tokens:
+        """Before block 0."""
+
+    @abstractmethod
+    def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
+        """In place of block ``i``."""
+
+    @abstractmethod
+    def leave(self, backbone: Backbone, tokens: Tokens) -> Tokens:
+        """After the last block: the stream that the readout sees."""
+
+    def start_from(self, start: Prompts) -> None:
+        """Set the prompts to starting values.
+
+        Raises:
+            UserError: The values have another shape; nothing is broadcast.
+        """
+        shape = None if self.prompts is None else tuple(self.prompts.shape)
+        if self.prompts is None or shape != tuple(start.values.shape):
+            raise UserError(
+                f"Starting values of shape {tuple(start.values.shape)} do not fit prompts of shape {shape}: "
+                f"prepare them for the same insertion, number of prompts and backbone."
+            )
+        with torch.no_grad():
+            self.prompts.copy_(start.values)
+
+
+def new_prompts(layers: int, count: int, width: int) -> nn.Parameter:
+    """A parameter (layers, count, width) of zeros, if its training fits into memory.
+
+    Training holds the values, their gradient, two moments, keys and values and these once more for one image.
+
+    Raises:
+        UserError: There are more prompts than memory.
+    """
+    needed = 4 * layers * count * width * COPIES_IN_TRAINING
+    free = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else psutil.virtual_memory().available
+    if needed > free:
+        raise UserError(
+            f"{count:,} prompts at {layers} block(s) need about {needed / 2**30:,.0f} GiB to train and "
+            f"{free / 2**30:,.0f} GiB are free: use fewer (--num-prompts {count * free // (2 * needed)})."
+        )
+    return nn.Parameter(torch.zeros(layers, count, width))
+
+
+def insert(tokens: Tokens, prompts: Tensor) -> Tokens:
+    """Put (P, D) or (B, P, D) prompts between the prefix tokens and the patches."""
+    prompts = prompts.expand(len(tokens.x), *prompts.shape[-2:])
+    x = torch.cat([tokens.x[:, : tokens.num_prefix], prompts, tokens.x[:, tokens.num_prefix :]], dim=1)
+    return Tokens(x, tokens.num_prefix)
+
+
+def remove(tokens: Tokens, count: int) -> Tokens:
+    """Take ``count`` tokens after the prefix out of the stream again."""
+    x = torch.cat([tokens.x[:, : tokens.num_prefix], tokens.x[:, tokens.num_prefix + count :]], dim=1)
+    return Tokens(x, tokens.num_prefix)

@@ -1,0 +1,1 @@
+"""Where prompts start: one file a place."""

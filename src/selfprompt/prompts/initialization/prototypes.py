@@ -1,0 +1,159 @@
+"""Self-prompt tuning's start: prototypes of the task's own patch tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor
+
+from selfprompt.backbones.base import Backbone
+from selfprompt.errors import UserError
+from selfprompt.prompts.base import Initialization, Prompts
+from selfprompt.registry import Record
+
+Kind = Literal["random", "mean", "max", "kmeans"]
+
+TOKENS_PER_CENTRE = 256  # of the sample that k-means sees, as in FAISS
+
+
+@dataclass(frozen=True)
+class Prototypes(Initialization):
+    """Token prototypes (Wang et al., "Revisiting the Power of Prompt for Visual Tuning", arXiv 2402.02382).
+
+    The frozen backbone runs over the task's images without prompts. Candidates for layer 0 are the patch
+    embeddings before position embedding; for layer i the patch tokens that enter block i (prefix left out).
+
+    - ``random``: P tokens, a uniform sample without replacement over all tokens of all images, for each layer.
+    - ``mean``, ``max``: each image's tokens in raster order are cut into P windows, and averaged (or the maximum
+      taken) within each; then P of all pooled tokens are sampled as above.
+    - ``kmeans``: P centres of a uniform sample of 256 P tokens.
+
+    One pass; memory holds one batch and the samples, whatever the number of images. Differences from the
+    official code, none of which the paper states: images are read once each, not drawn with replacement; the
+    windows of mean and max always cover an image once (the code's last group takes *all* tokens where P - 1
+    divides M, and P = 1 fails); shallow prompts obey the kind, too, where the code always samples.
+
+    Args:
+        kind: Which prototypes.
+    """
+
+    kind: Kind = "random"
+    needs_data = True
+
+    @torch.no_grad()
+    def prepare(
+        self, backbone: Backbone, batches: Iterable[Tensor], layers: int, num_prompts: int, seed: int
+    ) -> Prompts:
+        """One streaming pass.
+
+        Raises:
+            UserError: There are fewer tokens than prompts, or more windows than patches.
+        """
+        if self.kind in ("mean", "max") and num_prompts > backbone.num_patches:
+            raise UserError(
+                f"{self.kind} prototypes need a patch for each prompt, and an image has {backbone.num_patches}: "
+                f"use --num-prompts {backbone.num_patches} or fewer, or --prototypes random."
+            )
+        size = num_prompts * (TOKENS_PER_CENTRE if self.kind == "kmeans" else 1)
+        reservoirs = [Reservoir(size, backbone.width, seed * 1_000 + layer) for layer in range(layers)]
+        images_read = 0
+        for images in batches:
+            tokens = backbone.embed(images) if layers > 1 else None
+            for layer, reservoir in enumerate(reservoirs):
+                if layer == 0:
+                    patches = backbone.embed_patches(images)
+                else:
+                    assert tokens is not None
+                    tokens = backbone.block(layer - 1, tokens)
+                    patches = tokens.x[:, tokens.num_prefix :]
+                reservoir.add(self._candidates(patches.float(), num_prompts), images_read)
+            images_read += len(images)
+        if images_read == 0 or len(reservoirs[0]) < num_prompts:
+            raise UserError(
+                f"{num_prompts} prompts need as many tokens to start from, and {images_read} image(s) gave "
+                f"{len(reservoirs[0])}: give more images or use fewer prompts."
+            )
+        if self.kind == "kmeans":
+            return Prompts(torch.stack([centres(r.tokens, num_prompts, seed) for r in reservoirs]))
+        sources = torch.stack([r.sources for r in reservoirs]) if self.kind == "random" else None
+        return Prompts(torch.stack([r.tokens for r in reservoirs]).cpu(), sources)
+
+    def _candidates(self, patches: Tensor, num_prompts: int) -> Tensor:
+        """(B, M, D) patch tokens to (B, C, D) candidates."""
+        if self.kind in ("random", "kmeans"):
+            return patches
+        groups = patches.split(window_sizes(patches.shape[1], num_prompts), dim=1)
+        pooled = [g.mean(dim=1) if self.kind == "mean" else g.amax(dim=1) for g in groups]
+        return torch.stack(pooled, dim=1)
+
+
+class Reservoir:
+    """A uniform sample without replacement of a stream of rows, in memory that does not grow.
+
+    Every row gets a random number, and the rows of the smallest numbers stay.
+
+    Args:
+        size: Rows to keep.
+        width: Columns.
+        seed: Seed of the random numbers.
+    """
+
+    def __init__(self, size: int, width: int, seed: int) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
+        self._size = size
+        self._keys = torch.empty(0, dtype=torch.float64)
+        self.tokens = torch.empty(0, width)
+        self.sources = torch.empty(0, 2, dtype=torch.int64)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, candidates: Tensor, first_image: int) -> None:
+        """Offer (B, C, D) candidates of the images ``first_image``, ``first_image + 1``, ..."""
+        images, count, width = candidates.shape
+        keys = torch.rand(images * count, generator=self._generator, dtype=torch.float64)
+        new = keys.topk(min(self._size, len(keys)), largest=False).indices
+        sources = torch.stack([first_image + new // count, new % count], dim=1)
+        rows = candidates.reshape(-1, width)[new.to(candidates.device)].to(self.tokens.device)
+        keys = torch.cat([self._keys, keys[new]])
+        keep = keys.topk(min(self._size, len(keys)), largest=False).indices
+        self._keys = keys[keep]
+        self.tokens = torch.cat([self.tokens, rows])[keep]
+        self.sources = torch.cat([self.sources, sources])[keep]
+
+
+def window_sizes(patches: int, windows: int) -> list[int]:
+    """How many tokens of an image each of the pooling windows takes, all of them once.
+
+    The paper's rule is ``windows - 1`` windows of ``patches // (windows - 1)`` and one of what is left; where
+    nothing is left, or there is one window, they are cut as evenly as can be.
+    """
+    if windows > 1:
+        each = patches // (windows - 1)
+        left = patches - each * (windows - 1)
+        if left:
+            return [each] * (windows - 1) + [left]
+    each, more = divmod(patches, windows)
+    return [each + 1] * more + [each] * (windows - more)
+
+
+def centres(tokens: Tensor, count: int, seed: int) -> Tensor:
+    """k-means centres of (N, D) tokens, (count, D)."""
+    model = KMeans(n_clusters=count, n_init=1, random_state=seed)  # pyright: ignore[reportArgumentType].fit(tokens.cpu().numpy())
+    return torch.from_numpy(model.cluster_centers_).to(tokens.dtype)
+
+
+RECORD = Record(
+    name="prototypes",
+    kind="initialization",
+    title="Revisiting the Power of Prompt for Visual Tuning",
+    arxiv="2402.02382",
+    year=2024,
+    idea="Start from patch tokens of the task's own images: a sample, means, maxima or k-means centres.",
+    supports=("random", "mean", "max", "kmeans"),
+    factory=Prototypes,
+)

@@ -1,0 +1,1 @@
+"""How prompts meet the tokens: one file a way."""

@@ -1,0 +1,65 @@
+"""Fresh prompts at every block, as keys and values only."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+
+from selfprompt.backbones.base import Backbone, Tokens
+from selfprompt.prompts.base import Insertion, insert, new_prompts
+from selfprompt.registry import Record
+
+
+class Deep(Insertion):
+    """VPT-deep (Jia et al., "Visual Prompt Tuning", ECCV 2022, arXiv 2203.12119).
+
+    As published, ``[prefix ; P_i ; patches]`` goes into block ``i`` and the outputs at ``P_i`` are thrown away.
+    So all that a prompt does is to be a key and a value, which depend on no image:
+
+        ``x = x + Attention(Q(x), [K(P_i) ; K(x)], [V(P_i) ; V(x)])``, ``x = x + MLP(x)``
+
+    These are computed once a step. The result is the same (tests/parity); the prompts never enter the stream.
+    With ``keep_outputs`` the last block runs them as tokens, since a readout that averages them reads their
+    outputs there.
+
+    Args:
+        depth: Blocks of the backbone.
+        width: Token width D.
+        num_prompts: Prompts P of each block.
+        dropout: Of each sample's copy of the prompts, in training; keys and values are then made per sample.
+        keep_outputs: Leave the last block's prompt outputs in the stream.
+
+    Shape: prompts (depth, P, D).
+    """
+
+    def __init__(
+        self, depth: int, width: int, num_prompts: int, *, dropout: float = 0.0, keep_outputs: bool = False
+    ) -> None:
+        super().__init__()
+        self.prompts = new_prompts(depth, num_prompts, width)
+        self.dropout, self.keep_outputs = dropout, keep_outputs
+
+    def enter(self, backbone: Backbone, tokens: Tokens) -> Tokens:
+        return tokens
+
+    def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
+        assert self.prompts is not None
+        prompts = self.prompts[i]
+        if self.dropout and self.training:
+            prompts = F.dropout(prompts.expand(len(tokens.x), -1, -1), self.dropout)
+        if self.keep_outputs and i == backbone.depth - 1:
+            return backbone.block(i, insert(tokens, prompts))
+        return backbone.block(i, tokens, extra_kv=backbone.keys_values(i, prompts))
+
+    def leave(self, backbone: Backbone, tokens: Tokens) -> Tokens:
+        return tokens
+
+
+RECORD = Record(
+    name="deep",
+    kind="insertion",
+    title="Visual Prompt Tuning",
+    arxiv="2203.12119",
+    year=2022,
+    idea="Every block has prompts of its own; only their keys and values matter, so only these are computed.",
+    factory=Deep,
+)

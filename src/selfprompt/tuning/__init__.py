@@ -1,0 +1,1 @@
+"""The optimisation: the fit loop, its checkpoints, evaluation, and whole runs."""

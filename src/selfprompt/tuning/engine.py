@@ -1,0 +1,92 @@
+"""Devices, processes, precision and trackers. The only file that imports accelerate."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils.memory import should_reduce_batch_size
+from torch import Tensor, nn
+
+
+class Engine:
+    """One process's view of the machine: a thin wrapper of accelerate's `Accelerator`.
+
+    Args:
+        precision: ``auto``, ``float32`` or ``bf16``.
+        trackers: Names of accelerate's trackers, such as ``tensorboard``.
+        folder: Where trackers write.
+
+    Attributes:
+        device: Where this process computes.
+        rank, world: This process's number, and how many there are.
+        precision: ``float32`` or ``bf16``, as resolved.
+    """
+
+    def __init__(self, precision: str = "auto", trackers: tuple[str, ...] = (), folder: Path | None = None) -> None:
+        AcceleratorState._reset_state()  # a second run in one process may want another precision
+        self.precision = ("bf16" if fast_bf16() else "float32") if precision == "auto" else precision
+        self._accelerator = Accelerator(
+            mixed_precision="bf16" if self.precision == "bf16" else "no",
+            log_with=list(trackers) or None,
+            project_dir=folder,
+        )
+        if trackers:
+            self._accelerator.init_trackers("selfprompt")
+        self.device = self._accelerator.device
+        self.rank, self.world = self._accelerator.process_index, self._accelerator.num_processes
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self._accelerator.is_main_process
+
+    @property
+    def fused_attention(self) -> bool:
+        """Whether the fused kernel is the faster one: not for bf16 on a CPU, where its backward pass is slow."""
+        return not (self.device.type == "cpu" and self.precision == "bf16")
+
+    def prepare(self, network: nn.Module) -> nn.Module:
+        """The network on the device, under autocast, its gradients averaged over processes."""
+        return self._accelerator.prepare(network)
+
+    def backward(self, loss: Tensor) -> None:
+        """Backward pass."""
+        self._accelerator.backward(loss)
+
+    def no_sync(self, network: nn.Module) -> AbstractContextManager[Any]:
+        """Inside, gradients are gathered up without being averaged over processes."""
+        return self._accelerator.no_sync(network)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over processes."""
+        return self._accelerator.reduce(values, reduction="sum")  # type: ignore[return-value]
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        self._accelerator.wait_for_everyone()
+
+    def track(self, values: dict[str, float], step: int) -> None:
+        """Send numbers to the trackers."""
+        self._accelerator.log(values, step=step)
+
+    def close(self) -> None:
+        """Finish the trackers."""
+        self._accelerator.end_training()
+
+
+def fast_bf16() -> bool:
+    """Whether the device multiplies bf16 matrices in hardware."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    supported = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return bool(supported and supported())
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an exception says that memory is out."""
+    return should_reduce_batch_size(error) or "can't allocate memory" in str(error)

@@ -1,0 +1,67 @@
+"""Parameter groups, learning rate, moving average and batch size of the fit loop."""
+
+from __future__ import annotations
+
+import math
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from selfprompt.model import PromptedModel
+from selfprompt.recipe import Recipe
+
+
+def make_optimizer(model: PromptedModel, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW or SGD; prompts and head have weight decays of their own, one-dimensional parameters none."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            decay = recipe.head_weight_decay if name.startswith("head.") else recipe.weight_decay
+            groups.setdefault(0.0 if parameter.ndim <= 1 else decay, []).append(parameter)
+    listed = [{"params": params, "weight_decay": decay} for decay, params in groups.items()]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(listed, lr=recipe.lr, momentum=recipe.momentum)
+    return torch.optim.AdamW(listed, lr=recipe.lr)
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """The rate of optimiser step ``step`` (from 0) of ``steps``: linear warm-up, then half a cosine."""
+    done = (step + 1) / steps
+    if done <= recipe.warmup:
+        return recipe.lr * done / recipe.warmup
+    along = (done - recipe.warmup) / max(1e-12, 1 - recipe.warmup)
+    return recipe.min_lr + (recipe.lr - recipe.min_lr) * 0.5 * (1 + math.cos(math.pi * along))
+
+
+class MovingAverage:
+    """An exponential moving average of an adapter: ``a = decay a + (1 - decay) w`` after every step."""
+
+    def __init__(self, state: dict[str, Tensor], decay: float) -> None:
+        self.decay = decay
+        self.state = {k: v.clone() for k, v in state.items()}
+
+    def update(self, state: dict[str, Tensor]) -> None:
+        """Take in the weights after a step; integers (counters) are copied."""
+        for name, value in state.items():
+            if value.is_floating_point():
+                self.state[name].lerp_(value, 1 - self.decay)
+            else:
+                self.state[name].copy_(value)
+
+
+def images_that_fit(model: PromptedModel, batch_size: int, device: torch.device) -> int:
+    """How many images one backward pass can hold on a CPU, by a rough count of activations.
+
+    A CPU's allocator promises more than there is and the process is killed later, so the count is made beforehand;
+    an accelerator says when its memory is out, and the fit loop halves the batch then.
+    """
+    if device.type != "cpu":
+        return batch_size
+    backbone = model.backbone
+    prompts = 0 if model.prompts is None else model.prompts.shape[1]
+    tokens = backbone.num_patches + backbone.num_prefix
+    stream = 24 * tokens * backbone.width + 4 * prompts * backbone.width
+    attention = (0 if backbone.fused_attention else 2) * backbone.num_heads * tokens * (tokens + prompts)
+    each = 4 * backbone.depth * (stream + attention)
+    return max(1, min(batch_size, int(0.7 * psutil.virtual_memory().available / each)))

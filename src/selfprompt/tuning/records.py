@@ -1,0 +1,38 @@
+"""The files that a run writes beside its adapter."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import resource
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from selfprompt.adapters import replace_file
+
+
+def write_logs(folder: Path, history: list[dict[str, float]]) -> None:
+    """log.jsonl and log.csv, a row for each finished epoch."""
+    lines = "".join(json.dumps(row) + "\n" for row in history)
+    replace_file(folder / "log.jsonl", lines.encode())
+    table = io.StringIO()
+    if history:
+        writer = csv.DictWriter(table, fieldnames=list(history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+    replace_file(folder / "log.csv", table.getvalue().encode())
+
+
+def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
+    """metrics.json."""
+    replace_file(folder / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most memory that was in use, in bytes: of the accelerator, or of the process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
