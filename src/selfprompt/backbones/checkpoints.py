@@ -16,7 +16,7 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
-from timm.layers import SwiGLUPacked
+from timm.layers.mlp import SwiGLUPacked
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -41,7 +41,7 @@ def load_file(path: Path) -> ViT:
     state, pretraining = find_encoder(contents, path)
     if header:
         vit = VisionTransformer(**header["architecture"])
-        seen = {k: tuple(header[k]) for k in ("mean", "std")}
+        seen: dict[str, Any] = {k: tuple(header[k]) for k in ("mean", "std")}
         seen |= {k: header[k] for k in ("interpolation", "crop_fraction")}
         pretraining = header["pretraining"]
     else:
@@ -169,7 +169,7 @@ def beside(path: Path) -> dict[str, Any]:
     if not config.is_file():
         return {}
     told = json.loads(config.read_text()).get("pretrained_cfg", {})
-    seen = {k: tuple(told[k]) for k in ("mean", "std") if k in told}
+    seen: dict[str, Any] = {k: tuple(told[k]) for k in ("mean", "std") if k in told}
     if "interpolation" in told:
         seen["interpolation"] = told["interpolation"]
     if "crop_pct" in told:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import timm
-import timm.data
+from timm.data.config import resolve_model_data_config
 from torch import nn
 
 from selfprompt.backbones.base import BackboneInfo, Pretraining
@@ -27,7 +27,7 @@ def load_timm(name: str, image_size: int | None = None) -> ViT:
     bare = name.removeprefix("timm/").removeprefix("hf-hub:timm/")
     if not name.startswith("hf-hub:") and not timm.is_model(bare):
         raise unknown("backbone", name, [*timm.list_models(), "builtin"])
-    size = {} if image_size is None else {"img_size": image_size}
+    size: dict[str, Any] = {} if image_size is None else {"img_size": image_size}
     try:
         model = timm.create_model(
             name if name.startswith("hf-hub:") else bare, pretrained=True, num_classes=0, **size
@@ -52,8 +52,9 @@ def wrap_module(model: nn.Module, name: str | None = None) -> ViT:
     name = name or f"module:{architecture}"
     if what_lacks(model):  # before anything is asked of it
         return ViT(model, BackboneInfo(name, architecture, "unknown", 0))
-    data = timm.data.resolve_model_data_config(model)
-    size = model.patch_embed.img_size  # type: ignore[union-attr]
+    data = resolve_model_data_config(model)
+    patch_embed: Any = model.patch_embed
+    size = patch_embed.img_size
     info = BackboneInfo(
         name=name,
         architecture=architecture,
