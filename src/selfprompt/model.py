@@ -214,40 +214,41 @@ class PromptedModel(
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, backbone: Any = None, **hub: Any) -> PromptedModel:
-        folder = Path(model_id)
-        if not folder.is_dir():
-            known = ("revision", "cache_dir", "force_download", "local_files_only", "token")
-            try:
-                folder = Path(snapshot_download(model_id, **{k: v for k, v in hub.items() if k in known}))
-            except Exception as error:
-                first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-                raise UserError(
-                    f"{model_id} is neither a folder here nor an adapter that the hub gives ({first[:200]})."
-                ) from error
-        config, state = read_adapter(folder)
-        found = load_backbone(backbone or config.backbone.name, config.backbone.image_size)
-        if found.fingerprint() != config.backbone.hash:
-            raise UserError(
-                f"{folder} was trained on {config.backbone.name} with weights {config.backbone.hash[:12]}, but the "
-                f"backbone found has {found.fingerprint()[:12]}: give the right one (backbone=..., or --backbone)."
-            )
-        method = registry.module("method", config.method.get("name", "")).RECORD.factory
-        fields = {k: v for k, v in config.method.items() if k != "name"}
-        model = method(**fields).build(found, config.num_classes, config.protocol, config.class_names)
-        model.load_adapter_state(state)
-        model.sources = None if config.sources is None else torch.tensor(config.sources)
-        model.metrics = config.metrics
-        return model.eval()
+        known = ("revision", "cache_dir", "force_download", "local_files_only", "token")
+        return load(model_id, backbone, **{k: v for k, v in hub.items() if k in known})
 
 
-def load(adapter: str | os.PathLike[str], backbone: Any = None) -> PromptedModel:
+def load(adapter: str | os.PathLike[str], backbone: Any = None, **hub: Any) -> PromptedModel:
     """Load an adapter: its backbone is found again by name or path, and its weights checked by hash.
 
     Args:
         adapter: A folder, or a repository of the Hugging Face hub.
         backbone: The backbone, if it is no longer where it was: a name, a path, or a module.
+        **hub: Passed to huggingface_hub's `snapshot_download`, such as ``revision``.
 
     Raises:
         UserError: A file is missing or damaged, the head is missing, or the backbone has other weights.
     """
-    return PromptedModel.from_pretrained(os.fspath(adapter), backbone=backbone)
+    folder = Path(adapter)
+    if not folder.is_dir():
+        try:
+            folder = Path(snapshot_download(os.fspath(adapter), **hub))
+        except Exception as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise UserError(
+                f"{adapter} is neither a folder here nor an adapter that the hub gives ({first[:200]})."
+            ) from error
+    config, state = read_adapter(folder)
+    found = load_backbone(backbone or config.backbone.name, config.backbone.image_size)
+    if found.fingerprint() != config.backbone.hash:
+        raise UserError(
+            f"{folder} was trained on {config.backbone.name} with weights {config.backbone.hash[:12]}, but the "
+            f"backbone found has {found.fingerprint()[:12]}: give the right one (backbone=..., or --backbone)."
+        )
+    method = registry.module("method", config.method.get("name", "")).RECORD.factory
+    fields = {k: v for k, v in config.method.items() if k != "name"}
+    model = method(**fields).build(found, config.num_classes, config.protocol, config.class_names)
+    model.load_adapter_state(state)
+    model.sources = None if config.sources is None else torch.tensor(config.sources)
+    model.metrics = config.metrics
+    return model.eval()

@@ -73,8 +73,9 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
             f"{path} holds Python objects that would run code, and was not loaded: "
             f"save its state_dict alone, best as .safetensors."
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, safetensors.SafetensorError) as error:
-        raise UserError(f"{path} is no weights file that can be read ({str(error).splitlines()[0]}).") from None
+    except Exception as error:  # the readers raise whatever damaged bytes lead them to
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} is no weights file that can be read ({first}).") from None
     if not isinstance(contents, dict):
         raise UserError(f"{path} holds a {type(contents).__name__}, not a dictionary of weights.")
     return contents, None

@@ -20,7 +20,7 @@ def main() -> None:
     """Run the command line and exit with its status."""
     log_to_stderr()
     try:
-        app(exit_on_error=False, print_error=False, error_console=errors)
+        app(sys.argv[1:], exit_on_error=False, print_error=False, error_console=errors)
     except (UserError, CycloptsError) as error:
         print(f"error: {str(error).strip()}", file=sys.stderr)
         sys.exit(2)

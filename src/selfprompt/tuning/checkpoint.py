@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -66,5 +65,5 @@ class Progress:
             return None
         try:
             return cls(**torch.load(path, map_location="cpu", weights_only=True))
-        except (pickle.UnpicklingError, RuntimeError, EOFError, TypeError) as error:
-            raise UserError(f"{path} is damaged ({str(error).splitlines()[0]}): remove it to start again.") from None
+        except Exception as error:  # the reader raises whatever damaged bytes lead it to
+            raise UserError(f"{path} is damaged ({type(error).__name__}): remove it to start again.") from None

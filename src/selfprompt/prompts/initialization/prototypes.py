@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from sklearn.cluster import KMeans
@@ -143,7 +143,8 @@ def window_sizes(patches: int, windows: int) -> list[int]:
 
 def centres(tokens: Tensor, count: int, seed: int) -> Tensor:
     """k-means centres of (N, D) tokens, (count, D)."""
-    model = KMeans(n_clusters=count, n_init=1, random_state=seed)  # pyright: ignore[reportArgumentType].fit(tokens.cpu().numpy())
+    model: Any = KMeans(n_clusters=count, random_state=seed, n_init="auto")
+    model.fit(tokens.cpu().numpy())
     return torch.from_numpy(model.cluster_centers_).to(tokens.dtype)
 
 

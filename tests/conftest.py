@@ -1,0 +1,83 @@
+"""Tiny random backbones and images; nothing here reads the network."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from timm.models.vision_transformer import VisionTransformer
+
+from selfprompt.backbones.base import BackboneInfo
+from selfprompt.backbones.vit import ViT
+
+torch.set_num_threads(1)
+
+TINY = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2, "num_classes": 0}
+
+KINDS = {
+    "class token": {},
+    "registers": {"reg_tokens": 3, "no_embed_class": True},
+    "LayerScale and qk-norm": {"init_values": 0.5, "qk_norm": True},
+    "no class token": {"class_token": False, "global_pool": "avg"},
+    "average after the norm": {"global_pool": "avg", "fc_norm": False},
+    "pre-norm": {"pre_norm": True},
+    "attention pooling": {"class_token": False, "global_pool": "map"},
+    "no qkv bias": {"qkv_bias": False},
+    "dynamic size": {"dynamic_img_size": True},
+}
+
+
+def make_backbone(kind: str = "class token", seed: int = 0) -> ViT:
+    """A random ViT whose every weight differs from its default, so that no term is lost in zeros or ones."""
+    torch.manual_seed(seed)
+    vit = VisionTransformer(**{**TINY, **KINDS[kind]})
+    for parameter in vit.parameters():
+        parameter.data += 0.2 * torch.randn_like(parameter)
+    return ViT(vit, BackboneInfo(f"tiny {kind}", "tiny", "mae", 32))
+
+
+@pytest.fixture(params=KINDS)
+def backbone(request: pytest.FixtureRequest) -> ViT:
+    return make_backbone(request.param)
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def write_image(path: Path, label: int, index: int, size: int = 40) -> None:
+    """A picture that tells its label: a bright square in a corner that depends on it."""
+    rng = np.random.default_rng((label, index))
+    pixels = rng.integers(0, 90, (size, size, 3), dtype=np.uint8)
+    row, column = divmod(label % 4, 2)
+    half = size // 2
+    pixels[row * half : (row + 1) * half, column * half : (column + 1) * half] += 150
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A flat folder of three classes, ten images each."""
+    for label, name in enumerate(("ant", "bee", "cow")):
+        for index in range(10):
+            write_image(tmp_path / "data" / name / f"{index}.png", label, index)
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights file of a tiny ViT in the MAE layout."""
+    path = tmp_path_factory.mktemp("weights") / "mae.pth"
+    torch.manual_seed(0)
+    torch.save({"model": VisionTransformer(**{**TINY, "embed_dim": 64, "num_heads": 1}).state_dict()}, path)
+    return path

@@ -1,0 +1,113 @@
+"""What holds for every method of the registry on every tiny backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import KINDS, make_backbone
+
+from selfprompt import registry
+from selfprompt.data.datasets import Examples
+from selfprompt.methods import create_model
+from selfprompt.model import PromptedModel, load
+from selfprompt.recipe import Recipe
+from selfprompt.tuning.fit import fit
+
+METHODS = registry.names("method")
+PROMPTED = [name for name in METHODS if "num_prompts" in registry.module("method", name).RECORD.factory.model_fields]
+
+
+def started(method: str, kind: str = "class token", **fields: object) -> PromptedModel:
+    if method in PROMPTED:
+        fields = {"num_prompts": 4, **fields}
+    model = create_model(make_backbone(kind), method, num_classes=3, **fields)
+    model.initialize([torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(2))])
+    return model.eval()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", METHODS)
+def test_batches_equal_single_images(method: str, kind: str, images: torch.Tensor) -> None:
+    model = started(method, kind)
+    singles = torch.cat([model(image[None]) for image in images])
+    assert torch.allclose(model(images), singles, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", METHODS)
+def test_save_and_load_give_the_same_outputs(method: str, kind: str, images: torch.Tensor, tmp_path: Path) -> None:
+    model = started(method, kind)
+    expected = model(images)
+    model.save_pretrained(tmp_path)
+    back = load(tmp_path, backbone=make_backbone(kind))
+    assert torch.equal(back(images), expected)
+    size = sum(v.numel() * v.element_size() for v in model.adapter_state().values())
+    assert (tmp_path / "adapter_model.safetensors").stat().st_size < size + 8192
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_frozen_weights_and_buffers_never_change(method: str) -> None:
+    model = started(method)
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    pixels = torch.randint(0, 256, (12, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    examples = Examples(list(pixels.numpy()), torch.arange(12).remainder(3).numpy())
+    fit(model, examples, examples, recipe=Recipe(epochs=3, batch_size=4, lr=1e-2))
+    after = model.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == trained
+    assert any(name.startswith("head.") for name in changed)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", PROMPTED)
+@pytest.mark.parametrize("shallow", [False, True])
+def test_order_of_prompts_does_not_matter(method: str, kind: str, shallow: bool, images: torch.Tensor) -> None:
+    model = started(method, kind, shallow=shallow)
+    expected = model(images)
+    model.prompts.data = model.prompts.data.flip(1)
+    assert torch.allclose(model(images), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", PROMPTED)
+def test_counts_are_the_papers(method: str) -> None:
+    model = started(method)
+    head = 32 * 3 + 3
+    assert model.count_parameters()[0] == 3 * 4 * 32 + head
+    assert started(method, shallow=True).count_parameters()[0] == 4 * 32 + head
+    assert started(method, frozen_prompts=True).count_parameters()[0] == head
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "linear"])
+def test_eight_images_are_learnt_by_heart(method: str) -> None:
+    model = started(method)
+    pixels = torch.randint(0, 256, (8, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    examples = Examples(list(pixels.numpy()), torch.arange(8).remainder(3).numpy())
+    rate = {"full": 1e-3, "bias": 1e-2}.get(method, 1e-1)
+    result = fit(model, examples, examples, recipe=Recipe(epochs=100, batch_size=8, lr=rate, head_weight_decay=0))
+    assert result.metrics["val_accuracy"] == 100
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_prompts_the_frozen_backbone_answers(kind: str, images: torch.Tensor) -> None:
+    backbone = make_backbone(kind)
+    expected = make_backbone(kind).vit.eval()(images)
+    model = create_model(backbone, "linear", num_classes=3)
+    assert torch.equal(model.features(images), expected)
+
+
+@pytest.mark.parametrize("shallow", [False, True])
+def test_zero_prompts_are_not_neutral(shallow: bool, images: torch.Tensor) -> None:
+    model = create_model(make_backbone(), "vpt", num_classes=3, num_prompts=4, shallow=shallow)
+    model.prompts.data.zero_()
+    assert not torch.allclose(model.features(images), make_backbone().vit.eval()(images), atol=1e-3)
+
+
+def test_records_are_complete() -> None:
+    for kind in registry.HOMES:
+        for name, module in registry.modules(kind).items():
+            assert module.RECORD.name == name
+            assert module.RECORD.idea.endswith((".", "words."))
+            assert module.RECORD.arxiv or module.RECORD.url or kind in ("backbone", "insertion")
