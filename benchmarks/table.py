@@ -41,14 +41,7 @@ def run(args: argparse.Namespace, method: str, rate: float, seed: int, test: boo
         "builtin",
         name,
         fields={"head_norm": args.head_norm, **fields},
-        recipe={
-            "optimizer": "adamw",
-            "lr": rate,
-            "epochs": args.epochs,
-            "batch_size": 32,
-            "weight_decay": 1e-2,
-            "head_weight_decay": 1e-2,
-        },
+        recipe={**EMBEDDED["recipe"], "lr": rate, "epochs": args.epochs},
         protocol={**EMBEDDED["protocol"], "name": "table"},
         image_size=args.image_size,
         seed=seed,
@@ -62,7 +55,9 @@ def run(args: argparse.Namespace, method: str, rate: float, seed: int, test: boo
 def measure(args: argparse.Namespace, method: str) -> dict:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // args.jobs))
     center = FIRST_RATE[method]
-    trials = {rate: run(args, method, rate, 0, test=False)["val_accuracy"] for rate in (center / 10**0.5, center * 10**0.5)}
+    trials = {
+        rate: run(args, method, rate, 0, test=False)["val_accuracy"] for rate in (center / 10**0.5, center * 10**0.5)
+    }
     while len(trials) < args.trials:
         best = max(trials, key=lambda r: trials[r])
         near = [best * HALF_DECADE, best / HALF_DECADE]
@@ -97,7 +92,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=EMBEDDED["recipe"]["epochs"])
     parser.add_argument("--num-prompts", type=int, default=20)
-    parser.add_argument("--head-norm", default="none")
+    parser.add_argument("--head-norm", default="batch")
     parser.add_argument("--image-size", type=int)
     parser.add_argument("--jobs", type=int, default=2, help="methods at a time")
     parser.add_argument("--out", type=Path, required=True)

@@ -245,9 +245,8 @@ def load(adapter: str | os.PathLike[str], backbone: Any = None, **hub: Any) -> P
             f"{folder} was trained on {config.backbone.name} with weights {config.backbone.hash[:12]}, but the "
             f"backbone found has {found.fingerprint()[:12]}: give the right one (backbone=..., or --backbone)."
         )
-    method = registry.module("method", config.method.get("name", "")).RECORD.factory
-    fields = {k: v for k, v in config.method.items() if k != "name"}
-    model = method(**fields).build(found, config.num_classes, config.protocol, config.class_names)
+    method = registry.build("method", config.method)
+    model = method.build(found, config.num_classes, config.protocol, config.class_names)
     model.load_adapter_state(state)
     model.sources = None if config.sources is None else torch.tensor(config.sources)
     model.metrics = config.metrics

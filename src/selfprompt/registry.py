@@ -82,6 +82,16 @@ def module(kind: Kind, name: str) -> ModuleType:
     return modules(kind)[name]
 
 
+def build(kind: Kind, description: dict[str, Any]) -> Any:
+    """The object that a description ``{"name": ..., field: value, ...}`` stands for.
+
+    Raises:
+        UserError: No such name.
+    """
+    fields = {k: v for k, v in description.items() if k != "name"}
+    return module(kind, description.get("name", "")).RECORD.factory(**fields)
+
+
 def describe(name: str) -> Record:
     """The record of a name of any kind.
 

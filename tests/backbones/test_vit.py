@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import timm
 import torch
-from conftest import make_backbone
 from timm.models.vision_transformer import ParallelScalingBlock, ResPostBlock, VisionTransformer
 
+from conftest import make_backbone
 from selfprompt.backbones import load_backbone
 from selfprompt.backbones.base import BackboneInfo
 from selfprompt.backbones.timm_hub import kind_of

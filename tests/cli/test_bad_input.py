@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from conftest import TINY, write_image
 from timm.models.vision_transformer import VisionTransformer
 
+from conftest import TINY, write_image
 from selfprompt import cli
 
 
@@ -63,7 +63,12 @@ def test_decompression_bomb(folder: Path, tune) -> None:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    bomb = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(1000)))
+        + chunk(b"IEND", b"")
+    )
     (folder / "cow" / "bomb.png").write_bytes(bomb)
     said = tune()
     assert "bomb.png has more than" in said

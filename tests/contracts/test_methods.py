@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import KINDS, make_backbone
 
+from conftest import KINDS, make_backbone
 from selfprompt import registry
 from selfprompt.data.datasets import Examples
 from selfprompt.methods import create_model

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_image
 
+from conftest import write_image
 from selfprompt.data.datasets import Examples, as_examples, with_splits
 from selfprompt.data.protocol import Protocol
 from selfprompt.data.sources import load_dataset

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import KINDS, make_backbone
 
+from conftest import KINDS, make_backbone
 from selfprompt.methods import create_model
 from selfprompt.model import PromptedModel
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import make_backbone
 
+from conftest import make_backbone
 from selfprompt.errors import UserError
 from selfprompt.methods import create_model
 from selfprompt.prompts.base import Prompts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +25,9 @@ errors = Console(stderr=True)
 
 
 def report(result: dict[str, Any], json: bool, text: str) -> None:
-    """Print the one JSON object, or the text."""
+    """Print the one JSON object, or the text; of several processes the first one speaks."""
+    if os.environ.get("RANK", "0") != "0":
+        return
     print(jsonlib.dumps(result) if json else text, file=sys.stdout, flush=True)
 
 

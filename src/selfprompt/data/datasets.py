@@ -32,11 +32,21 @@ class Examples:
 
     def take(self, indices: np.ndarray) -> Examples:
         """The examples at ``indices``, in that order."""
-        return Examples([self.images[int(i)] for i in indices], self.labels[indices])
+        return Examples(Picked(self.images, indices), self.labels[indices])
 
-    def names(self) -> list[str]:
-        """What tells each image to a person: its path, or its number in the data set."""
-        return [f"#{i}" if isinstance(image, np.ndarray) else str(image) for i, image in enumerate(self.images)]
+
+@dataclass(frozen=True)
+class Picked(Sequence[ImageSource]):
+    """Some images of a sequence, fetched when they are asked for."""
+
+    images: Sequence[ImageSource]
+    indices: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, i: Any) -> Any:
+        return self.images[int(self.indices[i])]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ class SPT(Method):
         num_prompts: Prompts P of each block (20 in the paper's deep runs; it uses 100 in shallow ones).
         shallow: Prompts at the input only.
         prototypes: ``random`` (the published commands), ``mean``, ``max`` or ``kmeans``.
-        prototype_share: Share of the training images that prototypes are made from.
+        prototype_share: Share of the training images that prototypes are made from, at least one image (the
+            official MoCo-v3 script's default is exactly one).
         prompt_rms: Scale each layer's prototypes to this root mean square. None, the default, leaves them as the
             paper does; they are then about 20 times larger than VPT's uniform prompts, and want a learning rate
             as much larger.

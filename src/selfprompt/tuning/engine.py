@@ -75,8 +75,9 @@ class Engine:
         self._accelerator.log(values, step=step)
 
     def close(self) -> None:
-        """Finish the trackers."""
-        self._accelerator.end_training()
+        """Finish the trackers; the processes stay together."""
+        for tracker in self._accelerator.trackers:
+            tracker.finish()
 
 
 def fast_bf16() -> bool:

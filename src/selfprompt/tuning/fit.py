@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from selfprompt import registry
 from selfprompt.data.datasets import Examples, as_examples
 from selfprompt.data.loading import ImageTensors, in_order, shuffled
 from selfprompt.errors import UserError
@@ -281,10 +282,7 @@ class Loop:
 
 def default_recipe(model: PromptedModel) -> Recipe:
     """The published recipe of the model's method for its backbone's kind of pretraining."""
-    from selfprompt.methods import make_method
-
-    fields = {k: v for k, v in model.method.items() if k != "name"}
-    return make_method(model.method["name"], **fields).recipe(model.backbone.info.pretraining)
+    return registry.build("method", model.method).recipe(model.backbone.info.pretraining)
 
 
 def start_prompts(model: PromptedModel, train: ImageTensors, seed: int, batch_size: int = 32) -> None:

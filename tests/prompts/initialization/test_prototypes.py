@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import make_backbone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import make_backbone
 from selfprompt.errors import UserError
 from selfprompt.prompts.initialization.prototypes import Prototypes, Reservoir, window_sizes
 

@@ -1,0 +1,5 @@
+"""``python -m selfprompt``, which launchers of several processes want."""
+
+from selfprompt.cli import main
+
+main()

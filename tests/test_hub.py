@@ -1,0 +1,36 @@
+"""push_to_hub uploads the adapter's three files, through huggingface_hub's mixin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi
+
+from conftest import make_backbone
+from selfprompt.methods import create_model
+from selfprompt.model import PromptedModel
+
+
+def test_push_to_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+
+    class Repo:
+        repo_id = "me/birds"
+
+    def upload_folder(self: HfApi, *, folder_path: str, **rest: object) -> str:
+        sent.extend(sorted(p.name for p in Path(folder_path).iterdir()))
+        return "commit"
+
+    monkeypatch.setattr(HfApi, "create_repo", lambda self, **rest: Repo())
+    monkeypatch.setattr(HfApi, "upload_folder", upload_folder)
+    model = create_model(make_backbone(), "vpt", num_classes=2, num_prompts=2)
+    model.initialize()
+    assert model.push_to_hub("me/birds") == "commit"
+    assert sent == ["README.md", "adapter_config.json", "adapter_model.safetensors"]
+
+
+def test_from_pretrained_is_load(tmp_path: Path) -> None:
+    model = create_model(make_backbone(), "vpt", num_classes=2, num_prompts=2)
+    model.save_pretrained(tmp_path)
+    assert isinstance(PromptedModel.from_pretrained(tmp_path, backbone=make_backbone()), PromptedModel)

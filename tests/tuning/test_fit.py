@@ -1,0 +1,151 @@
+"""The fit loop: what it optimises, and what it does when memory is out."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import make_backbone
+from selfprompt.data.datasets import Examples
+from selfprompt.errors import UserError
+from selfprompt.methods import create_model
+from selfprompt.model import PromptedModel
+from selfprompt.recipe import Recipe
+from selfprompt.tuning.fit import Loop, fit
+from selfprompt.tuning.optimization import MovingAverage, learning_rate, make_optimizer
+
+
+def examples(count: int = 12) -> Examples:
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+    return Examples(list(pixels), np.arange(count) % 3)
+
+
+def model(method: str = "spt", **fields: object) -> PromptedModel:
+    return create_model(make_backbone(), method, num_classes=3, **({"num_prompts": 4} | fields))
+
+
+def test_the_rate_rises_linearly_and_falls_along_a_cosine() -> None:
+    recipe = Recipe(lr=1.0, warmup=0.1, min_lr=0.0)
+    rates = [learning_rate(recipe, step, 100) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.1 * k for k in range(1, 11)])
+    assert rates[54] == pytest.approx(0.5, abs=0.01)
+    assert rates[-1] == pytest.approx(0.0, abs=1e-12)
+    assert all(a > b for a, b in zip(rates[9:], rates[10:]))
+
+
+def test_weight_decay_is_per_group_and_spares_biases() -> None:
+    recipe = Recipe(weight_decay=0.1, head_weight_decay=0.5)
+    groups = make_optimizer(model(), recipe).param_groups
+    assert {g["weight_decay"]: sorted(tuple(p.shape) for p in g["params"]) for g in groups} == {
+        0.1: [(3, 4, 32)],
+        0.5: [(3, 32)],
+        0.0: [(3,)],
+    }
+
+
+def test_the_moving_average_is_its_formula() -> None:
+    state = {"w": torch.tensor([1.0])}
+    average = MovingAverage(state, 0.9)
+    for value in (2.0, 3.0):
+        average.update({"w": torch.tensor([value])})
+    assert average.state["w"].item() == pytest.approx(0.9 * (0.9 * 1 + 0.1 * 2) + 0.1 * 3)
+
+
+def test_fewer_images_a_pass_when_memory_is_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe(epochs=2, batch_size=8, lr=1e-2)
+    whole = model()
+    fit(whole, examples(), examples(), recipe=recipe)
+
+    backward, sizes = Loop._backward, []
+
+    def short_of_memory(self: Loop, images: torch.Tensor, *rest: object) -> torch.Tensor:
+        if len(images) > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+        sizes.append(len(images))
+        return backward(self, images, *rest)
+
+    monkeypatch.setattr(Loop, "_backward", short_of_memory)
+    pieces = model()
+    fit(pieces, examples(), examples(), recipe=recipe)
+    assert set(sizes) == {2}
+    assert torch.allclose(whole.prompts, pieces.prompts, atol=1e-4)
+
+    def no_memory(self: Loop, *rest: object) -> torch.Tensor:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+
+    monkeypatch.setattr(Loop, "_backward", no_memory)
+    with pytest.raises(UserError, match="Memory is out at one image a pass"):
+        fit(model(), examples(), examples(), recipe=recipe)
+
+
+def test_same_seed_same_numbers() -> None:
+    recipe = Recipe(epochs=2, batch_size=4, lr=1e-2)
+    runs = []
+    for seed in (0, 0, 1):
+        one = model(prompt_dropout=0.2)
+        fit(one, examples(), examples(), recipe=recipe, seed=seed)
+        runs.append(one.prompts.detach())
+    assert torch.equal(runs[0], runs[1])
+    assert not torch.equal(runs[0], runs[2])
+
+
+def test_the_best_epoch_on_validation_is_kept(tmp_path: Path) -> None:
+    trained = create_model(make_backbone(), "linear", num_classes=3)
+    result = fit(
+        trained, examples(), examples(6), recipe=Recipe(epochs=8, batch_size=4, lr=3e-2), output_dir=tmp_path
+    )
+    accuracies = [row["val_accuracy"] for row in result.history]
+    assert result.metrics["val_accuracy"] == max(accuracies)
+    assert accuracies[result.metrics["best_epoch"] - 1] == max(accuracies)
+    assert (tmp_path / "adapter_model.safetensors").exists()
+
+
+def test_patience_ends_a_run_early() -> None:
+    result = fit(model(), examples(), examples(), recipe=Recipe(epochs=50, batch_size=4, lr=1e-12, patience=2))
+    assert len(result.history) < 50
+    assert len(result.history) == result.metrics["best_epoch"] + 2
+
+
+def test_frozen_prompts_train_the_head_on_features_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    features = PromptedModel.features
+    monkeypatch.setattr(PromptedModel, "features", lambda self, x: calls.append(len(x)) or features(self, x))
+    frozen = model(frozen_prompts=True)
+    fit(frozen, examples(), examples(6), recipe=Recipe(epochs=5, batch_size=4))
+    assert sum(calls) == 12 + 6
+    started = model()
+    started.initialize([frozen.normalize(torch.from_numpy(np.stack(examples().images)).permute(0, 3, 1, 2))])
+    assert torch.allclose(frozen.prompts, started.prompts, atol=1e-5)
+
+
+def test_bf16_is_finite_and_near_float32() -> None:
+    results = {}
+    for precision in ("float32", "bf16"):
+        trained = model()
+        recipe = Recipe(epochs=3, batch_size=4, lr=1e-2, precision=precision)
+        results[precision] = fit(trained, examples(), examples(), recipe=recipe).history[-1]["train_loss"]
+        assert trained.prompts.dtype == torch.float32
+    assert math.isfinite(results["bf16"])
+    assert results["bf16"] == pytest.approx(results["float32"], rel=0.2)
+    assert results["bf16"] != results["float32"]
+
+
+def test_tensorboard_gets_the_rows(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    recipe = Recipe(epochs=2, batch_size=4)
+    fit(model(), examples(), examples(), recipe=recipe, output_dir=tmp_path, trackers=("tensorboard",))
+    assert list(tmp_path.rglob("events.out.tfevents*"))
+
+
+def test_a_share_of_the_images_makes_the_prototypes() -> None:
+    trained = model(prototype_share=0.25)
+    fit(trained, examples(), examples(), recipe=Recipe(epochs=1, batch_size=4))
+    assert trained.sources is not None
+    assert len(trained.sources[..., 0].unique()) <= 3
+    single = model(prototype_share=1e-6)
+    fit(single, examples(), examples(), recipe=Recipe(epochs=1, batch_size=4))
+    assert len(single.sources[..., 0].unique()) == 1
