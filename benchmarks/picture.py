@@ -46,8 +46,8 @@ def main() -> None:
                 spine.set_color("#ced4da")
         row[0].set_ylabel(f"block {layer + 1}", fontsize=9)
     figure.suptitle(
-        f"Each prompt starts as one patch token (red) of a training image: {metrics['trainable_parameters']:,} trained "
-        f"numbers\ntake the linear probe's {metrics['linear_probe_test_accuracy']:.1f} % "
+        f"Each prompt starts as one patch token (red) of a training image: {metrics['trainable_parameters']:,} "
+        f"trained numbers\ntake the linear probe's {metrics['linear_probe_test_accuracy']:.1f} % "
         f"to {metrics['test_accuracy']:.1f} % on {metrics['test_images']:,} test images of {metrics['dataset']}",
         fontsize=10,
     )

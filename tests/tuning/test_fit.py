@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def test_the_rate_rises_linearly_and_falls_along_a_cosine() -> None:
     assert rates[:10] == pytest.approx([0.1 * k for k in range(1, 11)])
     assert rates[54] == pytest.approx(0.5, abs=0.01)
     assert rates[-1] == pytest.approx(0.0, abs=1e-12)
-    assert all(a > b for a, b in zip(rates[9:], rates[10:]))
+    assert all(a > b for a, b in pairwise(rates[9:]))
 
 
 def test_weight_decay_is_per_group_and_spares_biases() -> None:

@@ -104,8 +104,6 @@ def fit(
         progress = Progress(model.adapter_state(), optimizer.state_dict(), micro, model.sources)
     else:
         optimizer.load_state_dict(progress.optimizer)
-    if progress.average is None and recipe.ema_decay:
-        progress.average = {k: v.clone() for k, v in model.adapter_state().items()}
 
     loop = Loop(model, optimizer, recipe, engine, progress, folder, seed, on_step, checkpoint_seconds)
     loop.run(train_images, val_images)
@@ -159,10 +157,10 @@ class Loop:
         self.model, self.optimizer, self.recipe, self.engine = model, optimizer, recipe, engine
         self.progress, self.folder, self.seed = progress, folder, seed
         self.on_step, self.checkpoint_seconds = on_step, checkpoint_seconds
-        self.average = (
-            MovingAverage(progress.average, recipe.ema_decay) if progress.average and recipe.ema_decay else None
-        )
-        if self.average:
+        self.average: MovingAverage | None = None
+        if recipe.ema_decay:
+            start = {k: v.to(engine.device) for k, v in (progress.average or model.adapter_state()).items()}
+            self.average = MovingAverage(start, recipe.ema_decay)
             progress.average = self.average.state
 
     def run(self, train: ImageTensors | FeatureTensors, val: ImageTensors | FeatureTensors) -> None:
@@ -196,7 +194,7 @@ class Loop:
             loss = self._step(images, labels, len(whole))
             if not math.isfinite(loss):
                 raise UserError(
-                    f"The loss became {loss} in epoch {progress.epoch + 1} with --lr {recipe.lr:g}: use a smaller one."
+                    f"The loss became {loss} in epoch {progress.epoch + 1}: use a smaller --lr than {recipe.lr:g}."
                 )
             progress.loss_sum += loss
             progress.step += 1
