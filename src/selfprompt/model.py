@@ -65,7 +65,6 @@ class PromptedModel(
         protocol: What images the model wants.
         trainable: Which parameters are trained.
         initialization: Where prompts start; None where there are none.
-        prompt_rms: Root mean square to which each layer's starting values are scaled; None leaves them.
         readout: ``"backbone"`` or ``"average"`` (see `Backbone.readout`).
         class_names: Names of the head's outputs.
 
@@ -83,7 +82,6 @@ class PromptedModel(
         protocol: Protocol,
         trainable: Trainable = "prompts",
         initialization: Initialization | None = None,
-        prompt_rms: float | None = None,
         readout: Literal["backbone", "average"] = "backbone",
         class_names: list[str] | None = None,
     ) -> None:
@@ -91,7 +89,7 @@ class PromptedModel(
         self._hub_mixin_config = None  # adapter_config.json takes the place of the mixin's config.json
         self.backbone, self.insertion, self.head = backbone, insertion, head
         self.method, self.protocol, self.class_names = method, protocol, class_names
-        self.initialization, self.prompt_rms = initialization, prompt_rms
+        self.initialization = initialization
         self.readout: Literal["backbone", "average"] = readout
         self.sources: Tensor | None = None
         self.initialized = initialization is None
@@ -144,7 +142,7 @@ class PromptedModel(
         layers, num_prompts, _ = self.prompts.shape
         images = self._images(batches) if self.initialization.needs_data else ()
         start = self.initialization.prepare(self.backbone, images, layers, num_prompts, seed)
-        self.insertion.start_from(start.rescaled(self.prompt_rms))
+        self.insertion.start_from(start)
         self.sources, self.initialized = start.sources, True
 
     def _images(self, batches: Iterable[Tensor | tuple[Tensor, ...]]) -> Iterator[Tensor]:

@@ -6,14 +6,16 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from selfprompt.backbones.base import Backbone, Pretraining
 from selfprompt.data.protocol import Protocol, protocol_for
 from selfprompt.errors import UserError
 from selfprompt.model import Head, PromptedModel, Trainable
 from selfprompt.prompts.base import Initialization, Insertion
+from selfprompt.prompts.initialization.rescaled import Rescaled
 from selfprompt.prompts.insertion.deep import Deep
+from selfprompt.prompts.insertion.none import NoPrompts
 from selfprompt.prompts.insertion.shallow import Shallow
 from selfprompt.recipe import Recipe
 
@@ -25,12 +27,15 @@ class Method(BaseModel, ABC):
 
     Args:
         head_norm: ``"batch"`` puts a BatchNorm without affine parameters before the linear head.
+        readout: ``"backbone"`` is its own; ``"mae_average"`` is the official MAE code's: the final norm of
+            the mean over patches and, where they have outputs in the last block, prompts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str]
     head_norm: Literal["none", "batch"] = "none"
+    readout: Readout = "backbone"
 
     @abstractmethod
     def insertion(self, backbone: Backbone) -> Insertion:
@@ -88,17 +93,50 @@ class Method(BaseModel, ABC):
             protocol=protocol,
             trainable=self.trainable(),
             initialization=self.initialization(),
-            prompt_rms=getattr(self, "prompt_rms", None),
-            readout="average" if getattr(self, "readout", "backbone") == "mae_average" else "backbone",
+            readout="average" if self.readout == "mae_average" else "backbone",
             class_names=class_names,
         )
 
 
-def vpt_insertion(
-    backbone: Backbone, *, shallow: bool, num_prompts: int, dropout: float, readout: Readout
-) -> Insertion:
-    """VPT's two insertions, which SPT shares; ``mae_average`` keeps the prompts' outputs for the readout."""
-    keep = readout == "mae_average"
-    if shallow:
-        return Shallow(backbone.width, num_prompts, dropout=dropout, keep_outputs=keep)
-    return Deep(backbone.depth, backbone.width, num_prompts, dropout=dropout, keep_outputs=keep)
+class TokenPrompts(Method, ABC):
+    """What VPT's insertions share, whatever their prompts start from.
+
+    Args:
+        num_prompts: Prompts P of each block.
+        shallow: Prompts at the input only.
+        prompt_rms: Scale each layer's start to this root mean square (see `Rescaled`); None leaves it.
+        prompt_dropout: Dropout on each sample's copy of the prompts; keys and values are then made per sample.
+        frozen_prompts: Train the head only, on prompts as they start.
+    """
+
+    num_prompts: int = Field(default=20, ge=1)
+    shallow: bool = False
+    prompt_rms: float | None = Field(default=None, gt=0)
+    prompt_dropout: float = Field(default=0.0, ge=0, lt=1)
+    frozen_prompts: bool = False
+
+    @abstractmethod
+    def start(self) -> Initialization:
+        """Where the prompts start, before any rescaling."""
+
+    def insertion(self, backbone: Backbone) -> Insertion:
+        keep = self.readout == "mae_average"
+        if self.shallow:
+            return Shallow(backbone.width, self.num_prompts, dropout=self.prompt_dropout, keep_outputs=keep)
+        return Deep(backbone.depth, backbone.width, self.num_prompts, dropout=self.prompt_dropout, keep_outputs=keep)
+
+    def initialization(self) -> Initialization:
+        return self.start() if self.prompt_rms is None else Rescaled(self.start(), self.prompt_rms)
+
+    def trainable(self) -> Trainable:
+        return "head" if self.frozen_prompts else "prompts"
+
+
+class WithoutPrompts(Method, ABC):
+    """What the baselines share."""
+
+    def insertion(self, backbone: Backbone) -> Insertion:
+        return NoPrompts()
+
+    def initialization(self) -> None:
+        return None

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from selfprompt.backbones.base import Backbone, Pretraining
-from selfprompt.methods.base import Method
+from selfprompt.backbones.base import Pretraining
+from selfprompt.methods.base import WithoutPrompts
 from selfprompt.model import Trainable
-from selfprompt.prompts.insertion.none import NoPrompts
 from selfprompt.recipe import Recipe
 from selfprompt.registry import Record
 
 
-class Bias(Method):
+class Bias(WithoutPrompts):
     """Zaken et al., "BitFit", arXiv 2106.10199: the backbone's bias terms and the head are trained.
 
     A backbone without biases has nothing to train and acts as a linear probe. The recipe is ours; VPT compares with
@@ -20,12 +19,6 @@ class Bias(Method):
     """
 
     name: ClassVar[str] = "bias"
-
-    def insertion(self, backbone: Backbone) -> NoPrompts:
-        return NoPrompts()
-
-    def initialization(self) -> None:
-        return None
 
     def trainable(self) -> Trainable:
         return "bias"

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from selfprompt.backbones.base import Backbone, Pretraining
-from selfprompt.methods.base import Method
+from selfprompt.backbones.base import Pretraining
+from selfprompt.methods.base import WithoutPrompts
 from selfprompt.model import Trainable
-from selfprompt.prompts.insertion.none import NoPrompts
 from selfprompt.recipe import Recipe
 from selfprompt.registry import Record
 
 
-class Full(Method):
+class Full(WithoutPrompts):
     """All weights of the backbone are trained with the head.
 
     The backbone stays in eval mode (no dropout or drop-path, which most checkpoints set to 0 anyway). The recipe is
@@ -20,12 +19,6 @@ class Full(Method):
     """
 
     name: ClassVar[str] = "full"
-
-    def insertion(self, backbone: Backbone) -> NoPrompts:
-        return NoPrompts()
-
-    def initialization(self) -> None:
-        return None
 
     def trainable(self) -> Trainable:
         return "all"

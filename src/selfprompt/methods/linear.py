@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from selfprompt.backbones.base import Backbone, Pretraining
-from selfprompt.methods.base import Method
+from selfprompt.backbones.base import Pretraining
+from selfprompt.methods.base import WithoutPrompts
 from selfprompt.model import Trainable
-from selfprompt.prompts.insertion.none import NoPrompts
 from selfprompt.recipe import Recipe
 from selfprompt.registry import Record
 
 
-class Linear(Method):
+class Linear(WithoutPrompts):
     """A linear head on the frozen backbone, the baseline of every prompt-tuning paper.
 
     Features are computed once where the images are not augmented. MAE's own linear probing (arXiv 2111.06377, A.1)
@@ -22,12 +21,6 @@ class Linear(Method):
     """
 
     name: ClassVar[str] = "linear"
-
-    def insertion(self, backbone: Backbone) -> NoPrompts:
-        return NoPrompts()
-
-    def initialization(self) -> None:
-        return None
 
     def trainable(self) -> Trainable:
         return "head"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import psutil
 import torch
@@ -28,17 +28,6 @@ class Prompts:
 
     values: Tensor
     sources: Tensor | None = None
-
-    def rescaled(self, rms: float | None) -> Prompts:
-        """Each layer scaled to the root mean square ``rms``; unchanged if None.
-
-        Deep prompts meet a pre-norm block's LayerNorm first, so this changes their outputs by no more than that
-        norm's epsilon does, but sets how far one optimiser step of a given learning rate moves them.
-        """
-        if rms is None:
-            return self
-        now = self.values.square().mean(dim=(1, 2), keepdim=True).sqrt()
-        return replace(self, values=self.values * (rms / now.clamp(min=1e-12)))
 
 
 class Initialization(ABC):

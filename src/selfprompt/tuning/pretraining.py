@@ -54,7 +54,7 @@ class PretrainConfig(BaseModel):
     heads: int = Field(default=4, ge=1)
     decoder_width: int = 128
     mask_ratio: float = Field(default=0.75, gt=0, lt=1)
-    images_seen: int = Field(default=1_000_000, ge=1)
+    images_seen: int = Field(default=750_000, ge=1)
     batch_size: int = Field(default=256, ge=1)
     lr: float = 1.5e-3
     betas: tuple[float, float] = (0.9, 0.95)

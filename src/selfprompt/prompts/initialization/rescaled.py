@@ -1,0 +1,51 @@
+"""Any start, brought to one scale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from selfprompt.backbones.base import Backbone
+from selfprompt.prompts.base import Initialization, Prompts
+from selfprompt.registry import Record
+
+
+@dataclass(frozen=True)
+class Rescaled(Initialization):
+    """Another start with each layer scaled to one root mean square (ours; no paper's).
+
+    A deep prompt meets a pre-norm block's LayerNorm first, so this changes outputs by no more than that norm's
+    epsilon does, but it sets how far one optimiser step of a given learning rate moves the prompt. With prompts that
+    flow as tokens (shallow, or the ``mae_average`` readout) and with post-norm blocks it changes outputs, too.
+
+    Args:
+        start: The start.
+        rms: Root mean square of each layer's values.
+    """
+
+    start: Initialization
+    rms: float
+
+    @property
+    def needs_data(self) -> bool:  # type: ignore[override]
+        """As the start does."""
+        return self.start.needs_data
+
+    def prepare(
+        self, backbone: Backbone, batches: Iterable[Tensor], layers: int, num_prompts: int, seed: int
+    ) -> Prompts:
+        found = self.start.prepare(backbone, batches, layers, num_prompts, seed)
+        now = found.values.square().mean(dim=(1, 2), keepdim=True).sqrt()
+        return replace(found, values=found.values * (self.rms / now.clamp(min=1e-12)))
+
+
+RECORD = Record(
+    name="rescaled",
+    kind="initialization",
+    title="A start brought to one scale",
+    url="README.md",
+    idea="Any start with each layer scaled to one root mean square, so that step sizes compare.",
+    factory=Rescaled,
+)
