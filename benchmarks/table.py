@@ -17,6 +17,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import statistics
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -48,7 +49,10 @@ def run(args: argparse.Namespace, method: str, rate: float, seed: int, test: boo
         probe=False,
         test=test,
     )
-    out = args.out / "runs" / f"{method}-{rate:.2g}-{seed}{'-test' if test else ''}"
+    trial = args.out / "runs" / f"{method}-{rate:.2g}-{seed}"
+    out = trial.with_name(f"{trial.name}-test") if test else trial
+    if test and trial.exists() and not out.exists():
+        shutil.copytree(trial, out)  # the trial of this rate and seed is trained already, and only lacks its test
     return tune(config, out, resume=(out / "run.json").exists()).metrics
 
 
@@ -77,7 +81,7 @@ def measure(args: argparse.Namespace, method: str) -> dict:
         "seeds": args.seeds,
         "val_accuracy_mean": statistics.mean(r["val_accuracy"] for r in runs),
         "trainable_parameters": runs[0]["trainable_parameters"],
-        "seconds": statistics.mean(r["seconds"] for r in runs),
+        "seconds": max(r["seconds"] for r in runs),
         "lr": rate,
         "trials": {f"{r:.3g}": v for r, v in sorted(trials.items())},
         "protocol": runs[0]["protocol"],

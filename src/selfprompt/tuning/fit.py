@@ -211,14 +211,12 @@ class Loop:
         while True:
             try:
                 total = torch.zeros((), dtype=torch.float64)
-                pieces = range(0, max(1, len(labels)), self.progress.micro_batch)
-                for start in pieces:
-                    piece = slice(start, start + self.progress.micro_batch)
-                    if start == pieces[-1]:
-                        total += self._backward(images[piece], labels[piece], whole)
-                    else:
-                        with self.engine.no_sync(self.network):
-                            total += self._backward(images[piece], labels[piece], whole)
+                count = max(1, math.ceil(len(labels) / self.progress.micro_batch))
+                pieces = list(zip(images.tensor_split(count), labels.tensor_split(count)))
+                for piece in pieces[:-1]:
+                    with self.engine.no_sync(self.network):
+                        total += self._backward(*piece, whole)
+                total += self._backward(*pieces[-1], whole)
                 break
             except RuntimeError as error:
                 if not out_of_memory(error):
@@ -239,6 +237,8 @@ class Loop:
         return self.engine.sum(total.to(self.engine.device)).item() / whole
 
     def _backward(self, images: Tensor, labels: Tensor, whole: int) -> Tensor:
+        if len(images) == 1 and self.model.method["head_norm"] == "batch":
+            raise UserError("A BatchNorm before the head needs two images a pass: use --head-norm none.")
         logits = self.network(images.to(self.engine.device)).float()
         loss = F.cross_entropy(logits, labels.to(self.engine.device), reduction="sum")
         self.engine.backward(loss * (self.engine.world / whole))
