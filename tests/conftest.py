@@ -55,12 +55,12 @@ def images() -> torch.Tensor:
 
 
 def write_image(path: Path, label: int, index: int, size: int = 40) -> None:
-    """A picture that tells its label: a bright square in a corner that depends on it."""
+    """A picture that tells its label: a square whose corner and colour depend on it."""
     rng = np.random.default_rng((label, index))
     pixels = rng.integers(0, 90, (size, size, 3), dtype=np.uint8)
     row, column = divmod(label % 4, 2)
     half = size // 2
-    pixels[row * half : (row + 1) * half, column * half : (column + 1) * half] += 150
+    pixels[row * half : (row + 1) * half, column * half : (column + 1) * half, label % 3] += 150
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
 
