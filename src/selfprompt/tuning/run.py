@@ -36,7 +36,7 @@ EMBEDDED: dict[str, Any] = {
     "protocol": {"name": "embedded", "train_images": 1000},
     "fields": {"head_norm": "batch", "prompt_rms": 0.1},
     "recipe": {"epochs": 12, "batch_size": 32, "optimizer": "adamw", "weight_decay": 0.01, "head_weight_decay": 0.01},
-    "rates": {"spt": {"lr": 2e-2}, "vpt": {"lr": 2e-2}},
+    "rates": {"spt": 3.2e-2, "vpt": 1e-1, "linear": 3.2e-2, "full": 1e-3},
 }
 """What `selfprompt tune` runs without an argument, in about two minutes on two cores.
 
@@ -89,9 +89,10 @@ class RunConfig(BaseModel):
             )
         info = load_backbone(backbone or "builtin", image_size).info
         own = registry.module("method", method).RECORD.factory.model_fields
+        default_rate = {"lr": default["rates"][method]} if method in default.get("rates", {}) else {}
         suggested = {k: v for k, v in default.get("fields", {}).items() if k in own}
         chosen = make_method(method, **(suggested | (fields or {})))
-        changes = default.get("recipe", {}) | default.get("rates", {}).get(method, {}) | (recipe or {})
+        changes = default.get("recipe", {}) | default_rate | (recipe or {})
         try:
             return cls(
                 data=data or default["data"],
