@@ -10,6 +10,11 @@ class UserError(Exception):
     """Wrong input. The message names the file, flag or name at fault and says what to do; exit status 2."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its class where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def unknown(kind: str, name: str, names: Iterable[str]) -> UserError:
     """The error for a ``name`` that no ``kind`` has, with the nearest names or the whole list."""
     names = sorted(names)

@@ -19,7 +19,7 @@ from selfprompt.backbones.base import Backbone
 from selfprompt.card import render_card
 from selfprompt.data.loading import Normalize
 from selfprompt.data.protocol import Protocol
-from selfprompt.errors import UserError
+from selfprompt.errors import UserError, first_line
 from selfprompt.prompts.base import Initialization, Insertion
 
 Trainable = Literal["prompts", "head", "bias", "all"]
@@ -232,19 +232,18 @@ def load(adapter: str | os.PathLike[str], backbone: Any = None, **hub: Any) -> P
         try:
             folder = Path(snapshot_download(os.fspath(adapter), **hub))
         except Exception as error:
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
-                f"{adapter} is neither a folder here nor an adapter that the hub gives ({first[:200]})."
+                f"{adapter} is neither a folder here nor an adapter that the hub gives ({first_line(error)[:200]})."
             ) from error
     config, state = read_adapter(folder)
     found = load_backbone(backbone or config.backbone.name, config.backbone.image_size)
-    if found.fingerprint() != config.backbone.hash:
-        raise UserError(
-            f"{folder} was trained on {config.backbone.name} with weights {config.backbone.hash[:12]}, but the "
-            f"backbone found has {found.fingerprint()[:12]}: give the right one (backbone=..., or --backbone)."
-        )
     method = registry.build("method", config.method)
     model = method.build(found, config.num_classes, config.protocol, config.class_names)
+    if model.backbone_hash != config.backbone.hash:
+        raise UserError(
+            f"{folder} was trained on {config.backbone.name} with weights {config.backbone.hash[:12]}, but the "
+            f"backbone found has {model.backbone_hash[:12]}: give the right one (backbone=..., or --backbone)."
+        )
     model.load_adapter_state(state)
     model.sources = None if config.sources is None else torch.tensor(config.sources)
     model.metrics = config.metrics

@@ -13,7 +13,9 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any, Literal
 
-from selfprompt.errors import unknown
+from pydantic import ValidationError
+
+from selfprompt.errors import UserError, unknown
 
 Kind = Literal["method", "initialization", "insertion", "dataset", "backbone"]
 
@@ -86,10 +88,18 @@ def build(kind: Kind, description: dict[str, Any]) -> Any:
     """The object that a description ``{"name": ..., field: value, ...}`` stands for.
 
     Raises:
-        UserError: No such name.
+        UserError: No such name, or a field is unknown or out of range.
     """
+    name = description.get("name", "")
     fields = {k: v for k, v in description.items() if k != "name"}
-    return module(kind, description.get("name", "")).RECORD.factory(**fields)
+    try:
+        return module(kind, name).RECORD.factory(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            f"{kind.capitalize()} {name} does not take {where}={first['input']!r}: {first['msg']}."
+        ) from None
 
 
 def describe(name: str) -> Record:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from selfprompt.backbones.base import BackboneInfo, Pretraining
 from selfprompt.backbones.vit import ViT
-from selfprompt.errors import UserError
+from selfprompt.errors import UserError, first_line
 
 State = dict[str, Tensor]
 
@@ -74,8 +74,7 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
             f"save its state_dict alone, best as .safetensors."
         ) from None
     except Exception as error:  # the readers raise whatever damaged bytes lead them to
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} is no weights file that can be read ({first}).") from None
+        raise UserError(f"{path} is no weights file that can be read ({first_line(error)}).") from None
     if not isinstance(contents, dict):
         raise UserError(f"{path} holds a {type(contents).__name__}, not a dictionary of weights.")
     return contents, None

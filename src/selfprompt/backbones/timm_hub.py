@@ -10,7 +10,7 @@ from torch import nn
 
 from selfprompt.backbones.base import BackboneInfo, Pretraining
 from selfprompt.backbones.vit import ViT, what_lacks
-from selfprompt.errors import UserError, unknown
+from selfprompt.errors import UserError, first_line, unknown
 
 
 def list_names() -> list[str]:
@@ -37,9 +37,8 @@ def load_timm(name: str, image_size: int | None = None) -> ViT:
     except TypeError as error:
         raise UserError(f"{name} does not take an image size of its own ({error}).") from None
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"The weights of {name} could not be had from the hub ({first[:200]}): "
+            f"The weights of {name} could not be had from the hub ({first_line(error)[:200]}): "
             f"use --backbone builtin, or --backbone FILE with a weights file on disk."
         ) from error
     return wrap_module(model, name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from pydantic import ValidationError
 from torch import nn
 
 from selfprompt import registry
@@ -26,12 +25,7 @@ def make_method(method: str | Method, **fields: Any) -> Method:
         if fields:
             raise UserError(f"A Method object has its fields already: set {', '.join(fields)} in it.")
         return method
-    try:
-        return registry.module("method", method).RECORD.factory(**fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"Method {method} does not take {where}={first['input']!r}: {first['msg']}.") from None
+    return registry.build("method", {"name": method, **fields})
 
 
 def create_model(

@@ -12,6 +12,8 @@ from accelerate.state import AcceleratorState
 from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor, nn
 
+from selfprompt.model import PromptedModel
+
 
 class Engine:
     """One process's view of the machine: a thin wrapper of accelerate's `Accelerator`.
@@ -49,6 +51,11 @@ class Engine:
     def fused_attention(self) -> bool:
         """Whether the fused kernel is the faster one: not for bf16 on a CPU, where its backward pass is slow."""
         return not (self.device.type == "cpu" and self.precision == "bf16")
+
+    def place(self, model: PromptedModel) -> None:
+        """Move a model to the device, with the attention that is faster there."""
+        model.to(self.device)
+        model.backbone.fused_attention = self.fused_attention
 
     def prepare(self, network: nn.Module) -> nn.Module:
         """The network on the device, under autocast, its gradients averaged over processes."""

@@ -89,8 +89,7 @@ def fit(
     if not len(train_images) or not len(val_images):
         raise UserError("Training and validation need one image or more each.")
 
-    model.to(engine.device)
-    model.backbone.fused_attention = engine.fused_attention
+    engine.place(model)
     progress = Progress.load(folder) if resume and folder else None
     if progress:
         model.load_adapter_state(progress.adapter)

@@ -163,7 +163,7 @@ def tune(
     metrics = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test)}
     if config.probe and method.trainable() == "prompts":
         bare = make_method("linear").build(backbone, dataset.num_classes, config.protocol)
-        bare.to(engine.device)
+        engine.place(bare)
         train, val = ImageTensors(splits.train, config.protocol), ImageTensors(splits.val, config.protocol)
         metrics["linear_probe_test_accuracy"] = linear_probe(bare, train, val, test)
     assert model.metrics is not None
@@ -205,8 +205,7 @@ def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: A
         raise UserError(f"{data} has other classes than {adapter}: {odd[0]} differs.")
     examples = getattr(with_splits(dataset, model.protocol), split)
     engine = Engine()
-    model.to(engine.device)
-    model.backbone.fused_attention = engine.fused_attention
+    engine.place(model)
     images = ImageTensors(examples, model.protocol)
     accuracy, loss = evaluate_network(engine.prepare(model), images, model.num_classes, engine, 64)
     return {
@@ -238,8 +237,7 @@ def predict(adapter: str | Path, images: Sequence[str | Path], *, backbone: Any 
     if not paths:
         raise UserError("There are no images to predict: give image files, or folders of them.")
     engine = Engine()
-    model.to(engine.device)
-    model.backbone.fused_attention = engine.fused_attention
+    engine.place(model)
     examples = Examples(paths, np.zeros(len(paths), dtype=np.int64))
     probabilities = predict_probabilities(engine.prepare(model), ImageTensors(examples, model.protocol))
     names = model.class_names or [str(i) for i in range(model.num_classes)]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from selfprompt.data.datasets import Dataset, Examples
-from selfprompt.errors import UserError
+from selfprompt.errors import UserError, first_line
 
 
 def load_hub(name: str) -> Dataset:
@@ -24,7 +24,7 @@ def load_hub(name: str) -> Dataset:
         loaded = datasets.load_dataset(name)
     except Exception as error:
         raise UserError(
-            f"hf:{name} could not be had ({_first_line(error)}): check the name and the network."
+            f"hf:{name} could not be had ({first_line(error)}): check the name and the network."
         ) from error
     return from_splits(f"hf:{name}", {str(k): v for k, v in loaded.items()})
 
@@ -58,7 +58,3 @@ def from_splits(name: str, loaded: dict[str, Any]) -> Dataset:
         test=examples("test"),
         licence=loaded["train"].info.license or "unknown",
     )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
