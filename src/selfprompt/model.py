@@ -20,7 +20,7 @@ from selfprompt.card import render_card
 from selfprompt.data.loading import Normalize
 from selfprompt.data.protocol import Protocol
 from selfprompt.errors import UserError, first_line
-from selfprompt.prompts.base import Initialization, Insertion
+from selfprompt.prompts.base import Initialization, Insertion, PromptInsertion
 
 Trainable = Literal["prompts", "head", "bias", "all"]
 """What is trained besides the head: prompts, nothing, the backbone's biases, or everything."""
@@ -99,10 +99,11 @@ class PromptedModel(
         for name, parameter in backbone.named_parameters():
             parameter.requires_grad_(trainable == "all" or (trainable == "bias" and name.endswith("bias")))
         insertion.requires_grad_(trainable in ("prompts", "all"))
+        insertion.attach(backbone)
 
     @property
     def prompts(self) -> nn.Parameter | None:
-        """The trained prompts, (layers, P, D); layers is 1 for shallow ones."""
+        """The trained prompts, (layers, P, D); layers is 1 for shallow ones. Condensed ones are (K, D)."""
         return self.insertion.prompts
 
     @property
@@ -137,9 +138,9 @@ class PromptedModel(
         Raises:
             UserError: The batches give fewer tokens than there are prompts.
         """
-        if self.initialization is None or self.prompts is None:
+        if self.initialization is None or not isinstance(self.insertion, PromptInsertion):
             return
-        layers, num_prompts, _ = self.prompts.shape
+        layers, num_prompts, _ = self.insertion.prompts.shape
         images = self._images(batches) if self.initialization.needs_data else ()
         start = self.initialization.prepare(self.backbone, images, layers, num_prompts, seed)
         self.insertion.start_from(start)

@@ -17,11 +17,12 @@ from pydantic import ValidationError
 
 from selfprompt.errors import UserError, unknown
 
-Kind = Literal["method", "initialization", "insertion", "dataset", "backbone"]
+Kind = Literal["method", "initialization", "parametrization", "insertion", "dataset", "backbone"]
 
 HOMES: dict[Kind, str] = {
     "method": "selfprompt.methods",
     "initialization": "selfprompt.prompts.initialization",
+    "parametrization": "selfprompt.prompts.parametrization",
     "insertion": "selfprompt.prompts.insertion",
     "dataset": "selfprompt.data.sources",
     "backbone": "selfprompt.backbones",

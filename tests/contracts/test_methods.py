@@ -16,7 +16,15 @@ from selfprompt.recipe import Recipe
 from selfprompt.tuning.fit import fit
 
 METHODS = registry.names("method")
-PROMPTED = [name for name in METHODS if "num_prompts" in registry.module("method", name).RECORD.factory.model_fields]
+
+
+def having(field: str) -> list[str]:
+    return [name for name in METHODS if field in registry.module("method", name).RECORD.factory.model_fields]
+
+
+PROMPTED = having("num_prompts")
+LAYOUTS = [(name, {}) for name in PROMPTED] + [(name, {"shallow": True}) for name in having("shallow")]
+EXTRA = {"gatevpt": -2 * 4 * 32 + 2 + 3, "e2vpt": 3 * 5 * 32}  # numbers beyond those of deep prompts
 
 
 def started(method: str, kind: str = "class token", **fields: object) -> PromptedModel:
@@ -51,6 +59,7 @@ def test_save_and_load_give_the_same_outputs(method: str, kind: str, images: tor
 def test_frozen_weights_and_buffers_never_change(method: str) -> None:
     model = started(method)
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert trained
     before = {k: v.clone() for k, v in model.state_dict().items()}
     pixels = torch.randint(0, 256, (12, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     examples = Examples(list(pixels.numpy()), torch.arange(12).remainder(3).numpy())
@@ -62,10 +71,11 @@ def test_frozen_weights_and_buffers_never_change(method: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", PROMPTED)
-@pytest.mark.parametrize("shallow", [False, True])
-def test_order_of_prompts_does_not_matter(method: str, kind: str, shallow: bool, images: torch.Tensor) -> None:
-    model = started(method, kind, shallow=shallow)
+@pytest.mark.parametrize(("method", "fields"), LAYOUTS)
+def test_order_of_prompts_does_not_matter(method: str, fields: dict, kind: str, images: torch.Tensor) -> None:
+    if method == "vfpt":
+        fields = {"fourier_share": 0.0}  # a Fourier transform reads its prompts in order
+    model = started(method, kind, **fields)
     expected = model(images)
     model.prompts.data = model.prompts.data.flip(1)
     assert torch.allclose(model(images), expected, atol=1e-5)
@@ -75,9 +85,21 @@ def test_order_of_prompts_does_not_matter(method: str, kind: str, shallow: bool,
 def test_counts_are_the_papers(method: str) -> None:
     model = started(method)
     head = 32 * 3 + 3
-    assert model.count_parameters()[0] == 3 * 4 * 32 + head
-    assert started(method, shallow=True).count_parameters()[0] == 4 * 32 + head
+    assert model.count_parameters()[0] == 3 * 4 * 32 + EXTRA.get(method, 0) + head
     assert started(method, frozen_prompts=True).count_parameters()[0] == head
+
+
+@pytest.mark.parametrize("method", having("shallow"))
+def test_shallow_counts_are_the_papers(method: str) -> None:
+    assert started(method, shallow=True).count_parameters()[0] == 4 * 32 + 32 * 3 + 3
+
+
+@pytest.mark.parametrize("kind", ["random", "mean", "max", "kmeans"])
+@pytest.mark.parametrize("method", PROMPTED)
+def test_prototypes_start_every_kind_of_prompt(method: str, kind: str) -> None:
+    plain, started_there = started("spt", prototypes=kind), started(method, prototypes=kind)
+    layers = len(started_there.prompts)
+    assert torch.equal(started_there.prompts, plain.prompts[:layers])
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if m != "linear"])
@@ -85,7 +107,7 @@ def test_eight_images_are_learnt_by_heart(method: str) -> None:
     model = started(method)
     pixels = torch.randint(0, 256, (8, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     examples = Examples(list(pixels.numpy()), torch.arange(8).remainder(3).numpy())
-    rate = {"full": 1e-3, "bias": 1e-2}.get(method, 1e-1)
+    rate = {"full": 1e-3, "bias": 1e-2, "lora": 1e-2, "vfpt": 1e-2}.get(method, 1e-1)
     result = fit(model, examples, examples, recipe=Recipe(epochs=100, batch_size=8, lr=rate, head_weight_decay=0))
     assert result.metrics["val_accuracy"] == 100
 

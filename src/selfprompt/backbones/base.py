@@ -83,7 +83,12 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def attention(
-        self, i: int, x: Tensor, extra_kv: tuple[Tensor, Tensor] | None = None, queries: Tensor | None = None
+        self,
+        i: int,
+        x: Tensor,
+        extra_kv: tuple[Tensor, Tensor] | None = None,
+        queries: Tensor | None = None,
+        temperature: Tensor | None = None,
     ) -> Tensor:
         """The attention branch of block ``i`` without its residual.
 
@@ -92,9 +97,23 @@ class Backbone(nn.Module, ABC):
             x: (B, N, D) tokens, not normalised, that give keys and values (and queries).
             extra_kv: Further keys and values from `keys_values`, seen beside those of ``x``.
             queries: (B, Q, D) tokens to ask with instead of ``x``, not normalised.
+            temperature: A scalar that divides the scores before the softmax.
 
         Returns:
             (B, Q, D), with Q = N where no queries are given.
+        """
+
+    @abstractmethod
+    def cross_attention(self, i: int, x: Tensor, kv: tuple[Tensor, Tensor]) -> Tensor:
+        """The attention of block ``i`` with its own weights, asked by tokens that see only what is given.
+
+        Args:
+            i: The block.
+            x: (B, N, D) tokens that ask, taken as they are: the block's normalisation is not applied.
+            kv: Keys and values from `keys_values`.
+
+        Returns:
+            (B, N, D), without a residual.
         """
 
     @abstractmethod
@@ -124,9 +143,15 @@ class Backbone(nn.Module, ABC):
                 mean over all tokens after the prefix.
         """
 
-    def block(self, i: int, tokens: Tokens, extra_kv: tuple[Tensor, Tensor] | None = None) -> Tokens:
+    def block(
+        self,
+        i: int,
+        tokens: Tokens,
+        extra_kv: tuple[Tensor, Tensor] | None = None,
+        temperature: Tensor | None = None,
+    ) -> Tokens:
         """Block ``i``: both branches, each added to the stream."""
-        x = tokens.x + self.attention(i, tokens.x, extra_kv)
+        x = tokens.x + self.attention(i, tokens.x, extra_kv, temperature=temperature)
         return Tokens(x + self.mlp(i, x), tokens.num_prefix)
 
     def train(self, mode: bool = True) -> Backbone:

@@ -60,7 +60,12 @@ class ViT(Backbone):
         return Tokens(x, self.num_prefix)
 
     def attention(
-        self, i: int, x: Tensor, extra_kv: tuple[Tensor, Tensor] | None = None, queries: Tensor | None = None
+        self,
+        i: int,
+        x: Tensor,
+        extra_kv: tuple[Tensor, Tensor] | None = None,
+        queries: Tensor | None = None,
+        temperature: Tensor | None = None,
     ) -> Tensor:
         block: Any = self.vit.blocks[i]
         attn, pre_norm = block.attn, isinstance(block, Block)
@@ -69,10 +74,25 @@ class ViT(Backbone):
         q, k, v = attn.qkv(x).unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         if queries is not None:
             asking = block.norm1(queries) if pre_norm else queries
-            q = attn.qkv(asking).unflatten(-1, (3, attn.num_heads, -1))[..., 0, :, :].transpose(1, 2)
+            q = self._queries(attn, asking)
         q, k = attn.q_norm(q), attn.k_norm(k)
         if extra_kv is not None:
             k, v = (torch.cat([e.expand(len(t), *e.shape[-3:]), t], dim=2) for e, t in zip(extra_kv, (k, v)))
+        if temperature is not None:
+            q = q / temperature.to(q.dtype)
+        return self._attend(block, asking, q, k, v)
+
+    def cross_attention(self, i: int, x: Tensor, kv: tuple[Tensor, Tensor]) -> Tensor:
+        block: Any = self.vit.blocks[i]
+        k, v = (e.expand(len(x), *e.shape[-3:]) for e in kv)
+        return self._attend(block, x, block.attn.q_norm(self._queries(block.attn, x)), k, v)
+
+    @staticmethod
+    def _queries(attn: Any, x: Tensor) -> Tensor:
+        return attn.qkv(x).unflatten(-1, (3, attn.num_heads, -1))[..., 0, :, :].transpose(1, 2)
+
+    def _attend(self, block: Any, asking: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        attn = block.attn
         if self.fused_attention:
             out = F.scaled_dot_product_attention(q, k, v)
         else:
@@ -81,7 +101,7 @@ class ViT(Backbone):
         if getattr(attn, "gate", None) is not None:
             out = out * attn.gate(asking).sigmoid()
         out = attn.proj(out)
-        return block.ls1(out) if pre_norm else block.norm1(out)
+        return block.ls1(out) if isinstance(block, Block) else block.norm1(out)
 
     def mlp(self, i: int, x: Tensor) -> Tensor:
         block: Any = self.vit.blocks[i]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -12,7 +13,8 @@ from selfprompt.backbones.base import Backbone, Pretraining
 from selfprompt.data.protocol import Protocol, protocol_for
 from selfprompt.errors import UserError
 from selfprompt.model import Head, PromptedModel, Trainable
-from selfprompt.prompts.base import Initialization, Insertion
+from selfprompt.prompts.base import Initialization, Insertion, Parametrization
+from selfprompt.prompts.initialization.prototypes import Kind, Prototypes
 from selfprompt.prompts.initialization.rescaled import Rescaled
 from selfprompt.prompts.insertion.deep import Deep
 from selfprompt.prompts.insertion.none import NoPrompts
@@ -20,6 +22,21 @@ from selfprompt.prompts.insertion.shallow import Shallow
 from selfprompt.recipe import Recipe
 
 Readout = Literal["backbone", "mae_average"]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The learning rates and weight decays that a paper searches for every task."""
+
+    lr: tuple[float, ...]
+    weight_decay: tuple[float, ...]
+
+
+VPT_GRID = Grid(
+    tuple(base * 64 / 256 for base in (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0)),
+    (0.0, 1e-4, 1e-3, 1e-2),
+)
+"""VPT's grid (arXiv 2203.12119) at a batch of 64; E2VPT and VFPT search the same."""
 
 
 class Method(BaseModel, ABC):
@@ -34,6 +51,7 @@ class Method(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str]
+    grid: ClassVar[Grid | None] = None
     head_norm: Literal["none", "batch"] = "none"
     readout: Readout = "backbone"
 
@@ -98,38 +116,55 @@ class Method(BaseModel, ABC):
         )
 
 
-class TokenPrompts(Method, ABC):
-    """What VPT's insertions share, whatever their prompts start from.
+class PromptMethod(Method, ABC):
+    """What methods with prompts share. Each field is an answer that combines with every method.
 
     Args:
         num_prompts: Prompts P of each block.
-        shallow: Prompts at the input only.
+        prototypes: Start as prototypes of the task's own patch tokens, as SPT does; None is the paper's own start.
+        prototype_share: Share of the training images that prototypes are made from, at least one image.
         prompt_rms: Scale each layer's start to this root mean square (see `Rescaled`); None leaves it.
         prompt_dropout: Dropout on each sample's copy of the prompts; keys and values are then made per sample.
         frozen_prompts: Train the head only, on prompts as they start.
+        keep: Share of the prompts that condensation keeps after training (see `Condensation`); 1 keeps all.
     """
 
     num_prompts: int = Field(default=20, ge=1)
-    shallow: bool = False
+    prototypes: Kind | None = None
+    prototype_share: float = Field(default=1.0, gt=0, le=1)
     prompt_rms: float | None = Field(default=None, gt=0)
     prompt_dropout: float = Field(default=0.0, ge=0, lt=1)
     frozen_prompts: bool = False
+    keep: float = Field(default=1.0, gt=0, le=1)
 
     @abstractmethod
     def start(self) -> Initialization:
-        """Where the prompts start, before any rescaling."""
-
-    def insertion(self, backbone: Backbone) -> Insertion:
-        keep = self.readout == "mae_average"
-        if self.shallow:
-            return Shallow(backbone.width, self.num_prompts, dropout=self.prompt_dropout, keep_outputs=keep)
-        return Deep(backbone.depth, backbone.width, self.num_prompts, dropout=self.prompt_dropout, keep_outputs=keep)
+        """The paper's own start, where the prompts are not prototypes."""
 
     def initialization(self) -> Initialization:
-        return self.start() if self.prompt_rms is None else Rescaled(self.start(), self.prompt_rms)
+        start = self.start() if self.prototypes is None else Prototypes(self.prototypes)
+        return start if self.prompt_rms is None else Rescaled(start, self.prompt_rms)
 
     def trainable(self) -> Trainable:
         return "head" if self.frozen_prompts else "prompts"
+
+    def deep(self, backbone: Backbone, parametrization: Parametrization | None = None) -> Deep:
+        """Prompts at every block, as keys and values."""
+        return Deep(
+            backbone.depth,
+            self.num_prompts,
+            backbone.width,
+            dropout=self.prompt_dropout,
+            parametrization=parametrization,
+            keep_outputs=self.readout == "mae_average",
+        )
+
+    def shallow_or_deep(self, backbone: Backbone, shallow: bool) -> Insertion:
+        """VPT's two ways."""
+        if not shallow:
+            return self.deep(backbone)
+        keep = self.readout == "mae_average"
+        return Shallow(self.num_prompts, backbone.width, dropout=self.prompt_dropout, keep_outputs=keep)
 
 
 class WithoutPrompts(Method, ABC):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from selfprompt.backbones.base import Pretraining
-from selfprompt.methods.base import WithoutPrompts
+from selfprompt.methods.base import Grid, WithoutPrompts
 from selfprompt.model import Trainable
 from selfprompt.recipe import Recipe
 from selfprompt.registry import Record
@@ -19,6 +19,7 @@ class Full(WithoutPrompts):
     """
 
     name: ClassVar[str] = "full"
+    grid: ClassVar[Grid] = Grid((1e-4, 5e-4, 1e-3, 5e-3), (0.0, 1e-4, 1e-3, 1e-2))
 
     def trainable(self) -> Trainable:
         return "all"

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
-
-from selfprompt.backbones.base import Pretraining
-from selfprompt.methods.base import TokenPrompts
+from selfprompt.backbones.base import Backbone, Pretraining
+from selfprompt.methods.base import PromptMethod
+from selfprompt.prompts.base import Initialization, Insertion
 from selfprompt.prompts.initialization.prototypes import Kind, Prototypes
 from selfprompt.recipe import Recipe
 from selfprompt.registry import Record
 
 
-class SPT(TokenPrompts):
+class SPT(PromptMethod):
     """Wang et al., "Revisiting the Power of Prompt for Visual Tuning", ICML 2024, arXiv 2402.02382.
 
     Forward pass and parameters are VPT's; the prompts start as prototypes of the task's own patch tokens.
 
     Args:
+        shallow: Prompts at the input only.
         prototypes: ``random`` (the published commands), ``mean``, ``max`` or ``kmeans``.
-        prototype_share: Share of the training images that prototypes are made from, at least one image (the
-            official MoCo-v3 script's default is exactly one).
+
+    The official MoCo-v3 script makes prototypes of exactly one image (``prototype_share``).
 
     The paper's deep runs have 20 prompts a block, its shallow ones 100 in all; there is no dropout, and prototypes
     are left at their scale, the default here, too: about 20 times VPT's, so that they want a learning rate as much
@@ -35,10 +35,13 @@ class SPT(TokenPrompts):
     """
 
     name: ClassVar[str] = "spt"
-    prototypes: Kind = "random"
-    prototype_share: float = Field(default=1.0, gt=0, le=1)
+    shallow: bool = False
+    prototypes: Kind = "random"  # type: ignore[assignment]
 
-    def start(self) -> Prototypes:
+    def insertion(self, backbone: Backbone) -> Insertion:
+        return self.shallow_or_deep(backbone, self.shallow)
+
+    def start(self) -> Initialization:
         return Prototypes(self.prototypes)
 
     def recipe(self, pretraining: Pretraining) -> Recipe:

@@ -1,4 +1,4 @@
-"""The two interfaces of this room: where prompts start, and how they meet the tokens."""
+"""The interfaces of this room: where prompts start, what they are made of, how they meet the tokens."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import psutil
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from selfprompt.backbones.base import Backbone, Tokens
@@ -54,26 +55,89 @@ class Initialization(ABC):
         """
 
 
+class Parametrization(nn.Module, ABC):
+    """What prompts are made of: a map from what is trained to what meets the tokens."""
+
+    @abstractmethod
+    def forward(self, prompts: Tensor) -> Tensor:
+        """(..., P, D) trained prompts of one layer to (..., P, D) effective ones."""
+
+
 class Insertion(nn.Module, ABC):
-    """How prompts meet the tokens. It owns the trained prompts.
+    """How prompts, or whatever else is trained, meet the tokens.
 
     Attributes:
-        prompts: The trained prompts, one parameter of shape (layers, P, D); None where there are none.
+        prompts: The trained prompts; None where there are none.
+        dropout: Of prompts, in training.
     """
 
     prompts: nn.Parameter | None
+    dropout: float = 0.0
 
-    @abstractmethod
+    @property
+    def num_prompts(self) -> int:
+        """Prompts of the block that has most of them."""
+        return 0
+
+    def attach(self, backbone: Backbone) -> None:
+        """Once, when the model is built and the backbone frozen: put trained parts into the backbone itself."""
+
     def enter(self, backbone: Backbone, tokens: Tokens) -> Tokens:
         """Before block 0."""
+        return tokens
 
     @abstractmethod
     def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
         """In place of block ``i``."""
 
-    @abstractmethod
     def leave(self, backbone: Backbone, tokens: Tokens) -> Tokens:
         """After the last block: the stream that the readout sees."""
+        return tokens
+
+
+class PromptInsertion(Insertion, ABC):
+    """An insertion that owns prompts.
+
+    Args:
+        layers: Blocks that get prompts of their own, counted from block 0.
+        num_prompts: Prompts P of each of them.
+        width: Token width D.
+        dropout: Of each sample's copy of the prompts, in training; what is made of them is then made per sample.
+        parametrization: What the prompts are made of; None where they are free.
+
+    Attributes:
+        prompts: One parameter (layers, P, D); once condensed, (K, D): the K kept prompts of all layers in a row.
+        counts: (layers,) how many are kept at each layer; None before.
+    """
+
+    prompts: nn.Parameter
+    counts: Tensor | None
+
+    def __init__(
+        self,
+        layers: int,
+        num_prompts: int,
+        width: int,
+        *,
+        dropout: float = 0.0,
+        parametrization: Parametrization | None = None,
+    ) -> None:
+        super().__init__()
+        self.prompts = new_prompts(layers, num_prompts, width)
+        self.dropout, self.parametrization = dropout, parametrization
+        self.register_buffer("counts", None)
+
+    @property
+    def num_prompts(self) -> int:
+        """Prompts of the block that has most of them."""
+        return self.prompts.shape[1] if self.counts is None else int(self.counts.max())
+
+    def layer(self, i: int, batch: int) -> Tensor:
+        """The prompts of layer ``i`` as they meet the tokens of a batch: (P, D), or (B, P, D) under dropout."""
+        prompts = self.prompts[i] if self.counts is None else self.prompts.split(self.counts.tolist())[i]
+        if self.dropout and self.training:
+            prompts = F.dropout(prompts.expand(batch, -1, -1), self.dropout)
+        return prompts if self.parametrization is None else self.parametrization(prompts)
 
     def start_from(self, start: Prompts) -> None:
         """Set the prompts to starting values.
@@ -81,11 +145,10 @@ class Insertion(nn.Module, ABC):
         Raises:
             UserError: The values have another shape; nothing is broadcast.
         """
-        shape = None if self.prompts is None else tuple(self.prompts.shape)
-        if self.prompts is None or shape != tuple(start.values.shape):
+        if self.prompts.shape != start.values.shape:
             raise UserError(
-                f"Starting values of shape {tuple(start.values.shape)} do not fit prompts of shape {shape}: "
-                f"prepare them for the same insertion, number of prompts and backbone."
+                f"Starting values of shape {tuple(start.values.shape)} do not fit prompts of shape "
+                f"{tuple(self.prompts.shape)}: prepare them for the same insertion, number of prompts and backbone."
             )
         with torch.no_grad():
             self.prompts.copy_(start.values)

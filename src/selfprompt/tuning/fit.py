@@ -116,7 +116,7 @@ def fit(
         "dataset": dataset,
         "protocol": model.protocol.hash,
         "seed": seed,
-        "num_prompts": 0 if model.prompts is None else model.prompts.shape[1],
+        "num_prompts": model.insertion.num_prompts,
         "trainable_parameters": trainable,
         "total_parameters": total,
         "best_epoch": progress.best_epoch + 1,

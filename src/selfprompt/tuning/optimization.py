@@ -59,7 +59,7 @@ def images_that_fit(model: PromptedModel, batch_size: int, device: torch.device)
     if device.type != "cpu":
         return batch_size
     backbone = model.backbone
-    prompts = 0 if model.prompts is None else model.prompts.shape[1]
+    prompts = model.insertion.num_prompts
     tokens = backbone.num_patches + backbone.num_prefix
     stream = 24 * tokens * backbone.width + 4 * prompts * backbone.width
     attention = (0 if backbone.fused_attention else 2) * backbone.num_heads * tokens * (tokens + prompts)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
+from typing import Any
 
 from selfprompt.backbones.base import Backbone, Tokens
-from selfprompt.prompts.base import Insertion, insert, new_prompts
+from selfprompt.prompts.base import PromptInsertion, insert
 from selfprompt.registry import Record
 
 
-class Deep(Insertion):
+class Deep(PromptInsertion):
     """VPT-deep (Jia et al., "Visual Prompt Tuning", ECCV 2022, arXiv 2203.12119).
 
     As published, ``[prefix ; P_i ; patches]`` goes into block ``i`` and the outputs at ``P_i`` are thrown away.
@@ -23,35 +23,21 @@ class Deep(Insertion):
 
     Args:
         depth: Blocks of the backbone.
-        width: Token width D.
-        num_prompts: Prompts P of each block.
-        dropout: Of each sample's copy of the prompts, in training; keys and values are then made per sample.
+        num_prompts, width, dropout, parametrization: See `PromptInsertion`.
         keep_outputs: Leave the last block's prompt outputs in the stream.
 
     Shape: prompts (depth, P, D).
     """
 
-    def __init__(
-        self, depth: int, width: int, num_prompts: int, *, dropout: float = 0.0, keep_outputs: bool = False
-    ) -> None:
-        super().__init__()
-        self.prompts = new_prompts(depth, num_prompts, width)
-        self.dropout, self.keep_outputs = dropout, keep_outputs
-
-    def enter(self, backbone: Backbone, tokens: Tokens) -> Tokens:
-        return tokens
+    def __init__(self, depth: int, num_prompts: int, width: int, *, keep_outputs: bool = False, **rest: Any) -> None:
+        super().__init__(depth, num_prompts, width, **rest)
+        self.keep_outputs = keep_outputs
 
     def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
-        assert self.prompts is not None
-        prompts = self.prompts[i]
-        if self.dropout and self.training:
-            prompts = F.dropout(prompts.expand(len(tokens.x), -1, -1), self.dropout)
+        prompts = self.layer(i, len(tokens.x))
         if self.keep_outputs and i == backbone.depth - 1:
             return backbone.block(i, insert(tokens, prompts))
         return backbone.block(i, tokens, extra_kv=backbone.keys_values(i, prompts))
-
-    def leave(self, backbone: Backbone, tokens: Tokens) -> Tokens:
-        return tokens
 
 
 RECORD = Record(

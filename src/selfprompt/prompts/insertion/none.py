@@ -12,14 +12,8 @@ class NoPrompts(Insertion):
 
     prompts = None
 
-    def enter(self, backbone: Backbone, tokens: Tokens) -> Tokens:
-        return tokens
-
     def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
         return backbone.block(i, tokens)
-
-    def leave(self, backbone: Backbone, tokens: Tokens) -> Tokens:
-        return tokens
 
 
 RECORD = Record(

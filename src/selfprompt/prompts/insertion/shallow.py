@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
+from typing import Any
 
 from selfprompt.backbones.base import Backbone, Tokens
-from selfprompt.prompts.base import Insertion, insert, new_prompts, remove
+from selfprompt.prompts.base import PromptInsertion, insert, remove
 from selfprompt.registry import Record
 
 
-class Shallow(Insertion):
+class Shallow(PromptInsertion):
     """VPT-shallow (Jia et al., "Visual Prompt Tuning", ECCV 2022, arXiv 2203.12119).
 
     ``x_0 = [prefix ; P ; patches]``, then every block as it is. Prompts carry no position embedding. The readout
     does not see them unless ``keep_outputs``.
 
     Args:
-        width: Token width D.
-        num_prompts: Prompts P.
-        dropout: Of each sample's copy of the prompts, in training.
+        num_prompts, width, dropout, parametrization: See `PromptInsertion`.
         keep_outputs: Leave the prompts' outputs in the stream, for a readout that averages them too.
 
     Shape: prompts (1, P, D).
     """
 
-    def __init__(self, width: int, num_prompts: int, *, dropout: float = 0.0, keep_outputs: bool = False) -> None:
-        super().__init__()
-        self.prompts = new_prompts(1, num_prompts, width)
-        self.dropout, self.keep_outputs = dropout, keep_outputs
+    def __init__(self, num_prompts: int, width: int, *, keep_outputs: bool = False, **rest: Any) -> None:
+        super().__init__(1, num_prompts, width, **rest)
+        self.keep_outputs = keep_outputs
 
     def enter(self, backbone: Backbone, tokens: Tokens) -> Tokens:
-        assert self.prompts is not None
-        prompts = self.prompts[0]
-        if self.dropout and self.training:
-            prompts = F.dropout(prompts.expand(len(tokens.x), -1, -1), self.dropout)
-        return insert(tokens, prompts)
+        return insert(tokens, self.layer(0, len(tokens.x)))
 
     def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
         return backbone.block(i, tokens)
 
     def leave(self, backbone: Backbone, tokens: Tokens) -> Tokens:
-        assert self.prompts is not None
-        return tokens if self.keep_outputs else remove(tokens, self.prompts.shape[1])
+        return tokens if self.keep_outputs else remove(tokens, self.num_prompts)
 
 
 RECORD = Record(

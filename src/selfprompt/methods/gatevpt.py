@@ -1,0 +1,60 @@
+"""Gated prompt tuning."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from selfprompt.backbones.base import Backbone, Pretraining
+from selfprompt.methods.base import Grid, PromptMethod
+from selfprompt.prompts.base import Insertion
+from selfprompt.prompts.initialization.uniform import Uniform
+from selfprompt.prompts.insertion.gated import Gated
+from selfprompt.recipe import Recipe
+from selfprompt.registry import Record
+
+
+class GateVPT(PromptMethod):
+    """Yoo et al., "Improving Visual Prompt Tuning for Self-supervised Vision Transformers", ICML 2023, 2306.05067.
+
+    VPT-shallow with a gate and an attention temperature at every block. The paper has 100 prompts on FGVC and 1, 5,
+    10 or 100 on VTAB, a ``prompt_dropout`` of 0.1 (here 0), and a gate start searched between 1 and 20.
+
+    The recipe is the middle of its grid; every task's rate is searched there. Under MAE the paper averages prompts
+    into the feature with the pretrained norm: that is ``readout="mae_average"``; the default here is the backbone's
+    own readout. The rate is stepped at every iteration, not once an epoch, and the head starts at SPT's values.
+
+    Args:
+        gate_init: The gates start at sigmoid(-gate_init).
+    """
+
+    name: ClassVar[str] = "gatevpt"
+    grid: ClassVar[Grid] = Grid((0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0), (0.0,))
+    gate_init: float = 5.0
+
+    def insertion(self, backbone: Backbone) -> Insertion:
+        return Gated(
+            backbone.depth,
+            self.num_prompts,
+            backbone.width,
+            gate_init=self.gate_init,
+            dropout=self.prompt_dropout,
+            keep_outputs=self.readout == "mae_average",
+        )
+
+    def start(self) -> Uniform:
+        return Uniform()
+
+    def recipe(self, pretraining: Pretraining) -> Recipe:
+        return Recipe(optimizer="sgd", lr=0.25, batch_size=64, weight_decay=0.0, head_weight_decay=0.0)
+
+
+RECORD = Record(
+    name="gatevpt",
+    kind="method",
+    title="Improving Visual Prompt Tuning for Self-supervised Vision Transformers",
+    arxiv="2306.05067",
+    year=2023,
+    idea="Shallow prompts with a learnt gate and attention temperature at every block.",
+    supports=("prototypes", "condensation", "frozen prompts"),
+    factory=GateVPT,
+)

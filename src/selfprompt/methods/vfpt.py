@@ -1,0 +1,51 @@
+"""Visual Fourier prompt tuning."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from selfprompt.backbones.base import Backbone, Pretraining
+from selfprompt.methods.base import VPT_GRID, Grid, PromptMethod
+from selfprompt.prompts.base import Insertion
+from selfprompt.prompts.initialization.uniform import Uniform
+from selfprompt.prompts.parametrization.fourier import Fourier
+from selfprompt.recipe import Recipe
+from selfprompt.registry import Record
+
+
+class VFPT(PromptMethod):
+    """Zeng et al., "Visual Fourier Prompt Tuning", NeurIPS 2024, arXiv 2411.01327.
+
+    VPT-deep of which a share of the prompts is seen through a Fourier transform. The paper chooses the share (0 to 1)
+    and the number of prompts for every task, with a ``prompt_dropout`` of 0.1 (here 0). A share of 0 is VPT-deep.
+
+    Args:
+        fourier_share: Share of the prompts that are transformed.
+    """
+
+    name: ClassVar[str] = "vfpt"
+    grid: ClassVar[Grid] = VPT_GRID
+    fourier_share: float = Field(default=0.5, ge=0, le=1)
+
+    def insertion(self, backbone: Backbone) -> Insertion:
+        return self.deep(backbone, Fourier(self.fourier_share))
+
+    def start(self) -> Uniform:
+        return Uniform()
+
+    def recipe(self, pretraining: Pretraining) -> Recipe:
+        return Recipe(optimizer="sgd", lr=64 / 256, batch_size=64, weight_decay=1e-3, head_weight_decay=1e-3)
+
+
+RECORD = Record(
+    name="vfpt",
+    kind="method",
+    title="Visual Fourier Prompt Tuning",
+    arxiv="2411.01327",
+    year=2024,
+    idea="Deep prompts of which a share is seen through a Fourier transform.",
+    supports=("prototypes", "condensation", "frozen prompts"),
+    factory=VFPT,
+)

@@ -1,0 +1,41 @@
+"""CVPT's random start."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from selfprompt.backbones.base import Backbone
+from selfprompt.prompts.base import Initialization, Prompts
+from selfprompt.registry import Record
+
+
+class Xavier(Initialization):
+    """``U(-v, v)`` with ``v = sqrt(6 / ((P + layers) D))`` (Huang et al., arXiv 2408.14961).
+
+    The bound is what Xavier's rule gives for a tensor (layers, P, D), so that it shrinks with P.
+    """
+
+    needs_data = False
+
+    def prepare(
+        self, backbone: Backbone, batches: Iterable[Tensor], layers: int, num_prompts: int, seed: int
+    ) -> Prompts:
+        """Draw the prompts on the CPU, so that every device gets the same."""
+        bound = math.sqrt(6 / ((num_prompts + layers) * backbone.width))
+        values = torch.rand(layers, num_prompts, backbone.width, generator=torch.Generator().manual_seed(seed))
+        return Prompts((2 * values - 1) * bound)
+
+
+RECORD = Record(
+    name="xavier",
+    kind="initialization",
+    title="Cross Visual Prompt Tuning",
+    arxiv="2408.14961",
+    year=2025,
+    idea="Small random numbers, the smaller the more prompts there are.",
+    factory=Xavier,
+)

@@ -1,0 +1,44 @@
+"""Prompts that tokens read in a second attention of every block."""
+
+from __future__ import annotations
+
+from selfprompt.backbones.base import Backbone, Tokens
+from selfprompt.prompts.base import PromptInsertion
+from selfprompt.registry import Record
+
+
+class CrossAttention(PromptInsertion):
+    """CVPT (Huang et al., "Cross Visual Prompt Tuning", ICCV 2025, arXiv 2408.14961).
+
+    The prompts stay out of the stream. After the attention branch of block ``i`` every token reads them with the
+    block's own frozen attention weights, and no normalisation on either side:
+
+        ``x = x + Attention_i(LN(x))``,  ``x = x + CrossAttention_i(x, P_i)``,  ``x = x + MLP_i(LN(x))``
+
+    Zero prompts are not neutral (they add a constant); no prompts are. Where a block has LayerScale, or a norm
+    after its attention, these act on the second attention, too (the paper's backbone has neither).
+
+    Args:
+        depth: Blocks of the backbone.
+        num_prompts, width, dropout, parametrization: See `PromptInsertion`.
+
+    Shape: prompts (depth, P, D).
+    """
+
+    def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
+        x = tokens.x + backbone.attention(i, tokens.x)
+        prompts = self.layer(i, len(x))
+        if prompts.shape[-2]:
+            x = x + backbone.cross_attention(i, x, backbone.keys_values(i, prompts, normalize=False))
+        return Tokens(x + backbone.mlp(i, x), tokens.num_prefix)
+
+
+RECORD = Record(
+    name="cross_attention",
+    kind="insertion",
+    title="Cross Visual Prompt Tuning",
+    arxiv="2408.14961",
+    year=2025,
+    idea="Tokens read each block's prompts in a second attention that has the block's own frozen weights.",
+    factory=CrossAttention,
+)

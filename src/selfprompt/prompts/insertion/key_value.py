@@ -1,0 +1,67 @@
+"""Deep prompts, and beside them free keys and values in every attention."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from selfprompt.backbones.base import Backbone, Tokens
+from selfprompt.prompts.base import PromptInsertion
+from selfprompt.registry import Record
+
+
+class KeyValue(PromptInsertion):
+    """E2VPT's prompts (Han et al., "E2VPT: An Effective and Efficient Approach", ICCV 2023, arXiv 2307.13770).
+
+    Beside the keys and values of deep prompts ``P_i`` every head sees trained ones ``T_i`` that no projection made,
+    the same tensor as keys and as values:
+
+        ``Attention(Q(x), [T_i ; K(P_i) ; K(x)], [T_i ; V(P_i) ; V(x)])``
+
+    ``T_i`` starts from U(-b, b), ``b = sqrt(6 / (P_kv d))``, d the width of a head (Kaiming, as published). Zero
+    values are not neutral: they take attention.
+
+    Args:
+        depth: Blocks of the backbone.
+        num_prompts, width, dropout, parametrization: See `PromptInsertion`.
+        heads: Attention heads.
+        num_key_values: Keys and values P_kv of each head and block; 0 leaves deep prompts alone.
+        seed: Seed of their start.
+
+    Shape: prompts (depth, P, D), key_values (depth, heads, P_kv, d).
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        num_prompts: int,
+        width: int,
+        *,
+        heads: int,
+        num_key_values: int = 5,
+        seed: int = 0,
+        **rest: Any,
+    ) -> None:
+        super().__init__(depth, num_prompts, width, **rest)
+        bound = math.sqrt(6 / max(1, num_key_values * (width // heads)))
+        draw = torch.rand(depth, heads, num_key_values, width // heads, generator=torch.Generator().manual_seed(seed))
+        self.key_values = nn.Parameter((2 * draw - 1) * bound)
+
+    def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
+        made = backbone.keys_values(i, self.layer(i, len(tokens.x)))
+        free = self.key_values[i].to(made[0].dtype).expand(*made[0].shape[:-2], -1, -1)
+        return backbone.block(i, tokens, extra_kv=(torch.cat([free, made[0]], -2), torch.cat([free, made[1]], -2)))
+
+
+RECORD = Record(
+    name="key_value",
+    kind="insertion",
+    title="E2VPT: An Effective and Efficient Approach for Visual Prompt Tuning",
+    arxiv="2307.13770",
+    year=2023,
+    idea="Deep prompts, and beside them free keys and values in the heads of every block.",
+    factory=KeyValue,
+)

@@ -1,0 +1,50 @@
+"""No prompts: low-rank updates of the attention's projections, by PEFT."""
+
+from __future__ import annotations
+
+from selfprompt.backbones.base import Backbone, Tokens
+from selfprompt.errors import UserError
+from selfprompt.prompts.base import Insertion
+from selfprompt.registry import Record
+
+
+class LowRank(Insertion):
+    """LoRA (Hu et al., arXiv 2106.09685) as PEFT implements it: ``W x + (alpha / r) B A x``, B starting at 0.
+
+    Args:
+        rank: Rank r of each update.
+        alpha: Its scale.
+        targets: Names of the linear layers that get one.
+
+    Raises:
+        UserError: PEFT is not installed.
+    """
+
+    prompts = None
+
+    def __init__(self, rank: int, alpha: float, targets: tuple[str, ...] = ("qkv",)) -> None:
+        super().__init__()
+        self.rank, self.alpha, self.targets = rank, alpha, targets
+
+    def attach(self, backbone: Backbone) -> None:
+        """Put the updates beside the backbone's linear layers."""
+        try:
+            from peft import LoraConfig, inject_adapter_in_model  # pyright: ignore[reportMissingImports]
+        except ImportError:
+            raise UserError("Method lora needs PEFT: pip install 'selfprompt[peft]'.") from None
+        wanted = LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=list(self.targets))  # type: ignore[arg-type]
+        inject_adapter_in_model(wanted, backbone)
+
+    def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
+        return backbone.block(i, tokens)
+
+
+RECORD = Record(
+    name="low_rank",
+    kind="insertion",
+    title="LoRA: Low-Rank Adaptation of Large Language Models",
+    arxiv="2106.09685",
+    year=2021,
+    idea="No prompts: low-rank updates beside the frozen projections, made by PEFT.",
+    factory=LowRank,
+)

@@ -1,0 +1,1 @@
+"""What prompts are made of: one file a way; where there is none, they are free."""
