@@ -10,6 +10,10 @@ class UserError(Exception):
     """Wrong input. The message names the file, flag or name at fault and says what to do; exit status 2."""
 
 
+class Diverged(UserError):
+    """A loss that became NaN or infinite: the learning rate is too large. A search counts it as a trial."""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of what an error says, or its class where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

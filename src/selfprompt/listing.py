@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from selfprompt import registry
 from selfprompt.backbones import timm_hub
+from selfprompt.data import sources
 
 
 def list_methods() -> list[str]:
@@ -18,4 +19,4 @@ def list_backbones() -> list[str]:
 
 def list_datasets() -> list[str]:
     """Names of the data sets; folders and ``hf:NAME`` come beside them."""
-    return registry.names("dataset")
+    return sources.names()

@@ -14,7 +14,7 @@ RECORD = Record(
     title="ViT, 8 blocks of width 128, patches of 4 on 32 by 32 pixels, pretrained by masked autoencoding",
     idea="Works offline on a laptop: 1.6 million weights, trained on clothes and clip art without labels.",
     year=2026,
-    supports=("offline", "mae"),
+    supports=("offline", "mae", "pretrained on: clipart"),
 )
 
 WEIGHTS = Path(__file__).parent / "builtin_vit" / "vit_tiny_mae.safetensors"

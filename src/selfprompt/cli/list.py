@@ -24,7 +24,8 @@ def command(what: Literal["methods", "backbones", "datasets"], *, seed: int = 0,
     """
     names = KINDS[what]()
     own = registry.modules(what[:-1])  # type: ignore[arg-type]
-    lines = [describe(name, own[name].RECORD) if name in own else name for name in names]
+    first = {name: name.partition("/")[0] if what == "datasets" else name for name in names}
+    lines = [describe(name, own[first[name]].RECORD) if first[name] in own else name for name in names]
     report({"names": names}, json, "\n".join(lines))
 
 
@@ -32,4 +33,4 @@ def describe(name: str, record: registry.Record) -> str:
     """One line: name, year, idea, and where to read more."""
     year = f" ({record.year})" if record.year else ""
     where = f" arXiv {record.arxiv}" if record.arxiv else f" {record.url}" if record.url else ""
-    return f"{name:12}{year:7} {record.idea}{where}"
+    return f"{name:20}{year:7} {record.idea}{where}"

@@ -34,6 +34,10 @@ class Examples:
         """The examples at ``indices``, in that order."""
         return Examples(Picked(self.images, indices), self.labels[indices])
 
+    def __add__(self, other: Examples) -> Examples:
+        """These examples, then the others."""
+        return Examples([*self.images, *other.images], np.concatenate([self.labels, other.labels]))
+
 
 @dataclass(frozen=True)
 class Picked(Sequence[ImageSource]):

@@ -33,6 +33,8 @@ class Protocol(BaseModel):
         val_fraction, test_fraction: Shares cut from the data where it has no such split of its own.
         split_seed: Seed of those cuts. It is not the seed of a run.
         selection: ``"best_val"`` reports the epoch of the best validation accuracy; ``"last"`` the last one.
+        final: What a comparison's last runs are trained on, once rate and decay are chosen: ``"train"``, with the
+            epoch selected on validation; or ``"train+val"`` to the last epoch, as VTAB-1K does.
         metric: Top-1 accuracy in percent.
     """
 
@@ -51,6 +53,7 @@ class Protocol(BaseModel):
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
     split_seed: int = 0
     selection: Literal["best_val", "last"] = "best_val"
+    final: Literal["train", "train+val"] = "train"
     metric: Literal["top1"] = "top1"
 
     @property

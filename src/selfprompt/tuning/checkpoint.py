@@ -42,7 +42,7 @@ class Progress:
     loss_sum: float = 0.0
     best: dict[str, Tensor] = field(default_factory=dict)
     best_epoch: int = -1
-    best_accuracy: float = -1.0
+    best_accuracy: float | None = None
     best_loss: float = float("inf")
     history: list[dict[str, float]] = field(default_factory=list)
     finished: bool = False

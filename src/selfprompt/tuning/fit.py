@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from selfprompt import registry
 from selfprompt.data.datasets import Examples, as_examples
 from selfprompt.data.loading import ImageTensors, in_order, shuffled
-from selfprompt.errors import UserError
+from selfprompt.errors import Diverged, UserError
 from selfprompt.model import PromptedModel
 from selfprompt.recipe import Recipe
 from selfprompt.tuning.checkpoint import Progress
@@ -49,7 +49,7 @@ class Result:
 def fit(
     model: PromptedModel,
     train: Examples | Iterable[tuple[Any, int]],
-    val: Examples | Iterable[tuple[Any, int]],
+    val: Examples | Iterable[tuple[Any, int]] | None,
     *,
     recipe: Recipe | None = None,
     output_dir: str | Path | None = None,
@@ -67,7 +67,7 @@ def fit(
     Args:
         model: From `selfprompt.create_model`.
         train, val: `Examples`, or pairs of a PIL image (or path, or uint8 array) and a class index, such as a
-            torchvision data set.
+            torchvision data set. Without ``val`` the last epoch is kept.
         recipe: The optimisation; the method's published recipe by default.
         output_dir: Where logs, checkpoint and adapter go; None writes nothing.
         seed: Seed of prompts, order, augmentation and dropout.
@@ -85,8 +85,8 @@ def fit(
     folder = None if output_dir is None else Path(output_dir)
     engine = Engine(recipe.precision, trackers, folder)
     train_images = ImageTensors(as_examples(train), model.protocol, train=True, seed=seed)
-    val_images = ImageTensors(as_examples(val), model.protocol)
-    if not len(train_images) or not len(val_images):
+    val_images = None if val is None else ImageTensors(as_examples(val), model.protocol)
+    if not len(train_images) or (val_images is not None and not len(val_images)):
         raise UserError("Training and validation need one image or more each.")
 
     engine.place(model)
@@ -162,12 +162,13 @@ class Loop:
             self.average = MovingAverage(start, recipe.ema_decay)
             progress.average = self.average.state
 
-    def run(self, train: ImageTensors | FeatureTensors, val: ImageTensors | FeatureTensors) -> None:
+    def run(self, train: ImageTensors | FeatureTensors, val: ImageTensors | FeatureTensors | None) -> None:
         """Train to the end of the recipe, or until validation has not improved for ``patience`` epochs."""
         model, progress = self.model, self.progress
         self.network: nn.Module = model
         if features_are_fixed(model) and not train.augmented:
-            train, val = (frozen_features(model, s, 2 * progress.micro_batch) for s in (train, val))
+            train = frozen_features(model, train, 2 * progress.micro_batch)
+            val = None if val is None else frozen_features(model, val, 2 * progress.micro_batch)
             self.network = model.head
         self.network = self.engine.prepare(self.network)
         steps = max(1, len(train) // self.recipe.batch_size)
@@ -192,7 +193,7 @@ class Loop:
                 group["lr"] = rate
             loss = self._step(images, labels, len(whole))
             if not math.isfinite(loss):
-                raise UserError(
+                raise Diverged(
                     f"The loss became {loss} in epoch {progress.epoch + 1}: use a smaller --lr than {recipe.lr:g}."
                 )
             progress.loss_sum += loss
@@ -243,26 +244,32 @@ class Loop:
         self.engine.backward(loss * (self.engine.world / whole))
         return loss.detach().double().cpu()
 
-    def _validate(self, val: ImageTensors | FeatureTensors) -> None:
+    def _validate(self, val: ImageTensors | FeatureTensors | None) -> None:
         progress, model = self.progress, self.model
         trained = {k: v.clone() for k, v in model.adapter_state().items()}
         if self.average:
             model.load_adapter_state(self.average.state)
-        batch_size = 2 * self.progress.micro_batch
-        accuracy, loss = evaluate_network(self.network, val, model.num_classes, self.engine, batch_size)
-        better = (accuracy, -loss) > (progress.best_accuracy, -progress.best_loss)
-        if better or model.protocol.selection == "last":
-            progress.best = {k: v.clone() for k, v in model.adapter_state().items()}
-            progress.best_epoch, progress.best_accuracy, progress.best_loss = progress.epoch, accuracy, loss
-        if self.average:
-            model.load_adapter_state(trained)
         row = {
             "epoch": progress.epoch + 1,
             "lr": self.optimizer.param_groups[0]["lr"],
             "train_loss": progress.loss_sum / max(1, progress.step),
-            "val_loss": loss,
-            "val_accuracy": accuracy,
         }
+        better = val is None
+        if val is not None:
+            batch_size = 2 * progress.micro_batch
+            accuracy, loss = evaluate_network(self.network, val, model.num_classes, self.engine, batch_size)
+            row |= {"val_loss": loss, "val_accuracy": accuracy}
+            better = progress.best_accuracy is None or (accuracy, -loss) > (
+                progress.best_accuracy,
+                -progress.best_loss,
+            )
+        if better or model.protocol.selection == "last":
+            progress.best = {k: v.clone() for k, v in model.adapter_state().items()}
+            progress.best_epoch = progress.epoch
+            progress.best_accuracy = row.get("val_accuracy")
+            progress.best_loss = row.get("val_loss", math.inf)
+        if self.average:
+            model.load_adapter_state(trained)
         progress.history.append(row)
         self.engine.track({k: v for k, v in row.items() if k != "epoch"}, step=progress.epoch + 1)
 

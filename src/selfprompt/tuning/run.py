@@ -53,6 +53,7 @@ class RunConfig(BaseModel):
         data, backbone, method, recipe, protocol, seed: What is run, resolved.
         probe: Measure a linear probe, too, where prompts are trained.
         test: Look at the test set at the end; a trial of a search does not.
+        whole: Train on the training and validation images together, and keep the last epoch.
         trackers: accelerate's trackers.
     """
 
@@ -66,6 +67,7 @@ class RunConfig(BaseModel):
     seed: int = 0
     probe: bool = True
     test: bool = True
+    whole: bool = False
     trackers: tuple[str, ...] = ()
 
     @classmethod
@@ -145,8 +147,8 @@ def tune(
 
     result = fit(
         model,
-        splits.train,
-        splits.val,
+        splits.train + splits.val if config.whole else splits.train,
+        None if config.whole else splits.val,
         recipe=config.recipe,
         output_dir=out,
         seed=config.seed,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from selfprompt.data.datasets import Dataset, Examples
@@ -15,21 +17,31 @@ RECORD = Record(
     url="https://github.com/zae-bayern/elpv-dataset",
     year=2018,
     idea="2,624 real solar cells: mono- or polycrystalline, defective or not (four classes).",
-    supports=("extra: elpv",),
+    supports=("extra: elpv", "defect", "type", "grade"),
 )
 
-CLASS_NAMES = ("mono, sound", "mono, defective", "poly, sound", "poly, defective")
+PARTS = (None, "defect", "type", "grade")
 
 
-def load() -> Dataset:
-    """The 2,624 cells as one split; a cell whose defect probability is above one half counts as defective.
+@lru_cache
+def load(part: str | None = None) -> Dataset:
+    """The 2,624 cells as one split, in four classes; or one of three questions about them.
 
-    The package grades each cell 0, 1/3, 2/3 or 1; the cut at one half is ours.
+    ``defect``: sound or defective, cut at a defect probability of one half (ours). ``type``: mono- or
+    polycrystalline. ``grade``: the package's four probabilities, 0, 1/3, 2/3 and 1.
     """
     try:
         from elpv_dataset.utils import load_dataset  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise UserError("The data set elpv needs an extra: pip install 'selfprompt[elpv]'.") from None
-    images, defect, cell_type = load_dataset()
-    labels = 2 * (np.asarray(cell_type) == "poly") + (np.asarray(defect, dtype=float) > 0.5)
-    return Dataset("elpv", CLASS_NAMES, Examples(list(images), labels.astype(np.int64)), licence="CC BY-NC-SA 4.0")
+    images, probability, kind = load_dataset()
+    grade = np.rint(3 * np.asarray(probability, dtype=float)).astype(np.int64)
+    defect, poly = grade > 1, np.asarray(kind) == "poly"
+    names, labels = {
+        None: (("mono, sound", "mono, defective", "poly, sound", "poly, defective"), 2 * poly + defect),
+        "defect": (("sound", "defective"), defect),
+        "type": (("mono", "poly"), poly),
+        "grade": (("0", "1/3", "2/3", "1"), grade),
+    }[part]
+    name = "elpv" if part is None else f"elpv/{part}"
+    return Dataset(name, names, Examples(list(images), labels.astype(np.int64)), licence="CC BY-NC-SA 4.0")

@@ -1,0 +1,173 @@
+"""A benchmark: a comparison on each of its tasks, and the table over all of them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from selfprompt import registry
+from selfprompt.comparison.compare import COLUMNS, Comparison, OnDone, measure, open_folder, protocol_of, run_units
+from selfprompt.comparison.suites import Suite
+from selfprompt.data.sources import load_dataset
+from selfprompt.errors import UserError
+from selfprompt.reports.table import Column, markdown, write_tables
+
+
+def task_of(suite: Suite, data: str, backbone: str | None = None, **changes: Any) -> Comparison:
+    """The comparison that a suite makes on one data set.
+
+    Args:
+        suite: The benchmark.
+        data: The data set.
+        backbone: If not the suite's own.
+        **changes: Dictionaries ``protocol``, ``recipe`` and ``fields`` that beat the suite's; ``trials``; ``search``.
+    """
+    backbone = backbone or suite.backbone
+    return Comparison(
+        data=data,
+        backbone=backbone,
+        protocol=protocol_of(backbone, **(suite.protocol | changes.pop("protocol", {}))),
+        recipe=suite.recipe | changes.pop("recipe", {}),
+        fields=suite.fields | changes.pop("fields", {}),
+        rates=suite.rates,
+        trials=changes.pop("trials", suite.trials),
+        **changes,
+    )
+
+
+def seen_in_pretraining(backbone: str, data: str) -> bool:
+    """Whether a packaged backbone was pretrained on a data set's images, as its record says."""
+    record = registry.modules("backbone").get(backbone)
+    return record is not None and f"pretrained on: {data}" in record.RECORD.supports
+
+
+def bench(
+    suite: Suite,
+    methods: Sequence[str],
+    out: Path,
+    *,
+    backbone: str | None = None,
+    seeds: int = 3,
+    jobs: int = 1,
+    on_done: OnDone | None = None,
+    **changes: Any,
+) -> dict[str, Any]:
+    """Run a benchmark and write its tables: table.json, .md, .csv and .tex, method by group, and tasks.md.
+
+    Started again in the same folder, it goes on where it was stopped. Every task's own comparison stands in a folder
+    of its own.
+
+    Args:
+        suite: The benchmark.
+        methods: Names, with fields where wanted.
+        out: The folder.
+        backbone: If not the suite's own.
+        seeds: Runs of each method on each task at its best settings.
+        jobs: Methods at a time.
+        on_done: Called after each method on each task.
+        **changes: See `task_of`.
+
+    Raises:
+        UserError: As `compare` does.
+    """
+    tasks: dict[str, Comparison] = {}
+    for data in (data for group in suite.groups.values() for data in group):
+        try:
+            load_dataset(data)
+        except UserError:
+            if data not in suite.optional:
+                raise
+            continue
+        tasks[data] = task_of(suite, data, backbone, **changes)
+    first = next(iter(tasks.values()))
+    for spec in methods:
+        first.run(spec)
+    folders = {data: out / data.replace("/", "-") for data in tasks}
+    for data, comparison in tasks.items():
+        open_folder(comparison, folders[data])
+    order = [(spec, data) for spec in methods for data in tasks]
+    units = [partial(measure, tasks[data], folders[data], spec, seeds) for spec, data in order]
+    measured = dict(zip(order, run_units(units, jobs, on_done)))
+    for data, comparison in tasks.items():
+        rows = [measured[spec, data] for spec in methods]
+        table = {"protocol": comparison.protocol.hash, "dataset": data, "results": rows}
+        write_tables(folders[data], "table", table, COLUMNS, rows)
+
+    groups = {name: [d for d in listed if d in tasks] for name, listed in suite.groups.items()}
+    marked = [data for data in tasks if seen_in_pretraining(first.backbone, data)]
+    results = [summary(spec, {d: measured[spec, d] for d in tasks}, groups, marked) for spec in methods]
+    if full := next((r for r in results if r["method"] == "full"), None):
+        for result in results:
+            result["tasks_above_full"] = sum(
+                result["tasks"][d]["test_accuracy_mean"] > full["tasks"][d]["test_accuracy_mean"] for d in tasks
+            )
+    table = {
+        "protocol": first.protocol.hash,
+        "benchmark": suite.name,
+        "backbone": first.backbone,
+        "seen_in_pretraining": marked,
+        "results": results,
+        "settings": first.model_dump(mode="json", exclude={"data"}),
+    }
+    write_tables(out, "table", table, group_columns(groups, "full" in methods, len(tasks)), results)
+    (out / "tasks.md").write_text(markdown(task_columns(groups, marked), results))
+    return table
+
+
+def summary(
+    spec: str, rows: dict[str, dict[str, Any]], groups: dict[str, list[str]], marked: list[str]
+) -> dict[str, Any]:
+    """One method over all tasks. Tasks whose images the backbone was pretrained on are left out of the means."""
+    counted = {name: [d for d in listed if d not in marked] for name, listed in groups.items()}
+    seeds = min(row["seeds"] for row in rows.values())
+
+    def over(listed: list[str]) -> dict[str, float]:
+        by_seed = [statistics.mean(rows[d]["test_accuracies"][seed] for d in listed) for seed in range(seeds)]
+        return {"mean": statistics.mean(by_seed), "std": statistics.stdev(by_seed) if seeds > 1 else 0.0}
+
+    everything = over([d for listed in counted.values() for d in listed])
+    means = {name: over(listed) for name, listed in counted.items()}
+    return {
+        "method": spec,
+        "test_accuracy_mean": everything["mean"],
+        "test_accuracy_std": everything["std"],
+        "mean_of_groups": statistics.mean(group["mean"] for group in means.values()),
+        "groups": means,
+        "seeds": seeds,
+        "trainable_parameters": round(statistics.mean(row["trainable_parameters"] for row in rows.values())),
+        "seconds": statistics.mean(row["seconds"] for row in rows.values()),
+        "peak_memory_bytes": max(row["peak_memory_bytes"] for row in rows.values()),
+        "tasks": rows,
+    }
+
+
+def group_columns(groups: dict[str, list[str]], full: bool, tasks: int) -> list[Column]:
+    """Method by group of tasks."""
+
+    def group(name: str) -> Column:
+        return Column(name, lambda r: f"{r['groups'][name]['mean']:.1f} ± {r['groups'][name]['std']:.1f}")
+
+    columns = [Column("method", lambda r: r["method"]), *(group(name) for name in groups)]
+    columns.append(Column("mean of groups", lambda r: f"{r['mean_of_groups']:.1f}"))
+    columns.append(Column("mean of tasks", lambda r: f"{r['test_accuracy_mean']:.1f} ± {r['test_accuracy_std']:.1f}"))
+    if full:
+        columns.append(Column("above full", lambda r: f"{r['tasks_above_full']} of {tasks}"))
+    columns.append(Column("trained parameters", lambda r: f"{r['trainable_parameters']:,}"))
+    columns.append(Column("seconds", lambda r: f"{r['seconds']:.0f}"))
+    return columns
+
+
+def task_columns(groups: dict[str, list[str]], marked: list[str]) -> list[Column]:
+    """Method by task; a dagger marks images that the backbone was pretrained on."""
+
+    def task(data: str) -> Column:
+        mark = " †" if data in marked else ""
+        return Column(
+            data + mark,
+            lambda r: f"{r['tasks'][data]['test_accuracy_mean']:.1f} ± {r['tasks'][data]['test_accuracy_std']:.1f}",
+        )
+
+    return [Column("method", lambda r: r["method"]), *(task(d) for listed in groups.values() for d in listed)]

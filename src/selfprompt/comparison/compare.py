@@ -1,0 +1,261 @@
+"""Methods on one data set under one protocol, with equal tuning effort."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import statistics
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from selfprompt import registry
+from selfprompt.adapters import replace_file
+from selfprompt.backbones import load_backbone
+from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
+from selfprompt.data.protocol import Protocol, protocol_for
+from selfprompt.errors import UserError
+from selfprompt.methods import make_method
+from selfprompt.recipe import Recipe
+from selfprompt.reports.table import Column, write_tables
+from selfprompt.tuning.run import RunConfig, tune
+
+SETTINGS, JOURNAL = "comparison.json", "journal.log"
+
+OnDone = Callable[[int, int, str], None]
+"""Called with (units done, units in all, what was finished)."""
+
+
+class Comparison(BaseModel):
+    """What decides a comparison's numbers; comparison.json in its folder.
+
+    Args:
+        data, backbone: What `load_dataset` and `load_backbone` take.
+        protocol: One for all methods.
+        recipe: Changes to every method's published recipe.
+        fields: Fields of methods, for those that have them; a spec's own beat them.
+        rates: Learning rates at which the search starts, by method; elsewhere it starts at the recipe's. A method
+            that trains the head alone starts at ``linear``'s.
+        trials: Points that the search tries for every method.
+        search: ``climb`` (see `climb`), or each paper's own ``grid``, all of it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str
+    backbone: str
+    protocol: Protocol
+    recipe: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
+    rates: dict[str, float] = {}
+    trials: int = Field(default=5, ge=1)
+    search: Literal["climb", "grid"] = "climb"
+
+    def run(self, spec: str) -> RunConfig:
+        """The run of a method at the point where its search starts.
+
+        Args:
+            spec: A method's name and fields, as ``spt:prompt_rms=0.1``.
+
+        Raises:
+            UserError: The method or a field is not to be had, or the recipe is out of range.
+        """
+        name, *pairs = spec.split(":")
+        if any("=" not in pair for pair in pairs):
+            raise UserError(f"{spec!r} is no method: write NAME or NAME:FIELD=VALUE:FIELD=VALUE.")
+        known = registry.module("method", name).RECORD.factory.model_fields
+        common = {key: value for key, value in self.fields.items() if key in known}
+        fields = common | dict(pair.split("=", 1) for pair in pairs)
+        kind = "linear" if make_method(name, **fields).trainable() == "head" else name
+        rate = {"lr": self.rates[kind]} if kind in self.rates else {}
+        return RunConfig.resolve(
+            self.data,
+            self.backbone,
+            name,
+            fields=fields,
+            recipe=rate | self.recipe,
+            protocol=self.protocol.model_dump(),
+            image_size=self.protocol.image_size,
+            probe=False,
+        )
+
+
+def protocol_of(backbone: str, image_size: int | None = None, **changes: Any) -> Protocol:
+    """The protocol of a comparison: the backbone's own, with changes."""
+    return protocol_for(load_backbone(backbone, image_size).info, **changes)
+
+
+def open_folder(comparison: Comparison, out: Path) -> None:
+    """Make a comparison's folder, or go on with the one that is there.
+
+    Raises:
+        UserError: The folder holds a comparison with other settings.
+    """
+    path = out / SETTINGS
+    settings = comparison.model_dump(mode="json")
+    if path.exists():
+        there = json.loads(path.read_text())
+        odd = next((key for key in settings if there.get(key) != settings[key]), None)
+        if odd:
+            raise UserError(f"{out} holds a comparison with another {odd}: choose another --out, or remove it.")
+    out.mkdir(parents=True, exist_ok=True)
+    replace_file(path, (json.dumps(settings, indent=2) + "\n").encode())
+
+
+def measure(comparison: Comparison, out: Path, spec: str, seeds: int, threads: int | None = None) -> dict[str, Any]:
+    """Search one method's settings on validation, then run the best with every seed, and test these runs once.
+
+    Args:
+        comparison: The settings.
+        out: The comparison's folder.
+        spec: A method's name and fields.
+        seeds: Runs, with seeds 0, 1, ...
+        threads: Threads of this process; None leaves them.
+
+    Returns:
+        One row of the table, with all trials.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    base = comparison.run(spec)
+    folder = out / "runs" / re.sub(r"[^\w.=+-]+", "-", spec)
+
+    def at(point: Point) -> Recipe:
+        decays = {key: getattr(base.recipe, key) * point.decay for key in ("weight_decay", "head_weight_decay")}
+        return base.recipe.model_copy(update={"lr": point.lr, **decays})
+
+    def trial(number: int, point: Point) -> tuple[float, float]:
+        config = base.model_copy(update={"recipe": at(point), "test": False})
+        result = tune(config, folder / f"trial-{number}", resume=(folder / f"trial-{number}" / "run.json").exists())
+        best = result.history[result.metrics["best_epoch"] - 1]
+        return best["val_accuracy"], best["val_loss"]
+
+    grid = None
+    if comparison.search == "grid":
+        published = registry.module("method", base.method["name"]).RECORD.factory.grid
+        if published is None:
+            raise UserError(f"Method {base.method['name']} publishes no grid: use --search climb.")
+        grid = grid_points(published, base.recipe)
+
+    def propose(done: list[Trial]) -> Point | None:
+        if grid is not None:
+            return grid[len(done)] if len(done) < len(grid) else None
+        return climb(Point(base.recipe.lr), done) if len(done) < comparison.trials else None
+
+    trials = search(out / JOURNAL, spec, propose, trial)
+    number = max(range(len(trials)), key=lambda n: trials[n].score)
+    best = trials[number].point
+    whole = comparison.protocol.final == "train+val"
+    if not whole and not (folder / "seed-0").exists():
+        shutil.copytree(folder / f"trial-{number}", folder / "seed-0")  # the same run, which only lacks its test
+    results = []
+    for seed in range(seeds):
+        config = base.model_copy(update={"recipe": at(best), "seed": seed, "whole": whole})
+        results.append(tune(config, folder / f"seed-{seed}", resume=(folder / f"seed-{seed}" / "run.json").exists()))
+    metrics = [r.metrics for r in results]
+    accuracies = [m["test_accuracy"] for m in metrics]
+    tried = sorted(t.point.lr for t in trials)
+    return {
+        "method": spec,
+        "test_accuracy_mean": statistics.mean(accuracies),
+        "test_accuracy_std": statistics.stdev(accuracies) if seeds > 1 else 0.0,
+        "seeds": seeds,
+        "trainable_parameters": metrics[0]["trainable_parameters"],
+        "total_parameters": metrics[0]["total_parameters"],
+        "seconds": statistics.mean(m["seconds"] for m in metrics),
+        "peak_memory_bytes": max(m["peak_memory_bytes"] for m in metrics),
+        "val_accuracy": trials[number].accuracy,
+        "lr": best.lr,
+        "lr_at_the_end_of_what_was_tried": best.lr in (tried[0], tried[-1]),
+        "weight_decay": at(best).weight_decay,
+        "head_weight_decay": at(best).head_weight_decay,
+        "test_accuracies": accuracies,
+        "trials": [{"lr": t.point.lr, "decay": t.point.decay, "val_accuracy": t.accuracy} for t in trials],
+        "method_fields": base.method,
+        "protocol": metrics[0]["protocol"],
+    }
+
+
+def run_units(units: Sequence[partial[dict[str, Any]]], jobs: int, on_done: OnDone | None = None) -> list[dict]:
+    """Units of work, each in a process of its own (so that its peak memory is its own), ``jobs`` at a time."""
+    threads = max(1, torch.get_num_threads() // jobs)
+
+    def one(unit: partial[dict[str, Any]]) -> dict[str, Any]:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            return process.submit(unit, threads=threads).result()
+
+    results = []
+    with ThreadPoolExecutor(jobs) as pool:
+        pending = [pool.submit(one, unit) for unit in units]
+        try:
+            for number, waiting in enumerate(pending):
+                results.append(waiting.result())
+                if on_done:
+                    on_done(number + 1, len(pending), results[-1]["method"])
+        except BaseException:
+            for waiting in pending:
+                waiting.cancel()
+            raise
+    return results
+
+
+def compare(
+    comparison: Comparison,
+    methods: Sequence[str],
+    out: Path,
+    *,
+    seeds: int = 3,
+    jobs: int = 1,
+    on_done: OnDone | None = None,
+) -> dict[str, Any]:
+    """Run a comparison and write its table as table.json, .md, .csv and .tex.
+
+    Started again in the same folder, it goes on where it was stopped; more methods and seeds may be asked for.
+
+    Args:
+        comparison: The settings.
+        methods: Names, with fields where wanted, as ``spt:prompt_rms=0.1``.
+        out: The folder.
+        seeds: Runs of each method at its best settings.
+        jobs: Methods at a time, each in a process of its own with its share of the threads.
+        on_done: Called after every method.
+
+    Raises:
+        UserError: A method is not to be had, the folder holds another comparison, or from a run.
+    """
+    for spec in methods:
+        comparison.run(spec)
+    open_folder(comparison, out)
+    rows = run_units([partial(measure, comparison, out, spec, seeds) for spec in methods], jobs, on_done)
+    table = {"protocol": comparison.protocol.hash, "dataset": comparison.data, "results": rows}
+    table |= {"settings": comparison.model_dump(mode="json")}
+    write_tables(out, "table", table, COLUMNS, rows)
+    return table
+
+
+def accuracy(row: dict[str, Any]) -> str:
+    """Mean and deviation."""
+    return f"{row['test_accuracy_mean']:.1f} ± {row['test_accuracy_std']:.1f}"
+
+
+def rate(row: dict[str, Any]) -> str:
+    """The chosen learning rate, marked where it lies at an end of what was tried."""
+    return f"{row['lr']:.2g}" + (" (end)" if row["lr_at_the_end_of_what_was_tried"] else "")
+
+
+COLUMNS = (
+    Column("method", lambda row: row["method"]),
+    Column("test accuracy, %", accuracy),
+    Column("trained parameters", lambda row: f"{row['trainable_parameters']:,}"),
+    Column("seconds", lambda row: f"{row['seconds']:.0f}"),
+    Column("peak memory, MiB", lambda row: f"{row['peak_memory_bytes'] / 2**20:,.0f}"),
+    Column("learning rate", rate),
+    Column("weight decay", lambda row: f"{row['weight_decay']:.2g}"),
+)

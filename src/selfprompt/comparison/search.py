@@ -1,0 +1,130 @@
+"""The search of learning rate and weight decay, on validation alone, every trial kept in an optuna journal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfprompt.errors import Diverged, UserError
+from selfprompt.methods.base import Grid
+from selfprompt.recipe import Recipe
+
+RATE_STEP = math.sqrt(10)
+DECAY_STEP = 10.0
+
+
+@dataclass(frozen=True)
+class Point:
+    """A learning rate, and what the recipe's weight decays are multiplied by."""
+
+    lr: float
+    decay: float = 1.0
+
+    def near(self, other: Point) -> bool:
+        """Whether both are the same up to rounding."""
+        return math.isclose(self.lr, other.lr, rel_tol=1e-3) and math.isclose(self.decay, other.decay, rel_tol=1e-3)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A point with its validation accuracy in percent and loss; one that diverged has 0 and infinity."""
+
+    point: Point
+    accuracy: float
+    loss: float
+
+    @property
+    def score(self) -> tuple[float, float]:
+        """The larger, the better."""
+        return self.accuracy, -self.loss
+
+
+def climb(start: Point, trials: list[Trial]) -> Point:
+    """The next point: beside the best one so far, first in learning rate, then in weight decay, then finer.
+
+    The first trial is ``start``. A step of the rate is the square root of ten, a step of the decay ten. There are no
+    bounds, so that the search goes on for as long as the best point lies at an end of what was tried.
+    """
+    if not trials:
+        return start
+    best = max(trials, key=lambda t: t.score).point
+    moves = [(RATE_STEP, 1.0), (1 / RATE_STEP, 1.0), (1.0, DECAY_STEP), (1.0, 1 / DECAY_STEP)]
+    for halvings in range(1, 20):
+        finer = RATE_STEP ** (0.5**halvings)
+        moves += [(finer, 1.0), (1 / finer, 1.0)]
+    around = [Point(best.lr * rate, best.decay * decay) for rate, decay in moves]
+    return next(point for point in around if not any(point.near(t.point) for t in trials))
+
+
+def grid_points(grid: Grid, recipe: Recipe) -> list[Point]:
+    """All points of a paper's grid, its decays as multiples of the recipe's."""
+    own = recipe.weight_decay or recipe.head_weight_decay
+    decays = [wd / own for wd in grid.weight_decay] if own else [1.0]
+    return [Point(lr, decay) for decay in decays for lr in grid.lr]
+
+
+def search(
+    journal: Path,
+    name: str,
+    propose: Callable[[list[Trial]], Point | None],
+    measure: Callable[[int, Point], tuple[float, float]],
+) -> list[Trial]:
+    """Run trials until ``propose`` has no further point.
+
+    A search that was stopped goes on where it was: finished trials are read from the journal, and one that was
+    running is measured again under its own number (``measure`` can take up what it left).
+
+    Args:
+        journal: optuna's journal file; any of its tools reads it.
+        name: The study's name.
+        propose: The next point, given the finished trials; None ends the search.
+        measure: (number, point) to validation accuracy and loss.
+
+    Raises:
+        UserError: optuna is not installed.
+    """
+    try:
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+    except ImportError:
+        raise UserError("A comparison needs optuna: pip install 'selfprompt[search]'.") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+    state = optuna.trial.TrialState
+
+    def finish(number: int, point: Point) -> None:
+        try:
+            accuracy, loss = measure(number, point)
+        except Diverged:
+            accuracy, loss = 0.0, math.inf
+        trial = optuna.trial.Trial(study, study.trials[number]._trial_id)
+        trial.set_user_attr("val_loss", loss)
+        study.tell(number, accuracy)
+
+    while True:
+        frozen = study.trials
+        for trial in frozen:
+            if trial.state == state.RUNNING:
+                finish(trial.number, Point(**trial.params))
+        done = [t for t in study.trials if t.state == state.COMPLETE]
+        trials = [Trial(Point(**t.params), t.value or 0.0, t.user_attrs["val_loss"]) for t in done]
+        point = propose(trials)
+        if point is None:
+            return trials
+        study.add_trial(running_trial(point))
+
+
+def running_trial(point: Point) -> Any:
+    """A point as a trial that has begun: the journal has it whole, or not at all, whenever the process is killed."""
+    import optuna
+
+    # optuna wants bounds; these are no bounds of the search
+    wide: dict[str, Any] = {"lr": optuna.distributions.FloatDistribution(1e-12, 1e12, log=True)}
+    wide["decay"] = optuna.distributions.FloatDistribution(0.0, 1e12)
+    params = {"lr": point.lr, "decay": point.decay}
+    return optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING, params=params, distributions=wide)
