@@ -42,7 +42,8 @@ class AdapterConfig(BaseModel):
         backbone: Its name or path, and the hash of its weights.
         num_classes, class_names: Of the head; the names in the order of its outputs, where known.
         protocol: What the images were like.
-        sources: Where each prompt came from: for every layer, (image, patch) of every prompt; None if nowhere.
+        sources: Where each prompt came from: for every layer, (image, patch) of every prompt as it started, -1
+            for one that was condensed away; None if nowhere.
         metrics: What the run measured, where there was one.
     """
 

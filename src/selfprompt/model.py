@@ -171,6 +171,8 @@ class PromptedModel(
         Raises:
             UserError: A weight is missing, unknown, or of another shape.
         """
+        if isinstance(self.insertion, PromptInsertion):
+            self.insertion.expect({k.removeprefix("insertion."): v for k, v in state.items()})
         own = self.adapter_state()
         if own.keys() != state.keys():
             odd = sorted(own.keys() ^ state.keys())[0]

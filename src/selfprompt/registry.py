@@ -98,6 +98,10 @@ def build(kind: Kind, description: dict[str, Any]) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            have = [n for n, m in modules(kind).items() if where in getattr(m.RECORD.factory, "model_fields", {})]
+            known = f"{', '.join(have)} {'has' if len(have) == 1 else 'have'} it" if have else "nor does any other"
+            raise UserError(f"{kind.capitalize()} {name} has no {where}: {known}.") from None
         raise UserError(
             f"{kind.capitalize()} {name} does not take {where}={first['input']!r}: {first['msg']}."
         ) from None

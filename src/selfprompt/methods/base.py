@@ -126,7 +126,7 @@ class PromptMethod(Method, ABC):
         prompt_rms: Scale each layer's start to this root mean square (see `Rescaled`); None leaves it.
         prompt_dropout: Dropout on each sample's copy of the prompts; keys and values are then made per sample.
         frozen_prompts: Train the head only, on prompts as they start.
-        keep: Share of the prompts that condensation keeps after training (see `Condensation`); 1 keeps all.
+        keep: Share of the prompts that condensation keeps after training (`selfprompt.prompts.condensation`).
     """
 
     num_prompts: int = Field(default=20, ge=1)

@@ -108,10 +108,12 @@ class PromptInsertion(Insertion, ABC):
     Attributes:
         prompts: One parameter (layers, P, D); once condensed, (K, D): the K kept prompts of all layers in a row.
         counts: (layers,) how many are kept at each layer; None before.
+        mask: (layers, P) factors of the effective prompts, while they are scored; None otherwise.
     """
 
     prompts: nn.Parameter
     counts: Tensor | None
+    mask: Tensor | None = None
 
     def __init__(
         self,
@@ -137,7 +139,30 @@ class PromptInsertion(Insertion, ABC):
         prompts = self.prompts[i] if self.counts is None else self.prompts.split(self.counts.tolist())[i]
         if self.dropout and self.training:
             prompts = F.dropout(prompts.expand(batch, -1, -1), self.dropout)
-        return prompts if self.parametrization is None else self.parametrization(prompts)
+        if self.parametrization is not None:
+            prompts = self.parametrization(prompts)
+        return prompts if self.mask is None else prompts * self.mask[i, :, None]
+
+    @torch.no_grad()
+    def condense(self, kept: Tensor) -> None:
+        """Take all but the kept prompts away; what is kept is free from here on, whatever it was made of.
+
+        Args:
+            kept: (layers, P) booleans.
+        """
+        training, self.training = self.training, False
+        rows = torch.cat([self.layer(i, 1)[keep] for i, keep in enumerate(kept)])
+        self.training = training
+        self.prompts = nn.Parameter(rows, requires_grad=self.prompts.requires_grad)
+        self.counts, self.parametrization = kept.sum(dim=1), None
+
+    def expect(self, state: dict[str, Tensor]) -> None:
+        """Take the shape of a saved state, which may be of condensed prompts."""
+        if "counts" in state and self.counts is None:
+            rows = torch.zeros(state["prompts"].shape, device=self.prompts.device)
+            self.prompts = nn.Parameter(rows, requires_grad=self.prompts.requires_grad)
+            self.counts = torch.zeros_like(state["counts"], device=self.prompts.device)
+            self.parametrization = None
 
     def start_from(self, start: Prompts) -> None:
         """Set the prompts to starting values.

@@ -25,11 +25,12 @@ class Progress:
         optimizer: The optimiser's state.
         sources: Where each prompt came from (see `selfprompt.prompts.base.Prompts`).
         average: The moving average of the adapter, where one is kept.
-        epoch, step: The next epoch, and the next step within it.
+        condensed: Whether the run is in its last stage, on condensed prompts.
+        epoch, step: The stage's next epoch, and the next step within it.
         loss_sum: Sum of the losses of the epoch's steps so far.
         micro_batch: Images of one backward pass of this process.
-        best: The selected epoch's adapter; ``best_epoch`` is -1 before the first epoch's end.
-        history: One row for each finished epoch.
+        best: The stage's selected adapter; ``best_epoch`` is its row in the history, -1 before the first epoch's end.
+        history: One row for each finished epoch of all stages.
     """
 
     adapter: dict[str, Tensor]
@@ -37,6 +38,7 @@ class Progress:
     micro_batch: int
     sources: Tensor | None = None
     average: dict[str, Tensor] | None = None
+    condensed: bool = False
     epoch: int = 0
     step: int = 0
     loss_sum: float = 0.0

@@ -19,6 +19,8 @@ from selfprompt.data.datasets import Examples, as_examples
 from selfprompt.data.loading import ImageTensors, in_order, shuffled
 from selfprompt.errors import Diverged, UserError
 from selfprompt.model import PromptedModel
+from selfprompt.prompts.base import PromptInsertion
+from selfprompt.prompts.condensation import LAST_STAGE, keep_best, prompt_scores
 from selfprompt.recipe import Recipe
 from selfprompt.tuning.checkpoint import Progress
 from selfprompt.tuning.engine import Engine, out_of_memory
@@ -97,17 +99,30 @@ def fit(
     elif not model.initialized:
         start_prompts(model, train_images, seed)
 
-    optimizer = make_optimizer(model, recipe)
-    if progress is None:
-        micro = images_that_fit(model, math.ceil(recipe.batch_size / engine.world), engine.device)
-        progress = Progress(model.adapter_state(), optimizer.state_dict(), micro, model.sources)
+    def stage(
+        recipe: Recipe, progress: Progress | None, history: list[dict[str, float]], condensed: bool
+    ) -> Progress:
+        optimizer = make_optimizer(model, recipe)
+        if progress:
+            optimizer.load_state_dict(progress.optimizer)
+        else:
+            micro = images_that_fit(model, math.ceil(recipe.batch_size / engine.world), engine.device)
+            progress = Progress(model.adapter_state(), optimizer.state_dict(), micro, model.sources)
+            progress.history, progress.condensed = history, condensed
+        Loop(model, optimizer, recipe, engine, progress, folder, seed, on_step, checkpoint_seconds).run(
+            train_images, val_images
+        )
+        model.load_adapter_state(progress.best)
+        return progress
+
+    share = model.method.get("keep", 1.0)
+    if not (progress and progress.condensed):
+        progress = stage(recipe, progress, [], False)
+        if share < 1 and condense(model, train_images, share, progress.micro_batch):
+            progress = stage(last_stage(recipe), None, progress.history, True)
     else:
-        optimizer.load_state_dict(progress.optimizer)
+        progress = stage(last_stage(recipe), progress, [], True)
 
-    loop = Loop(model, optimizer, recipe, engine, progress, folder, seed, on_step, checkpoint_seconds)
-    loop.run(train_images, val_images)
-
-    model.load_adapter_state(progress.best)
     model.eval()
     trainable, total = model.count_parameters()
     metrics = {
@@ -177,7 +192,7 @@ class Loop:
             self._epoch(train, steps)
             self._validate(val)
             progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
-            waited = progress.epoch - 1 - progress.best_epoch
+            waited = len(progress.history) - 1 - progress.best_epoch
             progress.finished = progress.epoch == self.recipe.epochs or waited >= (self.recipe.patience or math.inf)
             self._checkpoint()
 
@@ -250,7 +265,7 @@ class Loop:
         if self.average:
             model.load_adapter_state(self.average.state)
         row = {
-            "epoch": progress.epoch + 1,
+            "epoch": len(progress.history) + 1,
             "lr": self.optimizer.param_groups[0]["lr"],
             "train_loss": progress.loss_sum / max(1, progress.step),
         }
@@ -265,13 +280,13 @@ class Loop:
             )
         if better or model.protocol.selection == "last":
             progress.best = {k: v.clone() for k, v in model.adapter_state().items()}
-            progress.best_epoch = progress.epoch
+            progress.best_epoch = len(progress.history)
             progress.best_accuracy = row.get("val_accuracy")
             progress.best_loss = row.get("val_loss", math.inf)
         if self.average:
             model.load_adapter_state(trained)
         progress.history.append(row)
-        self.engine.track({k: v for k, v in row.items() if k != "epoch"}, step=progress.epoch + 1)
+        self.engine.track({k: v for k, v in row.items() if k != "epoch"}, step=len(progress.history))
 
     def _checkpoint(self) -> None:
         self.saved = time.monotonic()
@@ -301,3 +316,24 @@ def start_prompts(model: PromptedModel, train: ImageTensors, seed: int, batch_si
     model.initialize(train.batches(order), seed=seed)
     if model.sources is not None:
         model.sources[..., 0] = torch.from_numpy(chosen)[model.sources[..., 0]]
+
+
+def last_stage(recipe: Recipe) -> Recipe:
+    """The recipe of the stage after condensation."""
+    return recipe.model_copy(update={"epochs": max(1, round(LAST_STAGE * recipe.epochs))})
+
+
+def condense(model: PromptedModel, train: ImageTensors, share: float, batch_size: int) -> bool:
+    """Keep the share of the model's prompts that matters most on the training images; no second time."""
+    insertion = model.insertion
+    if not isinstance(insertion, PromptInsertion) or insertion.counts is not None:
+        return False
+    device = next(model.parameters()).device
+    model.eval()
+    order = in_order(len(train), batch_size)
+    batches = ((images.to(device), labels.to(device)) for images, labels in train.batches(order))
+    kept = keep_best(prompt_scores(insertion, model, batches), share)
+    insertion.condense(kept.to(device))
+    if model.sources is not None:
+        model.sources = torch.where(kept[..., None], model.sources, -1)
+    return True

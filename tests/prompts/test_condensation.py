@@ -1,0 +1,82 @@
+"""Prompt Condensation: the scores, the ranking, and that what is taken away is gone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from conftest import make_backbone
+from selfprompt import registry
+from selfprompt.data.datasets import Examples
+from selfprompt.methods import create_model
+from selfprompt.model import PromptedModel, load
+from selfprompt.prompts.condensation import keep_best, prompt_scores
+from selfprompt.recipe import Recipe
+from selfprompt.tuning.fit import fit
+
+PROMPTED = [n for n in registry.names("method") if "keep" in registry.module("method", n).RECORD.factory.model_fields]
+
+
+def started(method: str = "vpt", **fields: object) -> PromptedModel:
+    model = create_model(make_backbone(), method, num_classes=3, num_prompts=6, **fields)
+    model.initialize([torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(2))])
+    return model.eval()
+
+
+def labelled(images: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    labels = torch.tensor([0, 1, 2, 0])
+    return [(images[:3], labels[:3]), (images[3:], labels[3:])]
+
+
+def test_a_score_is_gradient_times_prompt(images: torch.Tensor) -> None:
+    model = started()
+    model.prompts.data[1] = 0
+    scores = prompt_scores(model.insertion, model, labelled(images))
+    loss = sum(F.cross_entropy(model(x), y, reduction="sum") for x, y in labelled(images))
+    (gradient,) = torch.autograd.grad(loss, model.prompts)
+    assert torch.allclose(scores.float(), (gradient * model.prompts).sum(-1).abs(), rtol=1e-4, atol=1e-6)
+    assert (scores[1] == 0).all()
+    assert (scores[0] > 0).all()
+    assert model.insertion.mask is None
+
+
+def test_ranking_is_over_all_layers_and_ties_go_in_order() -> None:
+    scores = torch.rand(3, 6, generator=torch.Generator().manual_seed(0)) + 0.5
+    scores[1] *= 10
+    assert keep_best(scores, 6 / 18).sum(dim=1).tolist() == [0, 6, 0]
+    assert keep_best(torch.ones(2, 3), 0.5).tolist() == [[True] * 3, [False] * 3]
+    assert keep_best(scores, 0.3).sum() == 6  # ceil(5.4)
+    assert keep_best(scores, 1.0).all()
+
+
+@pytest.mark.parametrize("method", PROMPTED)
+def test_keeping_all_changes_nothing_and_keeping_none_removes_them(method: str, images: torch.Tensor) -> None:
+    model = started(method)
+    layers = len(model.prompts)
+    expected = model(images)
+    model.insertion.condense(torch.ones(layers, 6, dtype=torch.bool))
+    assert model.prompts.shape == (layers * 6, 32)
+    assert torch.allclose(model(images), expected, atol=1e-5)
+    if method in ("vpt", "spt", "pc", "vfpt", "cvpt"):
+        gone = started(method)
+        gone.insertion.condense(torch.zeros(layers, 6, dtype=torch.bool))
+        assert torch.allclose(gone.features(images), make_backbone().vit.eval()(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("method", PROMPTED)
+def test_a_condensed_run_keeps_its_share_and_comes_back(method: str, tmp_path: Path, images: torch.Tensor) -> None:
+    model = started(method, keep=0.3)
+    layers = len(model.prompts)
+    pixels = torch.randint(0, 256, (12, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    examples = Examples(list(pixels.numpy()), torch.arange(12).remainder(3).numpy())
+    result = fit(model, examples, examples, recipe=Recipe(epochs=2, batch_size=4, lr=1e-2), output_dir=tmp_path)
+    kept = -(-layers * 6 * 3 // 10)
+    assert model.prompts.shape == (kept, 32)
+    assert [row["epoch"] for row in result.history] == [1, 2, 3]
+    assert result.metrics["best_epoch"] == 3
+    back = load(tmp_path, backbone=make_backbone())
+    assert torch.equal(back(images), model(images))
+    assert model.sources is None or ((model.sources[..., 0] < 0).sum() == layers * 6 - kept)
