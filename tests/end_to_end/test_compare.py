@@ -1,0 +1,88 @@
+"""The comparison through the command line: its table, a kill, and a benchmark."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from selfprompt.comparison.bench import bench
+from selfprompt.comparison.suites import Suite
+
+pytestmark = pytest.mark.slow
+
+
+def command(folder: Path, weights: Path, out: Path, *more: str) -> list[str]:
+    run = [sys.executable, "-m", "selfprompt", "compare", str(folder), "--backbone", str(weights), "--out", str(out)]
+    run += ["--methods", "linear,vpt,spt:prompt_rms=0.1", "--num-prompts", "3", "--epochs", "4", "--seeds", "2"]
+    return [*run, "--trials", "2", "--batch-size", "4", *more]
+
+
+def without_costs(table: dict) -> list[dict]:
+    return [{k: v for k, v in row.items() if k not in ("seconds", "peak_memory_bytes")} for row in table["results"]]
+
+
+def test_killed_and_started_again_it_gives_the_same_table(folder: Path, weights: Path, tmp_path: Path) -> None:
+    straight = subprocess.run(
+        command(folder, weights, tmp_path / "straight", "--json"), capture_output=True, text=True, check=True
+    )
+    printed = json.loads(straight.stdout)
+    assert set(printed) == {"protocol", "dataset", "results"}
+    assert [row["method"] for row in printed["results"]] == ["linear", "vpt", "spt:prompt_rms=0.1"]
+    for row in printed["results"]:
+        assert len(row["trials"]) == 2
+        assert len(row["test_accuracies"]) == row["seeds"] == 2
+        assert row["trainable_parameters"] == (0 if row["method"] == "linear" else 3 * 3 * 64) + 3 * 64 + 3
+    assert {path.suffix for path in (tmp_path / "straight").glob("table.*")} == {".md", ".csv", ".tex", ".json"}
+
+    killed = tmp_path / "killed"
+    process = subprocess.Popen(command(folder, weights, killed), start_new_session=True)
+    first = killed / "runs" / "vpt" / "trial-0" / "metrics.json"
+    while not first.exists():
+        assert process.poll() is None, "the comparison ended before it could be killed"
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = {path: path.stat().st_mtime_ns for path in killed.rglob("metrics.json")}
+    assert not (killed / "table.json").exists()
+    subprocess.run(command(folder, weights, killed), check=True, capture_output=True)
+    again = json.loads((killed / "table.json").read_text())
+    assert without_costs(again) == without_costs(printed)
+    assert all(path.stat().st_mtime_ns == when for path, when in done.items() if "trial" in str(path))
+
+    other = subprocess.run(command(folder, weights, killed, "--clip-grad", "1"), capture_output=True, text=True)
+    assert other.returncode == 2
+    assert "holds a comparison with another recipe" in other.stderr
+
+
+def test_a_benchmark_is_a_comparison_on_each_task(folder: Path, weights: Path, tmp_path: Path) -> None:
+    suite = Suite(
+        name="two",
+        groups={"natural": (str(folder),), "structured": ("scenes/location",), "absent": ("clipart",)},
+        optional=("clipart",),
+        backbone=str(weights),
+        protocol={"train_images": 36, "final": "train+val", "test_fraction": 0.2},
+        recipe={"epochs": 1, "batch_size": 8},
+        fields={"num_prompts": 3},
+        trials=1,
+    )
+    table = bench(suite, ["full", "spt:frozen_prompts=true"], tmp_path / "out", seeds=2)
+    assert table["benchmark"] == "two"
+    full, frozen = table["results"]
+    assert full["tasks_above_full"] == 0
+    assert frozen["trainable_parameters"] == round((3 * 65 + 6 * 65) / 2)
+    listed = [row["test_accuracy_mean"] for row in full["tasks"].values()]
+    assert full["test_accuracy_mean"] == pytest.approx(sum(listed) / len(listed))
+    assert (tmp_path / "out" / "table.md").read_text().startswith("| method | natural | structured |")
+    last = json.loads(next((tmp_path / "out").glob("*/runs/full/seed-0/split.json")).read_text())
+    assert len(last["train"]) + len(last["val"]) == 36
+    assert (
+        json.loads(next((tmp_path / "out").glob("*/runs/full/seed-0/metrics.json")).read_text())["val_accuracy"]
+        is None
+    )
