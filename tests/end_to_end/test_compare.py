@@ -64,8 +64,8 @@ def test_killed_and_started_again_it_gives_the_same_table(folder: Path, weights:
 def test_a_benchmark_is_a_comparison_on_each_task(folder: Path, weights: Path, tmp_path: Path) -> None:
     suite = Suite(
         name="two",
-        groups={"natural": (str(folder),), "structured": ("scenes/location",), "absent": ("clipart",)},
-        optional=("clipart",),
+        groups={"natural": (str(folder),), "structured": ("scenes/location",), "absent": ("nowhere",)},
+        optional=("nowhere",),
         backbone=str(weights),
         protocol={"train_images": 36, "final": "train+val", "test_fraction": 0.2},
         recipe={"epochs": 1, "batch_size": 8},
