@@ -82,6 +82,10 @@ class Backbone(nn.Module, ABC):
         """(B, 3, H, W) images to the tokens that enter block 0."""
 
     @abstractmethod
+    def normalize(self, i: int, x: Tensor) -> Tensor:
+        """(B, N, D) tokens as the attention of block ``i`` sees them: after its norm, where that comes first."""
+
+    @abstractmethod
     def attention(
         self,
         i: int,

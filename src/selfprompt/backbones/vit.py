@@ -59,6 +59,10 @@ class ViT(Backbone):
         x = vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(images))))
         return Tokens(x, self.num_prefix)
 
+    def normalize(self, i: int, x: Tensor) -> Tensor:
+        block: Any = self.vit.blocks[i]
+        return block.norm1(x) if isinstance(block, Block) else x
+
     def attention(
         self,
         i: int,
@@ -68,12 +72,11 @@ class ViT(Backbone):
         temperature: Tensor | None = None,
     ) -> Tensor:
         block: Any = self.vit.blocks[i]
-        attn, pre_norm = block.attn, isinstance(block, Block)
-        x = block.norm1(x) if pre_norm else x
-        asking = x
+        attn = block.attn
+        asking = x = self.normalize(i, x)
         q, k, v = attn.qkv(x).unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         if queries is not None:
-            asking = block.norm1(queries) if pre_norm else queries
+            asking = self.normalize(i, queries)
             q = self._queries(attn, asking)
         q, k = attn.q_norm(q), attn.k_norm(k)
         if extra_kv is not None:
@@ -110,7 +113,7 @@ class ViT(Backbone):
     def keys_values(self, i: int, prompts: Tensor, normalize: bool = True) -> tuple[Tensor, Tensor]:
         block: Any = self.vit.blocks[i]
         attn = block.attn
-        x = block.norm1(prompts) if normalize and isinstance(block, Block) else prompts
+        x = self.normalize(i, prompts) if normalize else prompts
         inner = attn.qkv.out_features // 3
         bias = None if attn.qkv.bias is None else attn.qkv.bias[inner:]
         kv = F.linear(x, attn.qkv.weight[inner:], bias).unflatten(-1, (2, attn.num_heads, -1))

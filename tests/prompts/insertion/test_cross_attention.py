@@ -66,5 +66,6 @@ def test_the_start_shrinks_with_the_number_of_prompts() -> None:
     for count in (4, 100):
         model = create_model(make_backbone(), "cvpt", num_classes=3, num_prompts=count)
         model.initialize()
+        assert model.count_parameters()[0] == 3 * count * 32 + 32 * 3 + 3
         bound = (6 / ((count + 3) * 32)) ** 0.5
         assert 0.9 * bound < model.prompts.abs().max() <= bound

@@ -39,6 +39,7 @@ def test_published_gates_start_almost_closed_and_learn(images: torch.Tensor) -> 
     model = create_model(make_backbone(), "gatevpt", num_classes=3, num_prompts=5)
     model.initialize()
     assert torch.allclose(model.insertion.gate_priors.sigmoid(), torch.tensor(0.0067), atol=1e-4)
+    assert model.count_parameters()[0] == 5 * 32 + 2 + 3 + 32 * 3 + 3
     assert len(model.insertion.gate_priors) == 2
     assert len(model.insertion.temperatures) == 3
     model(images).square().sum().backward()

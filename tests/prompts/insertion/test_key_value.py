@@ -24,6 +24,7 @@ def test_without_key_values_it_is_vpt(kind: str, images: torch.Tensor) -> None:
 def test_their_order_is_nothing_and_zeros_are_something(images: torch.Tensor) -> None:
     model = create_model(make_backbone(), "e2vpt", num_classes=3, num_prompts=4)
     model.initialize(seed=0)
+    assert model.count_parameters()[0] == 3 * (4 + 5) * 32 + 32 * 3 + 3
     before = model.features(images)
     model.insertion.key_values.data = model.insertion.key_values.data.flip(2)
     assert torch.allclose(model.features(images), before, atol=1e-5)
