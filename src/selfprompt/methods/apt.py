@@ -1,0 +1,51 @@
+"""Approximated prompt tuning."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from selfprompt.backbones.base import Backbone, Pretraining
+from selfprompt.methods.base import PromptMethod
+from selfprompt.prompts.base import Insertion
+from selfprompt.prompts.initialization.normal import Normal
+from selfprompt.prompts.insertion.beside import Beside
+from selfprompt.recipe import Recipe
+from selfprompt.registry import Record
+
+
+class APT(PromptMethod):
+    """Wu et al., "Approximated Prompt Tuning for Vision-Language Pre-trained Models", arXiv 2306.15706.
+
+    The paper tunes ViLT and METER, with 200 prompts a layer and a rank of 4; on a plain ViT there is one memory
+    beside each attention. The recipe is ViLT's with the cosine of all recipes here (the paper's falls linearly, over
+    10 epochs). The official code drops scores out, where ``prompt_dropout`` drops prompts.
+
+    Args:
+        rank: Rank of the map from prompts to keys.
+    """
+
+    name: ClassVar[str] = "apt"
+    rank: int = Field(default=4, ge=1)
+
+    def insertion(self, backbone: Backbone) -> Insertion:
+        return Beside(backbone.depth, self.num_prompts, backbone.width, rank=self.rank, dropout=self.prompt_dropout)
+
+    def start(self) -> Normal:
+        return Normal()
+
+    def recipe(self, pretraining: Pretraining) -> Recipe:
+        return Recipe(lr=5e-4, weight_decay=1e-2, head_weight_decay=1e-2)
+
+
+RECORD = Record(
+    name="apt",
+    kind="method",
+    title="Approximated Prompt Tuning for Vision-Language Pre-trained Models",
+    arxiv="2306.15706",
+    year=2023,
+    idea="Prompts act as a ReLU memory beside each attention, so that they never lengthen it.",
+    supports=("prototypes", "condensation", "frozen prompts"),
+    factory=APT,
+)

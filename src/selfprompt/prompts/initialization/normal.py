@@ -1,0 +1,36 @@
+"""APT's random start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from selfprompt.backbones.base import Backbone
+from selfprompt.prompts.base import Initialization, Prompts
+from selfprompt.registry import Record
+
+
+class Normal(Initialization):
+    """``N(0, 0.02^2)`` (Wu et al., arXiv 2306.15706)."""
+
+    needs_data = False
+
+    def prepare(
+        self, backbone: Backbone, batches: Iterable[Tensor], layers: int, num_prompts: int, seed: int
+    ) -> Prompts:
+        """Draw the prompts on the CPU, so that every device gets the same."""
+        generator = torch.Generator().manual_seed(seed)
+        return Prompts(0.02 * torch.randn(layers, num_prompts, backbone.width, generator=generator))
+
+
+RECORD = Record(
+    name="normal",
+    kind="initialization",
+    title="Approximated Prompt Tuning for Vision-Language Pre-trained Models",
+    arxiv="2306.15706",
+    year=2023,
+    idea="Small Gaussian numbers.",
+    factory=Normal,
+)

@@ -1,0 +1,66 @@
+"""Prompts as a small memory beside every attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from selfprompt.backbones.base import Backbone, Tokens
+from selfprompt.prompts.base import PromptInsertion
+from selfprompt.registry import Record
+
+
+class Beside(PromptInsertion):
+    """APT (Wu et al., "Approximated Prompt Tuning for Vision-Language Pre-trained Models", arXiv 2306.15706).
+
+    What prompts add inside attention is computed beside it, from what the attention sees, ``h``, and its output,
+    ``y``. With prompts P, a low-rank map to keys, and no softmax:
+
+        ``K = P + (P A^T) B^T``,  ``s = ReLU(h K^T)``,  ``out = exp(g) (y + w s P)``,  ``w = max_j s_j``
+
+    where no gradient flows through ``w``. As intended by the official code, A starts from N(0, 1), B and g from 0
+    (its backbones draw A and B anew afterwards). It is no identity at its start, as P is not 0.
+
+    Args:
+        depth: Blocks of the backbone.
+        num_prompts, width, dropout, parametrization: See `PromptInsertion`.
+        rank: Rank r of the map to keys.
+        seed: Seed of its start.
+
+    Shape: prompts (depth, P, D), down (depth, r, D), up (depth, D, r), scale (depth,).
+    """
+
+    def __init__(
+        self, depth: int, num_prompts: int, width: int, *, rank: int = 4, seed: int = 0, **rest: Any
+    ) -> None:
+        super().__init__(depth, num_prompts, width, **rest)
+        self.down = nn.Parameter(torch.randn(depth, rank, width, generator=torch.Generator().manual_seed(seed)))
+        self.up = nn.Parameter(torch.zeros(depth, width, rank))
+        self.scale = nn.Parameter(torch.zeros(depth))
+
+    def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
+        out = backbone.attention(i, tokens.x)
+        prompts = self.layer(i, len(tokens.x))
+        if prompts.shape[-2]:
+            out = out + self.memory(i, backbone.normalize(i, tokens.x), prompts)
+        x = tokens.x + self.scale[i].exp() * out
+        return Tokens(x + backbone.mlp(i, x), tokens.num_prefix)
+
+    def memory(self, i: int, h: Tensor, prompts: Tensor) -> Tensor:
+        """What (P, D) or (B, P, D) prompts add for (B, N, D) tokens."""
+        keys = prompts + prompts @ self.down[i].T @ self.up[i].T
+        scores = (h @ keys.transpose(-2, -1)).relu()
+        return scores.amax(dim=-1, keepdim=True).detach() * (scores @ prompts)
+
+
+RECORD = Record(
+    name="beside",
+    kind="insertion",
+    title="Approximated Prompt Tuning for Vision-Language Pre-trained Models",
+    arxiv="2306.15706",
+    year=2023,
+    idea="What prompts would add inside attention is approximated by a small memory beside it.",
+    factory=Beside,
+)
