@@ -160,7 +160,14 @@ def test_learning_rate_that_leads_to_nan(tune) -> None:
     ("more", "sentence"),
     [
         (("--method", "stp"), "did you mean spt?"),
-        (("--method", "linear"), "Method linear does not take num_prompts=3"),
+        (
+            ("--method", "linear"),
+            "Method linear has no num_prompts: apt, cvpt, e2vpt, gatevpt, pc, spt, vfpt, vpt have",
+        ),
+        (("--method", "lora", "--keep", 0.5), "Method lora has no "),
+        (("--method", "cvpt", "--shallow"), "Method cvpt has no shallow: pc, spt, vpt have it."),
+        (("--method", "gatevpt:gate_init"), "write NAME, or NAME:FIELD=VALUE"),
+        (("--method", "vfpt:fourier_share=2"), "Method vfpt does not take fourier_share='2'"),
         (("--epochs", 0), "--epochs 0 is out of range"),
         (("--lr", "fast"), "fast"),
         (("--image-size", 33), "no multiple of the patch size 8"),

@@ -8,16 +8,17 @@ from typing import Any, Literal
 
 @dataclass
 class MethodFlags:
-    """Fields of the method; one that the method does not have is refused.
+    """Fields that methods share; one that a method does not have is refused. A method's own stand in its name.
 
     Args:
         num_prompts: Prompts of each block.
         shallow: Prompts at the input only.
-        prototypes: What SPT's prompts start from.
+        prototypes: What the prompts start from (spt: random); left out, the paper's own start.
         prototype_share: Share of the training images that prototypes are made from.
         prompt_rms: Scale each layer's start to this root mean square.
         prompt_dropout: Dropout on each sample's copy of the prompts.
         frozen_prompts: Train the head only.
+        keep: Share of the prompts that condensation keeps after training.
         readout: backbone, or the official MAE code's average over prompts and patches.
         head_norm: batch puts a BatchNorm without parameters before the head.
     """
@@ -29,6 +30,7 @@ class MethodFlags:
     prompt_rms: float | None = None
     prompt_dropout: float | None = None
     frozen_prompts: bool | None = None
+    keep: float | None = None
     readout: Literal["backbone", "mae_average"] | None = None
     head_norm: Literal["none", "batch"] | None = None
 

@@ -35,7 +35,7 @@ def command(
     Args:
         data: A folder of class folders (flat, or under train/, val/, test/), a registered name, or hf:NAME.
         backbone: A timm name, a weights file, or builtin (the default).
-        method: A name of `selfprompt list methods`.
+        method: A name of `selfprompt list methods`, with fields of its own where wanted: gatevpt:gate_init=10.
         image_size: Side of the input in pixels, if not the backbone's own.
         out: The run's folder; runs/DATA-METHOD-TIME if left out.
         resume: Go on with the run in this folder, with its own settings.
@@ -62,7 +62,7 @@ def command(
             trackers=tuple(track or ()),
         )
         stem = config.data.removeprefix("hf:").rstrip("/").rpartition("/")[2]
-        folder = out or Path("runs") / f"{stem}-{method}-{time.strftime('%Y%m%d-%H%M%S')}"
+        folder = out or Path("runs") / f"{stem}-{config.method['name']}-{time.strftime('%Y%m%d-%H%M%S')}"
     with progress(f"{config.method['name']} on {config.data}") as advance:
         metrics = tune(config, folder, resume=resume is not None, on_step=advance).metrics
     report(metrics, json, summary(metrics, folder))

@@ -22,7 +22,7 @@ from selfprompt.backbones import load_backbone
 from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
 from selfprompt.data.protocol import Protocol, protocol_for
 from selfprompt.errors import UserError
-from selfprompt.methods import make_method
+from selfprompt.methods import make_method, read_spec
 from selfprompt.recipe import Recipe
 from selfprompt.reports.table import Column, write_tables
 from selfprompt.tuning.run import RunConfig, tune
@@ -67,19 +67,16 @@ class Comparison(BaseModel):
         Raises:
             UserError: The method or a field is not to be had, or the recipe is out of range.
         """
-        name, *pairs = spec.split(":")
-        if any("=" not in pair for pair in pairs):
-            raise UserError(f"{spec!r} is no method: write NAME or NAME:FIELD=VALUE:FIELD=VALUE.")
+        name, own = read_spec(spec)
         known = registry.module("method", name).RECORD.factory.model_fields
         common = {key: value for key, value in self.fields.items() if key in known}
-        fields = common | dict(pair.split("=", 1) for pair in pairs)
-        kind = "linear" if make_method(name, **fields).trainable() == "head" else name
+        kind = "linear" if make_method(name, **(common | own)).trainable() == "head" else name
         rate = {"lr": self.rates[kind]} if kind in self.rates else {}
         return RunConfig.resolve(
             self.data,
             self.backbone,
-            name,
-            fields=fields,
+            spec,
+            fields=common,
             recipe=rate | self.recipe,
             protocol=self.protocol.model_dump(),
             image_size=self.protocol.image_size,

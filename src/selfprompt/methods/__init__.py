@@ -15,6 +15,18 @@ from selfprompt.methods.base import Method
 from selfprompt.model import PromptedModel
 
 
+def read_spec(spec: str) -> tuple[str, dict[str, str]]:
+    """A method in one word, ``NAME`` or ``NAME:FIELD=VALUE:FIELD=VALUE``, as its name and fields.
+
+    Raises:
+        UserError: It is written otherwise.
+    """
+    name, *pairs = spec.strip().split(":")
+    if any("=" not in pair for pair in pairs):
+        raise UserError(f"{spec!r} is no method: write NAME, or NAME:FIELD=VALUE, such as spt:prompt_rms=0.1.")
+    return name, dict(pair.split("=", 1) for pair in pairs)  # type: ignore[misc]
+
+
 def make_method(method: str | Method, **fields: Any) -> Method:
     """A method by name with its fields, or a `Method` as it is.
 

@@ -19,7 +19,7 @@ from selfprompt.data.protocol import Protocol, protocol_for
 from selfprompt.data.sources import load_dataset
 from selfprompt.data.sources.folder import images_below
 from selfprompt.errors import UserError
-from selfprompt.methods import make_method
+from selfprompt.methods import make_method, read_spec
 from selfprompt.model import load
 from selfprompt.recipe import Recipe
 from selfprompt.tuning.engine import Engine
@@ -83,7 +83,11 @@ class RunConfig(BaseModel):
         image_size: int | None = None,
         **rest: Any,
     ) -> RunConfig:
-        """Fill in what the user left open: the backbone's own protocol, and the method's published recipe."""
+        """Fill in what the user left open: the backbone's own protocol, and the method's published recipe.
+
+        ``method`` may carry fields of its own (see `read_spec`).
+        """
+        method, own_fields = read_spec(method)
         default = EMBEDDED if data is None and backbone in (None, "builtin") else {}
         if data is None and not default:
             raise UserError(
@@ -93,7 +97,7 @@ class RunConfig(BaseModel):
         own = registry.module("method", method).RECORD.factory.model_fields
         default_rate = {"lr": default["rates"][method]} if method in default.get("rates", {}) else {}
         suggested = {k: v for k, v in default.get("fields", {}).items() if k in own}
-        chosen = make_method(method, **(suggested | (fields or {})))
+        chosen = make_method(method, **(suggested | (fields or {}) | own_fields))
         changes = default.get("recipe", {}) | default_rate | (recipe or {})
         try:
             return cls(

@@ -1,0 +1,86 @@
+"""What SPT's lead over VPT depends on: one factor at a time, on one task of the mini benchmark.
+
+    apt-get install dataset-fashion-mnist openclipart-png
+    python benchmarks/builtin_corpus.py corpus
+    python benchmarks/claim.py --corpus corpus --out benchmarks/results/claim
+
+Backbones of other depth, width and length of pretraining are pretrained first, where they are not there yet, into
+OUT/backbones. Every setting is a comparison of its own under the mini benchmark's protocol, with two trials and two
+seeds for each method; stopped, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from selfprompt.comparison.bench import task_of
+from selfprompt.comparison.compare import compare
+from selfprompt.comparison.suites import MINI
+from selfprompt.reports.table import Column, write_tables
+from selfprompt.tuning.pretraining import PretrainConfig, pretrain
+
+METHODS = ("linear", "vpt", "spt", "spt:prompt_rms=0.1")
+BACKBONES = {
+    "d8_w128_100k": PretrainConfig(images_seen=100_000),
+    "d4_w128_100k": PretrainConfig(images_seen=100_000, depth=4),
+    "d12_w128_100k": PretrainConfig(images_seen=100_000, depth=12),
+    "d8_w64_100k": PretrainConfig(images_seen=100_000, width=64, heads=2),
+    "d8_w128_25k": PretrainConfig(images_seen=25_000),
+}
+SETTINGS: dict[str, tuple[str, dict]] = {
+    "as the benchmark": ("builtin", {}),
+    "SGD": ("builtin", {"recipe": {"optimizer": "sgd"}}),
+    "5 prompts": ("builtin", {"fields": {"num_prompts": 5}}),
+    "100 prompts": ("builtin", {"fields": {"num_prompts": 100}}),
+    "no BatchNorm before the head": ("builtin", {"fields": {"head_norm": "none"}}),
+    "25,000 pretraining crops": ("d8_w128_25k", {}),
+    "100,000 pretraining crops": ("d8_w128_100k", {}),
+    "100,000 crops, depth 4": ("d4_w128_100k", {}),
+    "100,000 crops, depth 12": ("d12_w128_100k", {}),
+    "100,000 crops, width 64": ("d8_w64_100k", {}),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", default="corpus")
+    parser.add_argument("--data", default="mnist5k")
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--trials", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    rows = []
+    for setting, (backbone, changes) in SETTINGS.items():
+        if backbone in BACKBONES:
+            path = args.out / "backbones" / f"{backbone}.safetensors"
+            if not path.exists():
+                pretrain(args.corpus, path, BACKBONES[backbone])
+            backbone = str(path)
+        comparison = task_of(MINI, args.data, backbone, trials=args.trials, **changes)
+        folder = args.out / "runs" / setting.replace(" ", "-").replace(",", "")
+        table = compare(comparison, args.methods.split(","), folder, seeds=args.seeds, jobs=args.jobs)
+        found = {r["method"]: r for r in table["results"]}
+        rows.append({"setting": setting, "protocol": table["protocol"], "methods": found})
+        write(args.out, args.data, rows, args.methods.split(","))
+        print((args.out / "table.md").read_text(), flush=True)
+
+
+def write(out: Path, data: str, rows: list[dict], methods: list[str]) -> None:
+    def accuracy(method: str) -> Column:
+        return Column(
+            method,
+            lambda r: "{test_accuracy_mean:.1f} ± {test_accuracy_std:.1f} (lr {lr:.2g})".format(
+                **r["methods"][method]
+            ),
+        )
+
+    columns = [Column("setting", lambda r: r["setting"]), *(accuracy(method) for method in methods)]
+    write_tables(out, "table", json.loads(json.dumps({"dataset": data, "results": rows})), columns, rows)
+
+
+if __name__ == "__main__":
+    main()
