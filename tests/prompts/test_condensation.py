@@ -80,3 +80,29 @@ def test_a_condensed_run_keeps_its_share_and_comes_back(method: str, tmp_path: P
     back = load(tmp_path, backbone=make_backbone())
     assert torch.equal(back(images), model(images))
     assert model.sources is None or ((model.sources[..., 0] < 0).sum() == layers * 6 - kept)
+
+
+@pytest.mark.parametrize("stop", [4, 9])
+def test_a_run_stopped_in_either_stage_ends_the_same(stop: int, tmp_path: Path, images: torch.Tensor) -> None:
+    pixels = torch.randint(0, 256, (12, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    examples = Examples(list(pixels.numpy()), torch.arange(12).remainder(3).numpy())
+    steps = 0
+
+    def on_step(done: int, total: int, words: str) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == stop:
+            raise KeyboardInterrupt
+
+    def run(folder: Path, **more: object) -> PromptedModel:
+        model = create_model(make_backbone(), "spt", num_classes=3, num_prompts=6, keep=0.4)
+        recipe = Recipe(epochs=2, batch_size=4, lr=1e-2)
+        fit(model, examples, examples, recipe=recipe, output_dir=folder, checkpoint_seconds=0, **more)
+        return model
+
+    straight = run(tmp_path / "straight")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "stopped", on_step=on_step)
+    again = run(tmp_path / "stopped", resume=True)
+    assert torch.equal(straight(images), again(images))
+    assert (tmp_path / "straight" / "log.csv").read_text() == (tmp_path / "stopped" / "log.csv").read_text()

@@ -16,7 +16,8 @@ from selfprompt.errors import UserError
 from selfprompt.methods import create_model
 from selfprompt.model import PromptedModel
 from selfprompt.recipe import Recipe
-from selfprompt.tuning.fit import Loop, fit
+from selfprompt.tuning.fit import fit
+from selfprompt.tuning.loop import Loop
 from selfprompt.tuning.optimization import MovingAverage, learning_rate, make_optimizer
 
 

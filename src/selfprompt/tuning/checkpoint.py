@@ -25,7 +25,7 @@ class Progress:
         optimizer: The optimiser's state.
         sources: Where each prompt came from (see `selfprompt.prompts.base.Prompts`).
         average: The moving average of the adapter, where one is kept.
-        condensed: Whether the run is in its last stage, on condensed prompts.
+        stage: 0, or 1 after condensation.
         epoch, step: The stage's next epoch, and the next step within it.
         loss_sum: Sum of the losses of the epoch's steps so far.
         micro_batch: Images of one backward pass of this process.
@@ -38,7 +38,7 @@ class Progress:
     micro_batch: int
     sources: Tensor | None = None
     average: dict[str, Tensor] | None = None
-    condensed: bool = False
+    stage: int = 0
     epoch: int = 0
     step: int = 0
     loss_sum: float = 0.0

@@ -24,7 +24,8 @@ from selfprompt.model import load
 from selfprompt.recipe import Recipe
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import evaluate_network, predict_probabilities
-from selfprompt.tuning.fit import OnStep, Result, fit
+from selfprompt.tuning.fit import Result, fit
+from selfprompt.tuning.loop import OnStep
 from selfprompt.tuning.probe import linear_probe
 from selfprompt.tuning.records import write_metrics
 

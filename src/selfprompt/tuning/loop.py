@@ -1,0 +1,172 @@
+"""The loop over epochs and steps."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from selfprompt.data.loading import ImageTensors, shuffled
+from selfprompt.errors import Diverged, UserError
+from selfprompt.model import PromptedModel
+from selfprompt.recipe import Recipe
+from selfprompt.tuning.checkpoint import Progress
+from selfprompt.tuning.engine import Engine, out_of_memory
+from selfprompt.tuning.evaluation import evaluate_network
+from selfprompt.tuning.fixed_features import FeatureTensors, features_are_fixed, frozen_features
+from selfprompt.tuning.optimization import MovingAverage, learning_rate
+from selfprompt.tuning.records import write_logs
+
+OnStep = Callable[[int, int, str], None]
+"""Called with (steps done, steps in all, a few words)."""
+
+
+class Loop:
+    """Epochs and steps from wherever ``progress`` stands."""
+
+    def __init__(
+        self,
+        model: PromptedModel,
+        optimizer: torch.optim.Optimizer,
+        recipe: Recipe,
+        engine: Engine,
+        progress: Progress,
+        folder: Path | None,
+        seed: int,
+        on_step: OnStep | None,
+        checkpoint_seconds: float,
+    ) -> None:
+        self.model, self.optimizer, self.recipe, self.engine = model, optimizer, recipe, engine
+        self.progress, self.folder, self.seed = progress, folder, seed
+        self.on_step, self.checkpoint_seconds = on_step, checkpoint_seconds
+        self.average: MovingAverage | None = None
+        if recipe.ema_decay:
+            start = {k: v.to(engine.device) for k, v in (progress.average or model.adapter_state()).items()}
+            self.average = MovingAverage(start, recipe.ema_decay)
+            progress.average = self.average.state
+
+    def run(self, train: ImageTensors | FeatureTensors, val: ImageTensors | FeatureTensors | None) -> None:
+        """Train to the end of the recipe, or until validation has not improved for ``patience`` epochs."""
+        model, progress = self.model, self.progress
+        self.network: nn.Module = model
+        if features_are_fixed(model) and not train.augmented:
+            train = frozen_features(model, train, 2 * progress.micro_batch)
+            val = None if val is None else frozen_features(model, val, 2 * progress.micro_batch)
+            self.network = model.head
+        self.network = self.engine.prepare(self.network)
+        steps = max(1, len(train) // self.recipe.batch_size)
+        self.saved = time.monotonic()
+        while progress.epoch < self.recipe.epochs and not progress.finished:
+            self._epoch(train, steps)
+            self._validate(val)
+            progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
+            waited = len(progress.history) - 1 - progress.best_epoch
+            progress.finished = progress.epoch == self.recipe.epochs or waited >= (self.recipe.patience or math.inf)
+            self._checkpoint()
+
+    def _epoch(self, train: ImageTensors | FeatureTensors, steps: int) -> None:
+        progress, recipe = self.progress, self.recipe
+        order = shuffled(len(train), recipe.batch_size, self.seed, progress.epoch)[progress.step :]
+        mine = [batch[self.engine.rank :: self.engine.world] for batch in order]
+        for whole, (images, labels) in zip(order, train.batches(mine, progress.epoch)):
+            done = progress.epoch * steps + progress.step
+            torch.manual_seed(hash((self.seed, done, self.engine.rank)) % 2**63)
+            rate = learning_rate(recipe, done, steps * recipe.epochs)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            loss = self._step(images, labels, len(whole))
+            if not math.isfinite(loss):
+                raise Diverged(
+                    f"The loss became {loss} in epoch {progress.epoch + 1}: use a smaller --lr than {recipe.lr:g}."
+                )
+            progress.loss_sum += loss
+            progress.step += 1
+            if self.average:
+                self.average.update(self.model.adapter_state())
+            if self.on_step:
+                self.on_step(done + 1, steps * recipe.epochs, f"epoch {progress.epoch + 1}, loss {loss:.3f}")
+            if progress.step < steps and time.monotonic() - self.saved >= self.checkpoint_seconds:
+                self._checkpoint()
+
+    def _step(self, images: Tensor, labels: Tensor, whole: int) -> float:
+        """One optimiser step over ``whole`` images of all processes, in as many pieces as memory wants."""
+        self.network.train()
+        while True:
+            try:
+                total = torch.zeros((), dtype=torch.float64)
+                count = max(1, math.ceil(len(labels) / self.progress.micro_batch))
+                pieces = list(zip(images.tensor_split(count), labels.tensor_split(count)))
+                for piece in pieces[:-1]:
+                    with self.engine.no_sync(self.network):
+                        total += self._backward(*piece, whole)
+                total += self._backward(*pieces[-1], whole)
+                break
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+                if self.progress.micro_batch == 1:
+                    raise UserError(
+                        "Memory is out at one image a pass: use fewer prompts, smaller images or a smaller backbone."
+                    ) from None
+                self.progress.micro_batch = max(1, self.progress.micro_batch // 2)
+                self.optimizer.zero_grad(set_to_none=True)
+                if self.engine.device.type == "cuda":
+                    torch.cuda.empty_cache()
+        if self.recipe.clip_grad:
+            trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(trained, self.recipe.clip_grad)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return self.engine.sum(total.to(self.engine.device)).item() / whole
+
+    def _backward(self, images: Tensor, labels: Tensor, whole: int) -> Tensor:
+        if len(images) == 1 and self.model.method["head_norm"] == "batch":
+            raise UserError("A BatchNorm before the head needs two images a pass: use --head-norm none.")
+        logits = self.network(images.to(self.engine.device)).float()
+        loss = F.cross_entropy(logits, labels.to(self.engine.device), reduction="sum")
+        self.engine.backward(loss * (self.engine.world / whole))
+        return loss.detach().double().cpu()
+
+    def _validate(self, val: ImageTensors | FeatureTensors | None) -> None:
+        progress, model = self.progress, self.model
+        trained = {k: v.clone() for k, v in model.adapter_state().items()}
+        if self.average:
+            model.load_adapter_state(self.average.state)
+        row = {
+            "epoch": len(progress.history) + 1,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "train_loss": progress.loss_sum / max(1, progress.step),
+        }
+        better = val is None
+        if val is not None:
+            batch_size = 2 * progress.micro_batch
+            accuracy, loss = evaluate_network(self.network, val, model.num_classes, self.engine, batch_size)
+            row |= {"val_loss": loss, "val_accuracy": accuracy}
+            better = progress.best_accuracy is None or (accuracy, -loss) > (
+                progress.best_accuracy,
+                -progress.best_loss,
+            )
+        if better or model.protocol.selection == "last":
+            progress.best = {k: v.clone() for k, v in model.adapter_state().items()}
+            progress.best_epoch = len(progress.history)
+            progress.best_accuracy = row.get("val_accuracy")
+            progress.best_loss = row.get("val_loss", math.inf)
+        if self.average:
+            model.load_adapter_state(trained)
+        progress.history.append(row)
+        self.engine.track({k: v for k, v in row.items() if k != "epoch"}, step=len(progress.history))
+
+    def _checkpoint(self) -> None:
+        self.saved = time.monotonic()
+        if self.folder is None or not self.engine.is_main:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.progress.adapter = self.model.adapter_state()
+        self.progress.optimizer = self.optimizer.state_dict()
+        write_logs(self.folder, self.progress.history)
+        self.progress.save(self.folder)
