@@ -17,13 +17,14 @@ from pydantic import ValidationError
 
 from selfprompt.errors import UserError, unknown
 
-Kind = Literal["method", "initialization", "parametrization", "insertion", "dataset", "backbone"]
+Kind = Literal["method", "initialization", "parametrization", "insertion", "condensation", "dataset", "backbone"]
 
 HOMES: dict[Kind, str] = {
     "method": "selfprompt.methods",
     "initialization": "selfprompt.prompts.initialization",
     "parametrization": "selfprompt.prompts.parametrization",
     "insertion": "selfprompt.prompts.insertion",
+    "condensation": "selfprompt.prompts.condensation",
     "dataset": "selfprompt.data.sources",
     "backbone": "selfprompt.backbones",
 }

@@ -13,7 +13,7 @@ from selfprompt import registry
 from selfprompt.data.datasets import Examples
 from selfprompt.methods import create_model
 from selfprompt.model import PromptedModel, load
-from selfprompt.prompts.condensation import keep_best, prompt_scores
+from selfprompt.prompts.condensation.saliency import keep_best, prompt_scores
 from selfprompt.recipe import Recipe
 from selfprompt.tuning.fit import fit
 

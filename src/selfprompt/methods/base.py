@@ -13,7 +13,8 @@ from selfprompt.backbones.base import Backbone, Pretraining
 from selfprompt.data.protocol import Protocol, protocol_for
 from selfprompt.errors import UserError
 from selfprompt.model import Head, PromptedModel, Trainable
-from selfprompt.prompts.base import Initialization, Insertion, Parametrization
+from selfprompt.prompts.base import Condensation, Initialization, Insertion, Parametrization
+from selfprompt.prompts.condensation.saliency import Saliency
 from selfprompt.prompts.initialization.prototypes import Kind, Prototypes
 from selfprompt.prompts.initialization.rescaled import Rescaled
 from selfprompt.prompts.insertion.deep import Deep
@@ -62,6 +63,10 @@ class Method(BaseModel, ABC):
     @abstractmethod
     def initialization(self) -> Initialization | None:
         """Where its prompts start; None without prompts."""
+
+    def condensation(self) -> Condensation | None:
+        """Which of its prompts are kept after training; None keeps all."""
+        return None
 
     @abstractmethod
     def trainable(self) -> Trainable:
@@ -126,7 +131,7 @@ class PromptMethod(Method, ABC):
         prompt_rms: Scale each layer's start to this root mean square (see `Rescaled`); None leaves it.
         prompt_dropout: Dropout on each sample's copy of the prompts; keys and values are then made per sample.
         frozen_prompts: Train the head only, on prompts as they start.
-        keep: Share of the prompts that condensation keeps after training (`selfprompt.prompts.condensation`).
+        keep: Share of the prompts that condensation keeps after training (see `Saliency`); 1 keeps all.
     """
 
     num_prompts: int = Field(default=20, ge=1)
@@ -144,6 +149,9 @@ class PromptMethod(Method, ABC):
     def initialization(self) -> Initialization:
         start = self.start() if self.prototypes is None else Prototypes(self.prototypes)
         return start if self.prompt_rms is None else Rescaled(start, self.prompt_rms)
+
+    def condensation(self) -> Condensation | None:
+        return Saliency(self.keep) if self.keep < 1 else None
 
     def trainable(self) -> Trainable:
         return "head" if self.frozen_prompts else "prompts"

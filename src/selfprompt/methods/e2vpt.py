@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from selfprompt.backbones.base import Backbone, Pretraining
 from selfprompt.errors import UserError
 from selfprompt.methods.base import VPT_GRID, Grid, PromptMethod
-from selfprompt.prompts.base import Insertion
+from selfprompt.prompts.base import Condensation, Insertion
+from selfprompt.prompts.condensation.mask_pruning import MaskPruning
 from selfprompt.prompts.initialization.uniform import Uniform
 from selfprompt.prompts.insertion.key_value import KeyValue
+from selfprompt.prompts.parametrization.masked import Masked
 from selfprompt.recipe import Recipe
 from selfprompt.registry import Record
 
@@ -22,18 +24,35 @@ class E2VPT(PromptMethod):
     VPT-deep with trained keys and values in every head. The paper's documented counts without pruning are 10 prompts
     and 5 key-value prompts on most of VTAB, 5 and 5 on FGVC, with a ``prompt_dropout`` of 0.1 (here 0).
 
-    Its pruning (signed gradients of token and segment masks, 81 retrainings a task) is not here: pruned prompts are
-    multiplied by zero there and save parameters alone; ``keep`` takes prompts away as Prompt Condensation does.
+    ``prune_tokens`` and ``prune_segments`` are its two levels of pruning, with a second training from a fresh start
+    (see `MaskPruning`); the paper searches both for every task, at 81 trainings. The default, 0, is its form without.
 
     Args:
         num_key_values: Keys and values of each head and block.
+        prune_tokens: Share of the prompts that are masked after a first training.
+        prune_segments: Share of each prompt's 16 segments that are masked.
+        importance: ``abs``, or ``signed`` as in the published code.
     """
 
     name: ClassVar[str] = "e2vpt"
     grid: ClassVar[Grid] = VPT_GRID
     num_key_values: int = Field(default=5, ge=0)
+    prune_tokens: float = Field(default=0.0, ge=0, lt=1)
+    prune_segments: float = Field(default=0.0, ge=0, lt=1)
+    importance: Literal["abs", "signed"] = "abs"
+
+    def condensation(self) -> Condensation | None:
+        if not self.prunes():
+            return super().condensation()
+        return MaskPruning(self.prune_tokens, self.prune_segments, self.importance)
+
+    def prunes(self) -> bool:
+        """Whether its masks are in use."""
+        return self.prune_tokens > 0 or self.prune_segments > 0
 
     def insertion(self, backbone: Backbone) -> Insertion:
+        if self.prunes() and self.keep < 1:
+            raise UserError("Method e2vpt is pruned (prune_tokens, prune_segments) or condensed (keep), not both.")
         if self.readout == "mae_average":
             raise UserError(
                 "Method e2vpt reads the backbone's own feature; readout mae_average goes with vpt, spt and gatevpt."
@@ -45,6 +64,7 @@ class E2VPT(PromptMethod):
             heads=backbone.num_heads,
             num_key_values=self.num_key_values,
             dropout=self.prompt_dropout,
+            parametrization=Masked(self.num_prompts, backbone.width) if self.prunes() else None,
         )
 
     def start(self) -> Uniform:
@@ -60,7 +80,7 @@ RECORD = Record(
     title="E2VPT: An Effective and Efficient Approach for Visual Prompt Tuning",
     arxiv="2307.13770",
     year=2023,
-    idea="Deep prompts, and beside them trained keys and values in every head.",
-    supports=("prototypes", "condensation", "frozen prompts"),
+    idea="Deep prompts with trained keys and values beside them in every head; prompts and segments can be pruned.",
+    supports=("prototypes", "condensation", "pruning", "frozen prompts"),
     factory=E2VPT,
 )

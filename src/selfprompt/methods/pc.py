@@ -18,7 +18,7 @@ class PC(PromptMethod):
     """Kim et al., "Do We Really Need a Large Number of Visual Prompts?", arXiv 2305.17223: a reconstruction.
 
     VPT-deep whose prompts are scored after training; the best 30 % of all layers together are kept and tuned again.
-    The paper's formula was not to be had: `selfprompt.prompts.condensation` says what is ours. Every other method's
+    The paper's formula was not to be had: `Saliency` says what is ours. Every other method's
     prompts are condensed with the same field: ``create_model(..., "spt", keep=0.3)``.
 
     The recipe is VPT's (assumed).

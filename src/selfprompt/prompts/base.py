@@ -1,9 +1,9 @@
-"""The interfaces of this room: where prompts start, what they are made of, how they meet the tokens."""
+"""The interfaces of this room: where prompts start, what they are made of, how they meet the tokens, which stay."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import psutil
@@ -177,6 +177,36 @@ class PromptInsertion(Insertion, ABC):
             )
         with torch.no_grad():
             self.prompts.copy_(start.values)
+
+
+class Condensation(ABC):
+    """Which prompts are kept, decided after a first training; a last one follows.
+
+    Attributes:
+        epochs: Of the last training, as a share of the first one's.
+        rewinds: Whether the last training begins from a fresh start.
+    """
+
+    epochs: float
+    rewinds: bool
+
+    @abstractmethod
+    def apply(
+        self,
+        insertion: PromptInsertion,
+        network: Callable[[Tensor], Tensor],
+        batches: Iterable[tuple[Tensor, Tensor]],
+    ) -> Tensor | None:
+        """Decide on the training images, and change the insertion.
+
+        Args:
+            insertion: Owns the prompts.
+            network: Images to logits, through the insertion, in evaluation mode.
+            batches: Images and labels.
+
+        Returns:
+            (layers, P) booleans of what stays, where prompts were taken away.
+        """
 
 
 def new_prompts(layers: int, count: int, width: int) -> nn.Parameter:

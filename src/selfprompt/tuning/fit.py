@@ -13,14 +13,14 @@ from selfprompt import registry
 from selfprompt.data.datasets import Examples, as_examples
 from selfprompt.data.loading import ImageTensors
 from selfprompt.errors import UserError
+from selfprompt.methods.base import Method
 from selfprompt.model import PromptedModel
-from selfprompt.prompts.condensation import LAST_STAGE
 from selfprompt.recipe import Recipe
 from selfprompt.tuning.checkpoint import Progress
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.loop import Loop, OnStep
 from selfprompt.tuning.optimization import images_that_fit, make_optimizer
-from selfprompt.tuning.passes import condense, is_condensed, start_prompts
+from selfprompt.tuning.passes import condense, is_condensed, rewind, start_prompts
 from selfprompt.tuning.records import peak_memory, write_metrics
 
 
@@ -90,15 +90,19 @@ def fit(
     elif not model.initialized:
         start_prompts(model, train_images, seed)
 
-    keep = model.method.get("keep", 1.0)
-    condensing = keep < 1 and (progress is not None or not is_condensed(model))
-    for number, stage in enumerate([recipe, last_stage(recipe)] if condensing else [recipe]):
+    method: Method = registry.build("method", model.method)
+    condensation = method.condensation() if progress or not is_condensed(model) else None
+    stages = [recipe]
+    if condensation:
+        stages.append(recipe.model_copy(update={"epochs": max(1, round(condensation.epochs * recipe.epochs))}))
+    for number, stage in enumerate(stages):
         if progress and progress.stage > number:
             continue
         taken_up = progress is not None and progress.stage == number
-        if number > 0 and not taken_up:
-            assert progress is not None
-            condense(model, train_images, keep, progress.micro_batch)
+        if condensation and progress and number > 0 and not taken_up:
+            condense(model, condensation, train_images, progress.micro_batch)
+            if condensation.rewinds:
+                rewind(model, method, train_images, seed)
         optimizer = make_optimizer(model, stage)
         if progress and taken_up:
             optimizer.load_state_dict(progress.optimizer)
@@ -145,8 +149,3 @@ def fit(
 def default_recipe(model: PromptedModel) -> Recipe:
     """The published recipe of the model's method for its backbone's kind of pretraining."""
     return registry.build("method", model.method).recipe(model.backbone.info.pretraining)
-
-
-def last_stage(recipe: Recipe) -> Recipe:
-    """The recipe of the stage after condensation."""
-    return recipe.model_copy(update={"epochs": max(1, round(LAST_STAGE * recipe.epochs))})

@@ -1,4 +1,4 @@
-"""Passes over the training images that train nothing: where prompts start, and which of them are kept."""
+"""Passes over the training images that train nothing: where prompts start, and which stay."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from selfprompt.data.loading import ImageTensors, in_order
+from selfprompt.methods.base import Method
 from selfprompt.model import PromptedModel
-from selfprompt.prompts.base import PromptInsertion
-from selfprompt.prompts.condensation import keep_best, prompt_scores
+from selfprompt.prompts.base import Condensation, PromptInsertion
 
 
 def start_prompts(model: PromptedModel, train: ImageTensors, seed: int, batch_size: int = 32) -> None:
@@ -25,18 +25,28 @@ def start_prompts(model: PromptedModel, train: ImageTensors, seed: int, batch_si
         model.sources[..., 0] = torch.from_numpy(chosen)[model.sources[..., 0]]
 
 
-def condense(model: PromptedModel, train: ImageTensors, share: float, batch_size: int) -> None:
-    """Keep the share of the model's prompts that matters most on the training images."""
+def condense(model: PromptedModel, condensation: Condensation, train: ImageTensors, batch_size: int) -> None:
+    """Let a condensation decide on the training images which of the model's prompts stay."""
     insertion = model.insertion
     assert isinstance(insertion, PromptInsertion)
     device = next(model.parameters()).device
     model.eval()
     order = in_order(len(train), batch_size)
     batches = ((images.to(device), labels.to(device)) for images, labels in train.batches(order))
-    kept = keep_best(prompt_scores(insertion, model, batches), share)
-    insertion.condense(kept.to(device))
-    if model.sources is not None:
+    kept = condensation.apply(insertion, model, batches)
+    if model.sources is not None and kept is not None:
         model.sources = torch.where(kept[..., None], model.sources, -1)
+
+
+def rewind(model: PromptedModel, method: Method, train: ImageTensors, seed: int) -> None:
+    """Start prompts and head anew, from the next seed; what the prompts are made of stays."""
+    names = model.class_names
+    fresh = method.build(model.backbone, model.num_classes, model.protocol, names, seed + 1)
+    fresh.to(next(model.parameters()).device)
+    start_prompts(fresh, train, seed + 1)
+    stay = {k: v for k, v in model.adapter_state().items() if "parametrization" in k}
+    model.load_adapter_state(fresh.adapter_state() | stay)
+    model.sources = fresh.sources
 
 
 def is_condensed(model: PromptedModel) -> bool:

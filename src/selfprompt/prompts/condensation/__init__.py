@@ -1,0 +1,1 @@
+"""How many prompts are kept: one file a way; where there is none, all are."""
