@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from importlib.util import find_spec
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from selfprompt.backbones.base import Backbone, Pretraining
+from selfprompt.errors import UserError
 from selfprompt.methods.base import Method
 from selfprompt.model import Trainable
 from selfprompt.prompts.base import Insertion
@@ -23,10 +25,18 @@ class LoRA(Method):
 
     Args:
         rank: Rank of each update; its scale is alpha / rank = 1.
+
+    Raises:
+        UserError: PEFT is not installed.
     """
 
     name: ClassVar[str] = "lora"
     rank: int = Field(default=8, ge=1)
+
+    def model_post_init(self, context: Any) -> None:
+        """Say at once what is missing, not when the model is built."""
+        if find_spec("peft") is None:
+            raise UserError("Method lora needs PEFT: pip install 'selfprompt[peft]'.")
 
     def insertion(self, backbone: Backbone) -> Insertion:
         return LowRank(self.rank, float(self.rank))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from selfprompt.backbones.base import Backbone, Tokens
-from selfprompt.errors import UserError
 from selfprompt.prompts.base import Insertion
 from selfprompt.registry import Record
 
@@ -15,9 +14,6 @@ class LowRank(Insertion):
         rank: Rank r of each update.
         alpha: Its scale.
         targets: Names of the linear layers that get one.
-
-    Raises:
-        UserError: PEFT is not installed.
     """
 
     prompts = None
@@ -28,10 +24,8 @@ class LowRank(Insertion):
 
     def attach(self, backbone: Backbone) -> None:
         """Put the updates beside the backbone's linear layers."""
-        try:
-            from peft import LoraConfig, inject_adapter_in_model  # pyright: ignore[reportMissingImports]
-        except ImportError:
-            raise UserError("Method lora needs PEFT: pip install 'selfprompt[peft]'.") from None
+        from peft import LoraConfig, inject_adapter_in_model  # pyright: ignore[reportMissingImports]
+
         wanted = LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=list(self.targets))  # type: ignore[arg-type]
         inject_adapter_in_model(wanted, backbone)
 
