@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -119,7 +120,12 @@ class PromptedModel(
         if images.dtype == torch.uint8:
             images = self.normalize(images)
         tokens = self.insertion.enter(self.backbone, self.backbone.embed(images))
+        last = self.backbone.depth - 1
         for i in range(self.backbone.depth):
+            if (
+                i == last and self.insertion.num_prompts
+            ):  # without prompts, every sum is the backbone's own, to the bit
+                tokens = replace(tokens, wanted=self.backbone.reads(self.readout))
             tokens = self.insertion.block(self.backbone, i, tokens)
         tokens = self.insertion.leave(self.backbone, tokens)
         return self.backbone.readout(tokens, self.readout)

@@ -20,10 +20,22 @@ class Tokens:
     Args:
         x: (B, N, D) tokens: the prefix (class and register tokens) first.
         num_prefix: How many of them are prefix tokens.
+        wanted: Of how many of the first tokens the next block's outputs are read; None means all.
     """
 
     x: Tensor
     num_prefix: int
+    wanted: int | None = None
+
+    @property
+    def asking(self) -> Tensor:
+        """The tokens whose outputs are read, (B, N, D) or (B, wanted, D)."""
+        return self.x[:, : self.wanted]
+
+    @property
+    def queries(self) -> Tensor | None:
+        """`asking` where it is less than all, as `Backbone.attention` takes it."""
+        return None if self.wanted is None else self.asking
 
 
 @dataclass(frozen=True)
@@ -147,6 +159,10 @@ class Backbone(nn.Module, ABC):
                 mean over all tokens after the prefix.
         """
 
+    def reads(self, pool: Literal["backbone", "average"] = "backbone") -> int | None:
+        """How many of the first tokens `readout` reads; None means all."""
+        return None
+
     def block(
         self,
         i: int,
@@ -154,8 +170,8 @@ class Backbone(nn.Module, ABC):
         extra_kv: tuple[Tensor, Tensor] | None = None,
         temperature: Tensor | None = None,
     ) -> Tokens:
-        """Block ``i``: both branches, each added to the stream."""
-        x = tokens.x + self.attention(i, tokens.x, extra_kv, temperature=temperature)
+        """Block ``i``: both branches, each added to the stream (of which ``tokens.wanted`` are left)."""
+        x = tokens.asking + self.attention(i, tokens.x, extra_kv, tokens.queries, temperature)
         return Tokens(x + self.mlp(i, x), tokens.num_prefix)
 
     def train(self, mode: bool = True) -> Backbone:

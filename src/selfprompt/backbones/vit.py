@@ -72,12 +72,13 @@ class ViT(Backbone):
         temperature: Tensor | None = None,
     ) -> Tensor:
         block: Any = self.vit.blocks[i]
-        attn = block.attn
-        asking = x = self.normalize(i, x)
-        q, k, v = attn.qkv(x).unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        if queries is not None:
+        attn, x = block.attn, self.normalize(i, x)
+        if queries is None:
+            asking = x
+            q, k, v = attn.qkv(x).unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        else:
             asking = self.normalize(i, queries)
-            q = self._queries(attn, asking)
+            (q,), (k, v) = self._project(attn, asking, 0, 1), self._project(attn, x, 1, 3)
         q, k = attn.q_norm(q), attn.k_norm(k)
         if extra_kv is not None:
             k, v = (torch.cat([e.expand(len(t), *e.shape[-3:]), t], dim=2) for e, t in zip(extra_kv, (k, v)))
@@ -88,11 +89,20 @@ class ViT(Backbone):
     def cross_attention(self, i: int, x: Tensor, kv: tuple[Tensor, Tensor]) -> Tensor:
         block: Any = self.vit.blocks[i]
         k, v = (e.expand(len(x), *e.shape[-3:]) for e in kv)
-        return self._attend(block, x, block.attn.q_norm(self._queries(block.attn, x)), k, v)
+        (q,) = self._project(block.attn, x, 0, 1)
+        return self._attend(block, x, block.attn.q_norm(q), k, v)
 
     @staticmethod
-    def _queries(attn: Any, x: Tensor) -> Tensor:
-        return attn.qkv(x).unflatten(-1, (3, attn.num_heads, -1))[..., 0, :, :].transpose(1, 2)
+    def _project(attn: Any, x: Tensor, first: int, last: int) -> tuple[Tensor, ...]:
+        """Some of queries (0), keys (1) and values (2) of (..., N, D) tokens, each (..., heads, N, d)."""
+        if type(attn.qkv) is nn.Linear:
+            inner = attn.qkv.out_features // 3
+            part = slice(first * inner, last * inner)
+            out = F.linear(x, attn.qkv.weight[part], None if attn.qkv.bias is None else attn.qkv.bias[part])
+        else:  # something wraps the layer and must be asked as a whole
+            out = attn.qkv(x).unflatten(-1, (3, -1))[..., first:last, :].flatten(-2)
+        out = out.unflatten(-1, (last - first, attn.num_heads, -1))
+        return out.movedim(-3, 0).transpose(-3, -2).unbind(0)
 
     def _attend(self, block: Any, asking: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         attn = block.attn
@@ -113,12 +123,11 @@ class ViT(Backbone):
     def keys_values(self, i: int, prompts: Tensor, normalize: bool = True) -> tuple[Tensor, Tensor]:
         block: Any = self.vit.blocks[i]
         attn = block.attn
-        x = self.normalize(i, prompts) if normalize else prompts
-        inner = attn.qkv.out_features // 3
-        bias = None if attn.qkv.bias is None else attn.qkv.bias[inner:]
-        kv = F.linear(x, attn.qkv.weight[inner:], bias).unflatten(-1, (2, attn.num_heads, -1))
-        k, v = kv.movedim(-3, 0).transpose(-3, -2).unbind(0)
+        k, v = self._project(attn, self.normalize(i, prompts) if normalize else prompts, 1, 3)
         return attn.k_norm(k), v
+
+    def reads(self, pool: Literal["backbone", "average"] = "backbone") -> int | None:
+        return 1 if pool == "backbone" and self.vit.global_pool == "token" and self.vit.attn_pool is None else None
 
     def readout(self, tokens: Tokens, pool: Literal["backbone", "average"] = "backbone") -> Tensor:
         vit = self.vit

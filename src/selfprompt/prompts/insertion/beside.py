@@ -41,11 +41,11 @@ class Beside(PromptInsertion):
         self.scale = nn.Parameter(torch.zeros(depth))
 
     def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
-        out = backbone.attention(i, tokens.x)
+        out = backbone.attention(i, tokens.x, queries=tokens.queries)
         prompts = self.layer(i, len(tokens.x))
         if prompts.shape[-2]:
-            out = out + self.memory(i, backbone.normalize(i, tokens.x), prompts)
-        x = tokens.x + self.scale[i].exp() * out
+            out = out + self.memory(i, backbone.normalize(i, tokens.asking), prompts)
+        x = tokens.asking + self.scale[i].exp() * out
         return Tokens(x + backbone.mlp(i, x), tokens.num_prefix)
 
     def memory(self, i: int, h: Tensor, prompts: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ class CrossAttention(PromptInsertion):
     """
 
     def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
-        x = tokens.x + backbone.attention(i, tokens.x)
+        x = tokens.asking + backbone.attention(i, tokens.x, queries=tokens.queries)
         prompts = self.layer(i, len(x))
         if prompts.shape[-2]:
             x = x + backbone.cross_attention(i, x, backbone.keys_values(i, prompts, normalize=False))
