@@ -256,4 +256,6 @@ def load(adapter: str | os.PathLike[str], backbone: Any = None, **hub: Any) -> P
     model.load_adapter_state(state)
     model.sources = None if config.sources is None else torch.tensor(config.sources)
     model.metrics = config.metrics
-    return model.eval()
+    model.eval()
+    model.insertion.fold(model.backbone)
+    return model

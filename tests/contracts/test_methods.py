@@ -54,6 +54,20 @@ def test_save_and_load_give_the_same_outputs(method: str, kind: str, images: tor
     assert (tmp_path / "adapter_model.safetensors").stat().st_size < size + 8192
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", PROMPTED)
+def test_folded_for_inference_it_answers_the_same(method: str, kind: str, images: torch.Tensor) -> None:
+    model = started(method, kind)
+    expected = model(images).detach()
+    model.insertion.fold(model.backbone)
+    with torch.no_grad():
+        assert torch.allclose(model(images), expected, atol=1e-6)
+        model.prompts.copy_(torch.randn(model.prompts.shape, generator=torch.Generator().manual_seed(4)))
+        changed = model(images)
+    assert not torch.allclose(changed, expected, atol=1e-4)
+    assert torch.allclose(changed, model(images), atol=1e-6)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_frozen_weights_and_buffers_never_change(method: str) -> None:
     model = started(method)

@@ -81,15 +81,16 @@ class ViT(Backbone):
             (q,), (k, v) = self._project(attn, asking, 0, 1), self._project(attn, x, 1, 3)
         q, k = attn.q_norm(q), attn.k_norm(k)
         if extra_kv is not None:
-            k, v = (torch.cat([e.expand(len(t), *e.shape[-3:]), t], dim=2) for e, t in zip(extra_kv, (k, v)))
+            more = [e.to(k.dtype).expand(len(k), *e.shape[-3:]) for e in extra_kv]
+            k, v = (torch.cat([e, t], dim=2) for e, t in zip(more, (k, v)))
         if temperature is not None:
             q = q / temperature.to(q.dtype)
         return self._attend(block, asking, q, k, v)
 
     def cross_attention(self, i: int, x: Tensor, kv: tuple[Tensor, Tensor]) -> Tensor:
         block: Any = self.vit.blocks[i]
-        k, v = (e.expand(len(x), *e.shape[-3:]) for e in kv)
         (q,) = self._project(block.attn, x, 0, 1)
+        k, v = (e.to(q.dtype).expand(len(x), *e.shape[-3:]) for e in kv)
         return self._attend(block, x, block.attn.q_norm(q), k, v)
 
     @staticmethod

@@ -82,6 +82,9 @@ class Insertion(nn.Module, ABC):
     def attach(self, backbone: Backbone) -> None:
         """Once, when the model is built and the backbone frozen: put trained parts into the backbone itself."""
 
+    def fold(self, backbone: Backbone) -> None:
+        """Keep for inference what depends on no image."""
+
     def enter(self, backbone: Backbone, tokens: Tokens) -> Tokens:
         """Before block 0."""
         return tokens
@@ -177,6 +180,39 @@ class PromptInsertion(Insertion, ABC):
             )
         with torch.no_grad():
             self.prompts.copy_(start.values)
+
+
+class KeyedInsertion(PromptInsertion, ABC):
+    """An insertion whose prompts are keys and values and nothing else, so that they depend on no image."""
+
+    _folded: tuple[int, int] | None = None
+
+    @abstractmethod
+    def make(self, backbone: Backbone, i: int, batch: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of layer ``i``, see `Backbone.keys_values`."""
+
+    def keys_values(self, backbone: Backbone, i: int, batch: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of layer ``i``: folded ones where there are, as long as they hold."""
+        if self.folded and not torch.is_grad_enabled():
+            return self.get_buffer(f"keys_{i}"), self.get_buffer(f"values_{i}")
+        return self.make(backbone, i, batch)
+
+    @property
+    def folded(self) -> bool:
+        """Whether `fold` was called and nothing has changed since."""
+        return not self.training and self._folded == (id(self.prompts), self.prompts._version)
+
+    @torch.no_grad()
+    def fold(self, backbone: Backbone) -> None:
+        """Keep the keys and values of all layers, for inference: P prompts cost their columns of attention alone.
+
+        They are made anew in training, where gradients are wanted, and once the prompts have changed.
+        """
+        self.eval()
+        for i in range(backbone.depth):
+            for name, value in zip(("keys", "values"), self.make(backbone, i, 1)):
+                self.register_buffer(f"{name}_{i}", value, persistent=False)
+        self._folded = id(self.prompts), self.prompts._version
 
 
 class Condensation(ABC):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from selfprompt.backbones.base import Backbone, Tokens
-from selfprompt.prompts.base import PromptInsertion
+from selfprompt.prompts.base import KeyedInsertion
 from selfprompt.registry import Record
 
 
-class CrossAttention(PromptInsertion):
+class CrossAttention(KeyedInsertion):
     """CVPT (Huang et al., "Cross Visual Prompt Tuning", ICCV 2025, arXiv 2408.14961).
 
     The prompts stay out of the stream. After the attention branch of block ``i`` every token reads them with the
@@ -25,11 +27,14 @@ class CrossAttention(PromptInsertion):
     Shape: prompts (depth, P, D).
     """
 
+    def make(self, backbone: Backbone, i: int, batch: int) -> tuple[Tensor, Tensor]:
+        return backbone.keys_values(i, self.layer(i, batch), normalize=False)
+
     def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
         x = tokens.asking + backbone.attention(i, tokens.x, queries=tokens.queries)
-        prompts = self.layer(i, len(x))
-        if prompts.shape[-2]:
-            x = x + backbone.cross_attention(i, x, backbone.keys_values(i, prompts, normalize=False))
+        kv = self.keys_values(backbone, i, len(x))
+        if kv[0].shape[-2]:
+            x = x + backbone.cross_attention(i, x, kv)
         return Tokens(x + backbone.mlp(i, x), tokens.num_prefix)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from selfprompt.backbones.base import Backbone, Tokens
-from selfprompt.prompts.base import PromptInsertion, insert
+from selfprompt.prompts.base import KeyedInsertion, insert
 from selfprompt.registry import Record
 
 
-class Deep(PromptInsertion):
+class Deep(KeyedInsertion):
     """VPT-deep (Jia et al., "Visual Prompt Tuning", ECCV 2022, arXiv 2203.12119).
 
     As published, ``[prefix ; P_i ; patches]`` goes into block ``i`` and the outputs at ``P_i`` are thrown away.
@@ -33,11 +35,13 @@ class Deep(PromptInsertion):
         super().__init__(depth, num_prompts, width, **rest)
         self.keep_outputs = keep_outputs
 
+    def make(self, backbone: Backbone, i: int, batch: int) -> tuple[Tensor, Tensor]:
+        return backbone.keys_values(i, self.layer(i, batch))
+
     def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
-        prompts = self.layer(i, len(tokens.x))
         if self.keep_outputs and i == backbone.depth - 1:
-            return backbone.block(i, insert(tokens, prompts))
-        return backbone.block(i, tokens, extra_kv=backbone.keys_values(i, prompts))
+            return backbone.block(i, insert(tokens, self.layer(i, len(tokens.x))))
+        return backbone.block(i, tokens, extra_kv=self.keys_values(backbone, i, len(tokens.x)))
 
 
 RECORD = Record(

@@ -6,14 +6,14 @@ import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from selfprompt.backbones.base import Backbone, Tokens
-from selfprompt.prompts.base import PromptInsertion
+from selfprompt.prompts.base import KeyedInsertion
 from selfprompt.registry import Record
 
 
-class KeyValue(PromptInsertion):
+class KeyValue(KeyedInsertion):
     """E2VPT's prompts (Han et al., "E2VPT: An Effective and Efficient Approach", ICCV 2023, arXiv 2307.13770).
 
     Beside the keys and values of deep prompts ``P_i`` every head sees trained ones ``T_i`` that no projection made,
@@ -50,10 +50,13 @@ class KeyValue(PromptInsertion):
         draw = torch.rand(depth, heads, num_key_values, width // heads, generator=torch.Generator().manual_seed(seed))
         self.key_values = nn.Parameter((2 * draw - 1) * bound)
 
+    def make(self, backbone: Backbone, i: int, batch: int) -> tuple[Tensor, Tensor]:
+        keys, values = backbone.keys_values(i, self.layer(i, batch))
+        free = self.key_values[i].to(keys.dtype).expand(*keys.shape[:-2], -1, -1)
+        return torch.cat([free, keys], dim=-2), torch.cat([free, values], dim=-2)
+
     def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
-        made = backbone.keys_values(i, self.layer(i, len(tokens.x)))
-        free = self.key_values[i].to(made[0].dtype).expand(*made[0].shape[:-2], -1, -1)
-        return backbone.block(i, tokens, extra_kv=(torch.cat([free, made[0]], -2), torch.cat([free, made[1]], -2)))
+        return backbone.block(i, tokens, extra_kv=self.keys_values(backbone, i, len(tokens.x)))
 
 
 RECORD = Record(
