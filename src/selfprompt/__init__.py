@@ -8,12 +8,14 @@ from selfprompt.listing import list_backbones, list_datasets, list_methods
 from selfprompt.methods import create_model
 from selfprompt.methods.base import Method
 from selfprompt.model import PromptedModel, load
+from selfprompt.pool import AdapterPool
 from selfprompt.recipe import Recipe
 from selfprompt.registry import Record, describe
 from selfprompt.tuning.fit import Result, fit
 from selfprompt.tuning.run import evaluate, predict
 
 __all__ = [
+    "AdapterPool",
     "Dataset",
     "Examples",
     "Method",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -125,7 +124,7 @@ class PromptedModel(
             if (
                 i == last and self.insertion.num_prompts
             ):  # without prompts, every sum is the backbone's own, to the bit
-                tokens = replace(tokens, wanted=self.backbone.reads(self.readout))
+                tokens = tokens.reading(self.backbone.reads(self.readout))
             tokens = self.insertion.block(self.backbone, i, tokens)
         tokens = self.insertion.leave(self.backbone, tokens)
         return self.backbone.readout(tokens, self.readout)

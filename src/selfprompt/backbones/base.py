@@ -27,6 +27,10 @@ class Tokens:
     num_prefix: int
     wanted: int | None = None
 
+    def reading(self, wanted: int | None) -> Tokens:
+        """The same stream, of which the first ``wanted`` outputs of the next block are read."""
+        return Tokens(self.x, self.num_prefix, wanted)
+
     @property
     def asking(self) -> Tensor:
         """The tokens whose outputs are read, (B, N, D) or (B, wanted, D)."""
@@ -105,6 +109,7 @@ class Backbone(nn.Module, ABC):
         extra_kv: tuple[Tensor, Tensor] | None = None,
         queries: Tensor | None = None,
         temperature: Tensor | None = None,
+        extra_mask: Tensor | None = None,
     ) -> Tensor:
         """The attention branch of block ``i`` without its residual.
 
@@ -114,6 +119,7 @@ class Backbone(nn.Module, ABC):
             extra_kv: Further keys and values from `keys_values`, seen beside those of ``x``.
             queries: (B, Q, D) tokens to ask with instead of ``x``, not normalised.
             temperature: A scalar that divides the scores before the softmax.
+            extra_mask: (B, P) booleans, which of ``extra_kv`` a sample sees; None means all.
 
         Returns:
             (B, Q, D), with Q = N where no queries are given.
@@ -169,9 +175,10 @@ class Backbone(nn.Module, ABC):
         tokens: Tokens,
         extra_kv: tuple[Tensor, Tensor] | None = None,
         temperature: Tensor | None = None,
+        extra_mask: Tensor | None = None,
     ) -> Tokens:
         """Block ``i``: both branches, each added to the stream (of which ``tokens.wanted`` are left)."""
-        x = tokens.asking + self.attention(i, tokens.x, extra_kv, tokens.queries, temperature)
+        x = tokens.asking + self.attention(i, tokens.x, extra_kv, tokens.queries, temperature, extra_mask)
         return Tokens(x + self.mlp(i, x), tokens.num_prefix)
 
     def train(self, mode: bool = True) -> Backbone:

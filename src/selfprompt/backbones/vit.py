@@ -70,6 +70,7 @@ class ViT(Backbone):
         extra_kv: tuple[Tensor, Tensor] | None = None,
         queries: Tensor | None = None,
         temperature: Tensor | None = None,
+        extra_mask: Tensor | None = None,
     ) -> Tensor:
         block: Any = self.vit.blocks[i]
         attn, x = block.attn, self.normalize(i, x)
@@ -85,7 +86,10 @@ class ViT(Backbone):
             k, v = (torch.cat([e, t], dim=2) for e, t in zip(more, (k, v)))
         if temperature is not None:
             q = q / temperature.to(q.dtype)
-        return self._attend(block, asking, q, k, v)
+        seen = None
+        if extra_mask is not None:
+            seen = F.pad(extra_mask, (0, k.shape[-2] - extra_mask.shape[-1]), value=True)[:, None, None]
+        return self._attend(block, asking, q, k, v, seen)
 
     def cross_attention(self, i: int, x: Tensor, kv: tuple[Tensor, Tensor]) -> Tensor:
         block: Any = self.vit.blocks[i]
@@ -105,12 +109,16 @@ class ViT(Backbone):
         out = out.unflatten(-1, (last - first, attn.num_heads, -1))
         return out.movedim(-3, 0).transpose(-3, -2).unbind(0)
 
-    def _attend(self, block: Any, asking: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def _attend(
+        self, block: Any, asking: Tensor, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None = None
+    ) -> Tensor:
         attn = block.attn
         if self.fused_attention:
-            out = F.scaled_dot_product_attention(q, k, v)
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
         else:
-            out = ((q * attn.scale) @ k.transpose(-2, -1)).softmax(dim=-1) @ v
+            scores = (q * attn.scale) @ k.transpose(-2, -1)
+            scores = scores if seen is None else scores.masked_fill(~seen, -torch.inf)
+            out = scores.softmax(dim=-1) @ v
         out = attn.norm(out.transpose(1, 2).flatten(2))
         if getattr(attn, "gate", None) is not None:
             out = out * attn.gate(asking).sigmoid()
