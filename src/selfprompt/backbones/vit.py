@@ -82,7 +82,7 @@ class ViT(Backbone):
             (q,), (k, v) = self._project(attn, asking, 0, 1), self._project(attn, x, 1, 3)
         q, k = attn.q_norm(q), attn.k_norm(k)
         if extra_kv is not None:
-            more = [e.to(k.dtype).expand(len(k), *e.shape[-3:]) for e in extra_kv]
+            more = [e.to(k.dtype).expand(k.shape[0], *e.shape[-3:]) for e in extra_kv]
             k, v = (torch.cat([e, t], dim=2) for e, t in zip(more, (k, v)))
         if temperature is not None:
             q = q / temperature.to(q.dtype)
@@ -94,7 +94,7 @@ class ViT(Backbone):
     def cross_attention(self, i: int, x: Tensor, kv: tuple[Tensor, Tensor]) -> Tensor:
         block: Any = self.vit.blocks[i]
         (q,) = self._project(block.attn, x, 0, 1)
-        k, v = (e.to(q.dtype).expand(len(x), *e.shape[-3:]) for e in kv)
+        k, v = (e.to(q.dtype).expand(x.shape[0], *e.shape[-3:]) for e in kv)
         return self._attend(block, x, block.attn.q_norm(q), k, v)
 
     @staticmethod

@@ -265,7 +265,7 @@ def new_prompts(layers: int, count: int, width: int) -> nn.Parameter:
 
 def insert(tokens: Tokens, prompts: Tensor) -> Tokens:
     """Put (P, D) or (B, P, D) prompts between the prefix tokens and the patches."""
-    prompts = prompts.expand(len(tokens.x), *prompts.shape[-2:])
+    prompts = prompts.expand(tokens.x.shape[0], *prompts.shape[-2:])
     x = torch.cat([tokens.x[:, : tokens.num_prefix], prompts, tokens.x[:, tokens.num_prefix :]], dim=1)
     return Tokens(x, tokens.num_prefix)
 

@@ -42,7 +42,7 @@ class Beside(PromptInsertion):
 
     def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
         out = backbone.attention(i, tokens.x, queries=tokens.queries)
-        prompts = self.layer(i, len(tokens.x))
+        prompts = self.layer(i, tokens.x.shape[0])
         if prompts.shape[-2]:
             out = out + self.memory(i, backbone.normalize(i, tokens.asking), prompts)
         x = tokens.asking + self.scale[i].exp() * out

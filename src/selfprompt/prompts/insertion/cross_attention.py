@@ -32,7 +32,7 @@ class CrossAttention(KeyedInsertion):
 
     def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
         x = tokens.asking + backbone.attention(i, tokens.x, queries=tokens.queries)
-        kv = self.keys_values(backbone, i, len(x))
+        kv = self.keys_values(backbone, i, x.shape[0])
         if kv[0].shape[-2]:
             x = x + backbone.cross_attention(i, x, kv)
         return Tokens(x + backbone.mlp(i, x), tokens.num_prefix)

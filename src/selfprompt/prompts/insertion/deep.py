@@ -40,8 +40,8 @@ class Deep(KeyedInsertion):
 
     def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
         if self.keep_outputs and i == backbone.depth - 1:
-            return backbone.block(i, insert(tokens, self.layer(i, len(tokens.x))))
-        return backbone.block(i, tokens, extra_kv=self.keys_values(backbone, i, len(tokens.x)))
+            return backbone.block(i, insert(tokens, self.layer(i, tokens.x.shape[0])))
+        return backbone.block(i, tokens, extra_kv=self.keys_values(backbone, i, tokens.x.shape[0]))
 
 
 RECORD = Record(

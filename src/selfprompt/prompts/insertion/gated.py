@@ -50,12 +50,13 @@ class Gated(PromptInsertion):
         self.keep_outputs = keep_outputs
 
     def enter(self, backbone: Backbone, tokens: Tokens) -> Tokens:
-        with torch.no_grad():
-            self.temperatures.clamp_(COLDEST, HOTTEST)
-        return insert(tokens, self.layer(0, len(tokens.x)))
+        if self.training:
+            with torch.no_grad():
+                self.temperatures.clamp_(COLDEST, HOTTEST)
+        return insert(tokens, self.layer(0, tokens.x.shape[0]))
 
     def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
-        out = backbone.block(i, tokens, temperature=self.temperatures[i])
+        out = backbone.block(i, tokens, temperature=self.temperatures[i].clamp(COLDEST, HOTTEST))
         if i == backbone.depth - 1:
             return out
         first, last = tokens.num_prefix, tokens.num_prefix + self.num_prompts

@@ -56,7 +56,7 @@ class KeyValue(KeyedInsertion):
         return torch.cat([free, keys], dim=-2), torch.cat([free, values], dim=-2)
 
     def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
-        return backbone.block(i, tokens, extra_kv=self.keys_values(backbone, i, len(tokens.x)))
+        return backbone.block(i, tokens, extra_kv=self.keys_values(backbone, i, tokens.x.shape[0]))
 
 
 RECORD = Record(

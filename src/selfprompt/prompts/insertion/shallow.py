@@ -27,7 +27,7 @@ class Shallow(PromptInsertion):
         self.keep_outputs = keep_outputs
 
     def enter(self, backbone: Backbone, tokens: Tokens) -> Tokens:
-        return insert(tokens, self.layer(0, len(tokens.x)))
+        return insert(tokens, self.layer(0, tokens.x.shape[0]))
 
     def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
         return backbone.block(i, tokens)

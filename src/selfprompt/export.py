@@ -1,0 +1,55 @@
+"""An adapter with its backbone as one program that needs no selfprompt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from selfprompt.errors import UserError
+from selfprompt.model import PromptedModel, load
+
+
+def export(adapter: str | Path | PromptedModel, out: str | Path, *, backbone: Any = None) -> dict[str, Any]:
+    """Write a program of torch.export (``.pt2``) or ONNX (``.onnx``), prompts folded into constants.
+
+    It takes uint8 images (B, 3, S, S), resized as the protocol says, for any B, and gives logits (B, C). The names
+    of the classes are in an ONNX file's metadata, under ``class_names``.
+
+    Args:
+        adapter: A folder, a hub repository, or a model.
+        out: The file; its suffix chooses the format.
+        backbone: The backbone, if it is no longer where it was.
+
+    Returns:
+        ``out``, ``format``, ``image_size`` and ``num_classes``.
+
+    Raises:
+        UserError: The suffix is another, or the extra for ONNX is not installed.
+    """
+    out = Path(out)
+    if out.suffix not in (".onnx", ".pt2"):
+        raise UserError(f"{out} must end in .onnx or .pt2: its suffix chooses the format.")
+    model = adapter if isinstance(adapter, PromptedModel) else load(adapter, backbone)
+    model.eval()
+    model.insertion.fold(model.backbone)
+    size = model.protocol.image_size
+    example = (torch.zeros(2, 3, size, size, dtype=torch.uint8, device=next(model.parameters()).device),)
+    dynamic = ({0: torch.export.Dim("batch")},)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with torch.no_grad():
+        if out.suffix == ".pt2":
+            torch.export.save(torch.export.export(model, example, dynamic_shapes=dynamic), out)
+        else:
+            try:
+                import onnxscript  # noqa: F401 # pyright: ignore[reportMissingImports]
+            except ImportError:
+                raise UserError("Export to ONNX needs an extra: pip install 'selfprompt[export]'.") from None
+            program: Any = torch.onnx.export(
+                model, example, dynamic_shapes=dynamic, input_names=["images"], output_names=["logits"], dynamo=True
+            )
+            program.model.metadata_props["class_names"] = json.dumps(model.class_names)
+            program.save(out)
+    return {"out": str(out), "format": out.suffix[1:], "image_size": size, "num_classes": model.num_classes}
