@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from selfprompt.comparison.bench import task_of
 from selfprompt.comparison.compare import compare
-from selfprompt.comparison.suites import MINI
+from selfprompt.comparison.suites import MINI, Suite
 from selfprompt.reports.table import Column, write_tables
 from selfprompt.tuning.pretraining import PretrainConfig, pretrain
 
@@ -29,17 +30,18 @@ BACKBONES = {
     "d8_w64_100k": PretrainConfig(images_seen=100_000, width=64, heads=2),
     "d8_w128_25k": PretrainConfig(images_seen=25_000),
 }
-SETTINGS: dict[str, tuple[str, dict]] = {
-    "as the benchmark": ("builtin", {}),
-    "SGD": ("builtin", {"recipe": {"optimizer": "sgd"}}),
-    "5 prompts": ("builtin", {"fields": {"num_prompts": 5}}),
-    "100 prompts": ("builtin", {"fields": {"num_prompts": 100}}),
-    "no BatchNorm before the head": ("builtin", {"fields": {"head_norm": "none"}}),
-    "25,000 pretraining crops": ("d8_w128_25k", {}),
-    "100,000 pretraining crops": ("d8_w128_100k", {}),
-    "100,000 crops, depth 4": ("d4_w128_100k", {}),
-    "100,000 crops, depth 12": ("d12_w128_100k", {}),
-    "100,000 crops, width 64": ("d8_w64_100k", {}),
+SHORT = {"epochs": MINI.recipe["epochs"], "batch_size": MINI.recipe["batch_size"]}
+SETTINGS: dict[str, tuple[str, Suite]] = {
+    "as the benchmark": ("builtin", MINI),
+    "each paper's recipe, no BatchNorm": ("builtin", replace(MINI, recipe=SHORT, fields={}, rates={"linear": 3e-2})),
+    "SGD": ("builtin", replace(MINI, recipe=MINI.recipe | {"optimizer": "sgd"})),
+    "25,000 pretraining crops": ("d8_w128_25k", MINI),
+    "100,000 pretraining crops": ("d8_w128_100k", MINI),
+    "100,000 crops, depth 4": ("d4_w128_100k", MINI),
+    "100,000 crops, depth 12": ("d12_w128_100k", MINI),
+    "100,000 crops, width 64": ("d8_w64_100k", MINI),
+    "5 prompts": ("builtin", replace(MINI, fields=MINI.fields | {"num_prompts": 5})),
+    "100 prompts": ("builtin", replace(MINI, fields=MINI.fields | {"num_prompts": 100})),
 }
 
 
@@ -54,13 +56,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     rows = []
-    for setting, (backbone, changes) in SETTINGS.items():
+    for setting, (backbone, suite) in SETTINGS.items():
         if backbone in BACKBONES:
             path = args.out / "backbones" / f"{backbone}.safetensors"
             if not path.exists():
                 pretrain(args.corpus, path, BACKBONES[backbone])
             backbone = str(path)
-        comparison = task_of(MINI, args.data, backbone, trials=args.trials, **changes)
+        comparison = task_of(suite, args.data, backbone, trials=args.trials)
         folder = args.out / "runs" / setting.replace(" ", "-").replace(",", "")
         table = compare(comparison, args.methods.split(","), folder, seeds=args.seeds, jobs=args.jobs)
         found = {r["method"]: r for r in table["results"]}
