@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from selfprompt import registry
 from selfprompt.adapters import AdapterConfig, BackboneReference, read_adapter, replace_file, write_adapter
@@ -70,6 +71,7 @@ class PromptedModel(
 
     Attributes:
         prompts: The trained prompts, one parameter (layers, P, D); None for a method without.
+        checkpointing: Whether blocks keep no activations for the backward pass (see `Recipe`).
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class PromptedModel(
         self.sources: Tensor | None = None
         self.initialized = initialization is None
         self.metrics: dict[str, Any] | None = None
+        self.checkpointing = False
         self.backbone_hash = backbone.fingerprint()
         self.normalize = Normalize(protocol.mean, protocol.std)
         for name, parameter in backbone.named_parameters():
@@ -125,7 +128,10 @@ class PromptedModel(
                 i == last and self.insertion.num_prompts
             ):  # without prompts, every sum is the backbone's own, to the bit
                 tokens = tokens.reading(self.backbone.reads(self.readout))
-            tokens = self.insertion.block(self.backbone, i, tokens)
+            if self.checkpointing and torch.is_grad_enabled():
+                tokens = checkpoint(self.insertion.block, self.backbone, i, tokens, use_reentrant=False)
+            else:
+                tokens = self.insertion.block(self.backbone, i, tokens)
         tokens = self.insertion.leave(self.backbone, tokens)
         return self.backbone.readout(tokens, self.readout)
 

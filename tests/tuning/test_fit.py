@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import make_backbone
+from conftest import KINDS, make_backbone
 from selfprompt.data.datasets import Examples
 from selfprompt.errors import UserError
 from selfprompt.methods import create_model
 from selfprompt.model import PromptedModel
 from selfprompt.recipe import Recipe
+from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.fit import fit
 from selfprompt.tuning.loop import Loop
 from selfprompt.tuning.optimization import MovingAverage, learning_rate, make_optimizer
@@ -151,3 +152,31 @@ def test_a_share_of_the_images_makes_the_prototypes() -> None:
     single = model(prototype_share=1e-6)
     fit(single, examples(), examples(), recipe=Recipe(epochs=1, batch_size=4))
     assert len(single.sources[..., 0].unique()) == 1
+
+
+@pytest.mark.parametrize("method", ["spt", "gatevpt", "cvpt"])
+def test_checkpointing_changes_no_number(method: str) -> None:
+    trained = []
+    for checkpointing in (False, True):
+        tuned = model(method, prompt_dropout=0.2)
+        fit(
+            tuned, examples(), examples(), recipe=Recipe(epochs=2, batch_size=4, lr=1e-2, checkpointing=checkpointing)
+        )
+        trained.append(tuned.prompts)
+    assert torch.equal(*trained)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_matrices_held_in_bf16_give_what_autocast_gives(kind: str, images: torch.Tensor) -> None:
+    prompted = create_model(make_backbone(kind), "spt", num_classes=3, num_prompts=4)
+    prompted.initialize([images])
+    engine = Engine("bf16")
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = prompted(images)
+        own = prompted.backbone
+        with engine.computing(prompted):
+            assert prompted.backbone is not own
+            assert prompted.backbone.vit.blocks[0].attn.qkv.weight.dtype == torch.bfloat16
+            assert torch.equal(prompted(images), expected)
+    assert prompted.backbone is own
+    assert own.vit.blocks[0].attn.qkv.weight.dtype == torch.float32

@@ -52,6 +52,11 @@ class Loop:
 
     def run(self, train: ImageTensors | FeatureTensors, val: ImageTensors | FeatureTensors | None) -> None:
         """Train to the end of the recipe, or until validation has not improved for ``patience`` epochs."""
+        self.model.checkpointing = self.recipe.checkpointing
+        with self.engine.computing(self.model):
+            self._run(train, val)
+
+    def _run(self, train: ImageTensors | FeatureTensors, val: ImageTensors | FeatureTensors | None) -> None:
         model, progress = self.model, self.progress
         self.network: nn.Module = model
         if features_are_fixed(model) and not train.augmented:
