@@ -1,0 +1,230 @@
+"""How long a step takes and what it holds in memory, against a plain reference, full fine-tuning and the floor.
+
+    python benchmarks/speed.py --out benchmarks/results/speed-cpu.json
+    python benchmarks/speed.py --render benchmarks/results/speed-cpu.json
+
+ViT-B/16 at 224 pixels with random weights. All cases live in one process and are measured in turn, round after
+round, so that a machine's moods fall on all of them alike; a case's time is its median over the rounds. Peak memory
+is measured in a process of its own for each case: what a step adds to the process that has just built the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import timm
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import selfprompt as sp
+from reference import ConcatenateAndReplace
+from selfprompt.backbones.base import BackboneInfo
+from selfprompt.backbones.vit import ViT
+from selfprompt.tuning.engine import Engine
+from selfprompt.tuning.optimization import make_optimizer
+
+CLASSES = 100
+Step = Callable[[], object]
+
+
+def backbone(args: argparse.Namespace) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return timm.create_model(args.model, pretrained=False, num_classes=0)
+
+
+def batch(args: argparse.Namespace, device: torch.device) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(args.batch, 3, args.size, args.size, generator=generator)
+    return images.to(device), torch.randint(CLASSES, (args.batch,), generator=generator).to(device)
+
+
+def ours(args: argparse.Namespace, method: str, precision: str, train: bool = True, **fields: object) -> Step:
+    """A step as `selfprompt.fit` makes it."""
+    engine = Engine(precision)
+    info = BackboneInfo(args.model, args.model, "mae", args.size)
+    model = sp.create_model(ViT(backbone(args), info), method, num_classes=CLASSES, **fields)
+    model.initialize([torch.randn(2, 3, args.size, args.size)] if model.initialization else ())
+    engine.place(model)
+    engine.computing(model).__enter__()  # for as long as the process lives
+    images, labels = batch(args, engine.device)
+    if not train:
+        model.eval()
+        model.insertion.fold(model.backbone)
+        network = engine.prepare(model)
+
+        def infer() -> object:
+            with torch.no_grad():
+                return network(images)
+
+        return infer
+    optimizer = make_optimizer(model, sp.Recipe(precision=precision))  # type: ignore[arg-type]
+    network = engine.prepare(model).train()
+
+    def step() -> None:
+        engine.backward(F.cross_entropy(network(images).float(), labels))
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
+
+
+def official(args: argparse.Namespace, precision: str, num_prompts: int) -> Step:
+    """A step of the published form, in timm's default attention, under autocast where it is bf16."""
+    device = Engine(precision).device
+    model = ConcatenateAndReplace(backbone(args), num_prompts, CLASSES).to(device).train()
+    model.vit.eval()
+    images, labels = batch(args, device)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
+
+    def step() -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            logits = model(images)
+        F.cross_entropy(logits.float(), labels).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
+
+
+def cases(args: argparse.Namespace) -> dict[str, Callable[[], Step]]:
+    """Every case by name, not yet built."""
+    found: dict[str, Callable[[], Step]] = {}
+    for precision in args.precisions.split(","):
+        for count in (20, 100):
+            found[f"reference, {count} prompts, {precision}"] = lambda p=precision, c=count: official(args, p, c)
+            found[f"vpt, {count} prompts, {precision}"] = lambda p=precision, c=count: ours(
+                args, "vpt", p, num_prompts=c
+            )
+        found[f"full, {precision}"] = lambda p=precision: ours(args, "full", p)
+        found[f"frozen forward, {precision}"] = lambda p=precision: ours(args, "linear", p, train=False)
+        for count in (20, 100):
+            found[f"inference, {count} prompts, {precision}"] = lambda p=precision, c=count: ours(
+                args, "vpt", p, train=False, num_prompts=c
+            )
+    return found
+
+
+def synchronize() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def measure(args: argparse.Namespace) -> dict[str, list[float]]:
+    """Milliseconds per image of every case in every round."""
+    built = {name: make() for name, make in cases(args).items()}
+    times: dict[str, list[float]] = {name: [] for name in built}
+    for number in range(args.rounds + 1):  # the first round warms up
+        for name, step in built.items():
+            synchronize()
+            begun = time.perf_counter()
+            step()
+            synchronize()
+            if number:
+                times[name].append(1000 * (time.perf_counter() - begun) / args.batch)
+        print(f"round {number} of {args.rounds}", file=sys.stderr, flush=True)
+    return times
+
+
+def memory_of(args: argparse.Namespace, name: str) -> int:
+    """Bytes that two steps of a case add to the process that has built it."""
+    step = cases(args)[name]()
+    if torch.cuda.is_available():
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        step(), step()
+        return torch.cuda.max_memory_allocated() - before
+    process, seen, done = psutil.Process(), [], threading.Event()
+    before = process.memory_info().rss
+
+    def watch() -> None:
+        while not done.wait(0.001):
+            seen.append(process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    step(), step()
+    done.set()
+    watcher.join()
+    return max(seen) - before
+
+
+def run(args: argparse.Namespace) -> dict:
+    times = measure(args)
+    rows = []
+    for name, found in times.items():
+        command = [sys.executable, __file__, "--memory", name, "--model", args.model, "--size", str(args.size)]
+        command += ["--batch", str(args.batch), "--precisions", args.precisions]
+        memory = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        quarter = statistics.quantiles(found, n=4) if len(found) > 1 else [found[0]] * 3
+        spread = [quarter[0], quarter[2]]
+        rows.append({"case": name, "ms_per_image": statistics.median(found), "quartiles": spread, "memory": memory})
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    return {
+        "model": args.model,
+        "batch": args.batch,
+        "rounds": args.rounds,
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "versions": {"torch": torch.__version__, "timm": timm.__version__, "selfprompt": sp.__version__},
+        "commit": commit,
+        "results": rows,
+    }
+
+
+def render(found: dict) -> str:
+    """A Markdown table, each time also as a ratio to the frozen forward pass of its precision."""
+    rows = {row["case"]: row for row in found["results"]}
+    lines = [
+        "| case | ms per image | quartiles | against the frozen forward | added memory, MiB |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        floor = rows[f"frozen forward, {name.rpartition(', ')[2]}"]["ms_per_image"]
+        low, high = row["quartiles"]
+        lines.append(
+            f"| {name} | {row['ms_per_image']:.1f} | {low:.1f} to {high:.1f} | {row['ms_per_image'] / floor:.2f} "
+            f"| {row['memory'] / 2**20:,.0f} |"
+        )
+    about = f"{found['model']}, batch {found['batch']}, {found['rounds']} rounds, {found['device']}, "
+    about += f"{found['threads']} threads, torch {found['versions']['torch']}, commit {found['commit']}"
+    return "\n".join([*lines, "", about])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="vit_base_patch16_224")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--precisions", default="float32,bf16")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--render", type=Path)
+    parser.add_argument("--memory")
+    args = parser.parse_args()
+    if args.memory:
+        print(memory_of(args, args.memory))
+    elif args.render:
+        print(render(json.loads(args.render.read_text())))
+    else:
+        found = run(args)
+        print(render(found))
+        if args.out:
+            args.out.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
