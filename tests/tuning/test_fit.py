@@ -180,3 +180,13 @@ def test_matrices_held_in_bf16_give_what_autocast_gives(kind: str, images: torch
             assert torch.equal(prompted(images), expected)
     assert prompted.backbone is own
     assert own.vit.blocks[0].attn.qkv.weight.dtype == torch.float32
+
+
+def test_waiting_for_images_is_measured() -> None:
+    tuned = model()
+    recipe = Recipe(epochs=2, batch_size=4, lr=1e-2)
+    kept = fit(tuned, examples(), examples(), recipe=recipe).metrics["waiting_share"]
+    assert 0 <= kept < 1
+    slow = model()
+    slow.protocol = slow.protocol.model_copy(update={"augmentation": "crop_flip"})
+    assert fit(slow, examples(), examples(), recipe=recipe).metrics["waiting_share"] > 0

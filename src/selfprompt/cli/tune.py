@@ -80,6 +80,7 @@ def summary(metrics: dict[str, Any], folder: Path) -> str:
         lines[-1] += f"; linear probe {probe:.2f} % ({metrics['test_accuracy'] - probe:+.2f})"
     adapter = folder / "adapter_model.safetensors"
     lines.append(
-        f"adapter {adapter} ({adapter.stat().st_size / 1000:.0f} kB), {metrics['seconds']:.0f} s of training"
+        f"adapter {adapter} ({adapter.stat().st_size / 1000:.0f} kB), {metrics['seconds']:.0f} s of training, "
+        f"{100 * metrics['waiting_share']:.1f} % of its steps spent waiting for images"
     )
     return "\n".join(lines)

@@ -95,6 +95,7 @@ def fit(
     stages = [recipe]
     if condensation:
         stages.append(recipe.model_copy(update={"epochs": max(1, round(condensation.epochs * recipe.epochs))}))
+    waiting = trained = 0.0
     for number, stage in enumerate(stages):
         if progress and progress.stage > number:
             continue
@@ -113,6 +114,8 @@ def fit(
             progress.stage, progress.history = number, history
         loop = Loop(model, optimizer, stage, engine, progress, folder, seed, on_step, checkpoint_seconds)
         loop.run(train_images, val_images)
+        waiting += loop.waiting
+        trained += loop.seconds
         model.load_adapter_state(progress.best)
 
     assert progress is not None
@@ -131,6 +134,7 @@ def fit(
         "val_accuracy": progress.best_accuracy,
         "test_accuracy": None,
         "seconds": time.monotonic() - begun,
+        "waiting_share": waiting / trained if trained else 0.0,
         "peak_memory_bytes": peak_memory(engine.device),
         "precision": engine.precision,
         "processes": engine.world,

@@ -27,7 +27,11 @@ OnStep = Callable[[int, int, str], None]
 
 
 class Loop:
-    """Epochs and steps from wherever ``progress`` stands."""
+    """Epochs and steps from wherever ``progress`` stands.
+
+    Attributes:
+        seconds, waiting: Time spent in training epochs, and how much of it was spent waiting for images.
+    """
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class Loop:
         self.model, self.optimizer, self.recipe, self.engine = model, optimizer, recipe, engine
         self.progress, self.folder, self.seed = progress, folder, seed
         self.on_step, self.checkpoint_seconds = on_step, checkpoint_seconds
+        self.seconds = self.waiting = 0.0
         self.average: MovingAverage | None = None
         if recipe.ema_decay:
             start = {k: v.to(engine.device) for k, v in (progress.average or model.adapter_state()).items()}
@@ -67,7 +72,9 @@ class Loop:
         steps = max(1, len(train) // self.recipe.batch_size)
         self.saved = time.monotonic()
         while progress.epoch < self.recipe.epochs and not progress.finished:
+            begun = time.monotonic()
             self._epoch(train, steps)
+            self.seconds += time.monotonic() - begun
             self._validate(val)
             progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
             waited = len(progress.history) - 1 - progress.best_epoch
@@ -78,7 +85,11 @@ class Loop:
         progress, recipe = self.progress, self.recipe
         order = shuffled(len(train), recipe.batch_size, self.seed, progress.epoch)[progress.step :]
         mine = [batch[self.engine.rank :: self.engine.world] for batch in order]
-        for whole, (images, labels) in zip(order, train.batches(mine, progress.epoch)):
+        batches = train.batches(mine, progress.epoch)
+        for whole in order:
+            asked = time.monotonic()
+            images, labels = next(batches)
+            self.waiting += time.monotonic() - asked
             done = progress.epoch * steps + progress.step
             torch.manual_seed(hash((self.seed, done, self.engine.rank)) % 2**63)
             rate = learning_rate(recipe, done, steps * recipe.epochs)
