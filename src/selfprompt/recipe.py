@@ -25,6 +25,7 @@ class Recipe(BaseModel):
         clip_grad: Largest gradient norm; None for no clipping.
         patience: Stop after this many epochs without a better validation accuracy; None never stops early.
         precision: ``auto`` is bf16 where the device computes it fast, else float32.
+        compile: Compile the training step (torch.compile); the time that takes is in the run's ``compile_seconds``.
         checkpointing: Keep no activations within blocks, and compute them again in the backward pass: less memory,
             about half as much time again, the same numbers.
     """
@@ -44,4 +45,5 @@ class Recipe(BaseModel):
     clip_grad: float | None = Field(default=None, gt=0)
     patience: int | None = Field(default=None, ge=1)
     precision: Literal["auto", "float32", "bf16"] = "auto"
+    compile: bool = False
     checkpointing: bool = False

@@ -69,6 +69,14 @@ def test_folded_for_inference_it_answers_the_same(method: str, kind: str, images
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_compiled_it_is_one_graph(method: str, images: torch.Tensor) -> None:
+    model = started(method).train()
+    torch._dynamo.reset()
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    assert torch.allclose(compiled(images), model(images), atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_frozen_weights_and_buffers_never_change(method: str) -> None:
     model = started(method)
     trained = {name for name, p in model.named_parameters() if p.requires_grad}

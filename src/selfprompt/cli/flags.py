@@ -51,6 +51,7 @@ class RecipeFlags:
         clip_grad: Largest gradient norm.
         patience: Stop after this many epochs without a better validation accuracy.
         precision: auto is bf16 where the device computes it fast.
+        compile: Compile the training step, for long runs.
         checkpointing: Compute activations again in the backward pass: less memory, more time.
     """
 
@@ -65,6 +66,7 @@ class RecipeFlags:
     clip_grad: float | None = None
     patience: int | None = None
     precision: Literal["auto", "float32", "bf16"] | None = None
+    compile: bool | None = None
     checkpointing: bool | None = None
 
 

@@ -95,7 +95,7 @@ def fit(
     stages = [recipe]
     if condensation:
         stages.append(recipe.model_copy(update={"epochs": max(1, round(condensation.epochs * recipe.epochs))}))
-    waiting = trained = 0.0
+    waiting = trained = compiling = 0.0
     for number, stage in enumerate(stages):
         if progress and progress.stage > number:
             continue
@@ -116,6 +116,7 @@ def fit(
         loop.run(train_images, val_images)
         waiting += loop.waiting
         trained += loop.seconds
+        compiling += loop.compiling
         model.load_adapter_state(progress.best)
 
     assert progress is not None
@@ -135,6 +136,7 @@ def fit(
         "test_accuracy": None,
         "seconds": time.monotonic() - begun,
         "waiting_share": waiting / trained if trained else 0.0,
+        "compile_seconds": compiling,
         "peak_memory_bytes": peak_memory(engine.device),
         "precision": engine.precision,
         "processes": engine.world,

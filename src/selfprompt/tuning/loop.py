@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +32,7 @@ class Loop:
 
     Attributes:
         seconds, waiting: Time spent in training epochs, and how much of it was spent waiting for images.
+        compiling: Time of the first step, where steps are compiled.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class Loop:
         self.model, self.optimizer, self.recipe, self.engine = model, optimizer, recipe, engine
         self.progress, self.folder, self.seed = progress, folder, seed
         self.on_step, self.checkpoint_seconds = on_step, checkpoint_seconds
-        self.seconds = self.waiting = 0.0
+        self.seconds = self.waiting = self.compiling = 0.0
         self.average: MovingAverage | None = None
         if recipe.ema_decay:
             start = {k: v.to(engine.device) for k, v in (progress.average or model.adapter_state()).items()}
@@ -69,6 +71,8 @@ class Loop:
             val = None if val is None else frozen_features(model, val, 2 * progress.micro_batch)
             self.network = model.head
         self.network = self.engine.prepare(self.network)
+        compiled: Any = torch.compile(self.network, fullgraph=True) if self.recipe.compile else self.network
+        self.training_network: nn.Module = compiled
         steps = max(1, len(train) // self.recipe.batch_size)
         self.saved = time.monotonic()
         while progress.epoch < self.recipe.epochs and not progress.finished:
@@ -112,6 +116,7 @@ class Loop:
     def _step(self, images: Tensor, labels: Tensor, whole: int) -> float:
         """One optimiser step over ``whole`` images of all processes, in as many pieces as memory wants."""
         self.network.train()
+        begun = time.monotonic()
         while True:
             try:
                 total = torch.zeros((), dtype=torch.float64)
@@ -138,12 +143,14 @@ class Loop:
             torch.nn.utils.clip_grad_norm_(trained, self.recipe.clip_grad)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.recipe.compile and not self.compiling:
+            self.compiling = time.monotonic() - begun
         return self.engine.sum(total.to(self.engine.device)).item() / whole
 
     def _backward(self, images: Tensor, labels: Tensor, whole: int) -> Tensor:
         if len(images) == 1 and self.model.method["head_norm"] == "batch":
             raise UserError("A BatchNorm before the head needs two images a pass: use --head-norm none.")
-        logits = self.network(images.to(self.engine.device)).float()
+        logits = self.training_network(images.to(self.engine.device)).float()
         loss = F.cross_entropy(logits, labels.to(self.engine.device), reduction="sum")
         self.engine.backward(loss * (self.engine.world / whole))
         return loss.detach().double().cpu()
