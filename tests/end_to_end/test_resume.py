@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.slow
+COSTS = ("seconds", "waiting_share", "compile_seconds", "peak_memory_bytes")
 
 SCRIPT = """
 import sys, os, time

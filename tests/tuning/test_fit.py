@@ -190,3 +190,15 @@ def test_waiting_for_images_is_measured() -> None:
     slow = model()
     slow.protocol = slow.protocol.model_copy(update={"augmentation": "crop_flip"})
     assert fit(slow, examples(), examples(), recipe=recipe).metrics["waiting_share"] > 0
+
+
+def test_a_compiled_run_gives_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda network, **options: whole(network, backend="eager", **options))
+    trained = []
+    for compiled in (False, True):
+        tuned = model()
+        result = fit(tuned, examples(), examples(), recipe=Recipe(epochs=2, batch_size=4, lr=1e-2, compile=compiled))
+        trained.append(tuned.prompts)
+        assert (result.metrics["compile_seconds"] > 0) == compiled
+    assert torch.allclose(*trained, atol=1e-6)
