@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from selfprompt import registry
+from selfprompt.backbones import load_backbone
+from selfprompt.data import sources
 from selfprompt.data.datasets import Dataset, Examples
 from selfprompt.data.images import read_image
 from selfprompt.data.sources import load_dataset
@@ -18,14 +20,17 @@ from selfprompt.errors import UserError
 def check_installation() -> list[str]:
     """Problems of the packaged files: each one loaded."""
     problems = []
-    for kind in ("backbone", "dataset"):
-        for name, module in registry.modules(kind).items():
-            if any(s.startswith("extra") for s in module.RECORD.supports):
-                continue
-            try:
-                module.load()
-            except (UserError, OSError, ValueError) as error:
-                problems.append(f"{kind} {name}: {error}")
+    packaged: list[tuple[registry.Kind, str]] = []
+    packaged.extend(("backbone", name) for name in registry.names("backbone"))
+    packaged.extend(("dataset", name) for name in sources.names())
+    for kind, name in packaged:
+        supports = registry.module(kind, name.partition("/")[0]).RECORD.supports
+        if any(s.startswith(("extra: ", "debian: ", "on disk")) for s in supports):
+            continue
+        try:
+            load_backbone(name) if kind == "backbone" else load_dataset(name)
+        except (UserError, OSError, ValueError) as error:
+            problems.append(f"{kind} {name}: {error}")
     return problems
 
 

@@ -12,6 +12,15 @@ from selfprompt import doctor
 from selfprompt.cli.console import report
 from selfprompt.errors import UserError
 
+EXTRAS = {
+    "hf": "datasets",
+    "elpv": "elpv_dataset",
+    "search": "optuna",
+    "peft": "peft",
+    "export": "onnxscript",
+    "track": "tensorboard",
+}
+
 
 def command(data: str | None = None, *, seed: int = 0, json: bool = False) -> None:
     """What is missing or wrong, and what mends it: this installation, or a data set.
@@ -38,7 +47,7 @@ def installation() -> dict[str, str]:
     for package in ("selfprompt", "torch", "timm", "accelerate"):
         facts[package] = importlib.metadata.version(package)
     facts["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    for extra, package in {"hf": "datasets", "elpv": "elpv_dataset", "track": "tensorboard"}.items():
+    for extra, package in EXTRAS.items():
         there = importlib.util.find_spec(package) is not None
         facts[f"extra {extra}"] = "there" if there else f"not installed: pip install 'selfprompt[{extra}]'"
     return facts

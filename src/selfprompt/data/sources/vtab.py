@@ -1,0 +1,74 @@
+"""VTAB-1K on disk, in the layouts of NOAH and of SPT; never through TensorFlow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from selfprompt.data.datasets import Dataset
+from selfprompt.data.listed import Expected, Listed, find, text_lists
+from selfprompt.registry import Record
+
+RECORD = Record(
+    name="vtab",
+    kind="dataset",
+    title="A Large-scale Study of Representation Learning with the Visual Task Adaptation Benchmark",
+    arxiv="1910.04867",
+    year=2019,
+    idea="VTAB-1K: 19 tasks of 1,000 labelled images, looked for on disk.",
+    supports=("on disk",),
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task: its group, classes, test images, and the folders' names in NOAH's and SPT's layouts."""
+
+    group: str
+    classes: int
+    test: int
+    folders: tuple[str, ...]
+
+
+TASKS = {
+    "cifar100": Task("natural", 100, 10_000, ("cifar", "cifar100", "CIFAR100")),
+    "caltech101": Task("natural", 102, 6_084, ("caltech101", "Caltech101")),
+    "dtd": Task("natural", 47, 1_880, ("dtd", "DTD")),
+    "flowers102": Task("natural", 102, 6_149, ("oxford_flowers102",)),
+    "pets": Task("natural", 37, 3_669, ("oxford_iiit_pet",)),
+    "svhn": Task("natural", 10, 26_032, ("svhn", "SVHN")),
+    "sun397": Task("natural", 397, 21_750, ("sun397", "SUN397")),
+    "patch_camelyon": Task("specialized", 2, 32_768, ("patch_camelyon", "Patch_Camelyon")),
+    "eurosat": Task("specialized", 10, 5_400, ("eurosat", "Eurosat")),
+    "resisc45": Task("specialized", 45, 6_300, ("resisc45", "Resisc45")),
+    "retinopathy": Task("specialized", 5, 42_670, ("diabetic_retinopathy", "Retinopathy")),
+    "clevr_count": Task("structured", 8, 15_000, ("clevr_count", "Clevr_Count")),
+    "clevr_distance": Task("structured", 6, 15_000, ("clevr_dist", "Clevr_Dist")),
+    "dmlab": Task("structured", 6, 22_735, ("dmlab", "DMLab")),
+    "kitti": Task("structured", 4, 711, ("kitti", "Kitti")),
+    "dsprites_location": Task("structured", 16, 73_728, ("dsprites_loc", "Dsprites_loc")),
+    "dsprites_orientation": Task("structured", 16, 73_728, ("dsprites_ori", "Dsprites_ori")),
+    "smallnorb_azimuth": Task("structured", 18, 12_150, ("smallnorb_azi", "Smallnorb_azi")),
+    "smallnorb_elevation": Task("structured", 9, 12_150, ("smallnorb_ele", "Smallnorb_ele")),
+}
+PARTS = tuple(TASKS)
+
+
+def noah(folder: Path) -> dict[str, Listed] | None:
+    """NOAH's layout: TASK/{train800,val200,test}.txt, paths relative to the task's folder."""
+    return text_lists(folder, {"train": "train800.txt", "val": "val200.txt", "test": "test.txt"})
+
+
+def spt(folder: Path) -> dict[str, Listed] | None:
+    """SPT's layout: VTAB-1K/GROUP/TASK/{train800val200,test}.txt; validation images are cut from the 1,000."""
+    return text_lists(folder, {"train": "train800val200.txt", "test": "test.txt"})
+
+
+def load(part: str) -> Dataset:
+    """One task.
+
+    Raises:
+        UserError: It is not on disk, or not whole; the message names the file.
+    """
+    task = TASKS[part]
+    return find(Expected(f"vtab/{part}", task.classes, 1000, task.test), task.folders, (noah, spt))
