@@ -25,6 +25,7 @@ CHANGES = {
     "test_fraction": 0.3,
     "split_seed": 1,
     "selection": "last",
+    "final": "train+val",
 }
 
 
@@ -93,3 +94,13 @@ def test_modes_become_what_a_viewer_shows(tmp_path) -> None:
     exif[0x0112] = 6
     turned.save(tmp_path / "turned.jpg", exif=exif)
     assert read_image(tmp_path / "turned.jpg").size == (2, 4)
+
+
+def test_a_random_crop_after_the_resize_moves_and_keeps_the_scale() -> None:
+    ramp = np.tile(np.arange(160, dtype=np.uint8), (160, 1))
+    image = Image.fromarray(np.stack([ramp] * 3, axis=-1))
+    protocol = Protocol(image_size=32, crop_fraction=0.5, augmentation="resize_crop_flip", interpolation="bilinear")
+    seen = [prepare_image(image, protocol, np.random.default_rng(seed)) for seed in range(20)]
+    spans = [abs(float(pixels[0, 0, -1]) - float(pixels[0, 0, 0])) for pixels in seen]
+    assert all(abs(span - 31 * 2.5) < 5 for span in spans)  # 160 pixels to 64, of which 32 are cut
+    assert len({int(pixels.min()) for pixels in seen}) > 5

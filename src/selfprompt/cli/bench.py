@@ -1,7 +1,8 @@
-"""``selfprompt bench mini``."""
+"""``selfprompt bench mini|vtab1k|fgvc``."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,14 +12,18 @@ from selfprompt.cli.console import progress, report
 from selfprompt.cli.flags import MethodFlags, RecipeFlags, given
 from selfprompt.comparison.bench import bench
 from selfprompt.comparison.suites import SUITES
+from selfprompt.data.listed import ROOT
 from selfprompt.errors import UserError
 
 
 def command(
-    suite: Literal["mini"],
+    suite: Literal["mini", "vtab1k", "fgvc"],
     *,
     methods: str = "linear,full,vpt,spt,spt:prompt_rms=0.1,vpt:frozen_prompts=true,spt:frozen_prompts=true",
     backbone: str | None = None,
+    root: Path | None = None,
+    preset: Literal["spt2024", "vpt2022", "noah2022"] | None = None,
+    search: Literal["climb", "grid"] = "climb",
     seeds: int = 3,
     trials: int | None = None,
     method_flags: Annotated[MethodFlags | None, Parameter(name="*")] = None,
@@ -31,11 +36,14 @@ def command(
     """A whole benchmark, method by group of tasks. The same command goes on where it was stopped.
 
     Args:
-        suite: mini is VTAB-1K's protocol in miniature, offline.
+        suite: mini is VTAB-1K's protocol in miniature, offline; vtab1k and fgvc are looked for on disk.
         methods: Names with commas between, with fields where wanted.
         backbone: A timm name, a weights file, or builtin (the default).
+        root: The folder that holds the data, in any of the layouts in which they are handed on.
+        preset: The paper whose resizing, normalisation and augmentation are used (spt2024).
+        search: climb steps from the published settings to better ones; grid tries the paper's own grid.
         seeds: Runs of each method on each task at its best settings.
-        trials: Points that each search tries (3).
+        trials: Points that each search tries (5; mini 3).
         jobs: Methods at a time, each with its share of the threads.
         out: The benchmark's folder; runs/bench-SUITE if left out.
         seed: Seed of the splits; runs have the seeds 0, 1, ...
@@ -43,17 +51,23 @@ def command(
     """
     if seeds < 1 or jobs < 1:
         raise UserError("--seeds and --jobs must be 1 or more.")
+    presets = SUITES[suite]
+    if preset is not None and preset not in presets:
+        raise UserError(f"Benchmark {suite} has no preset {preset}: it has {', '.join(presets)}.")
+    if root is not None:
+        os.environ[ROOT] = str(root)
     folder = out or Path(f"runs/bench-{suite}")
     changes = {"protocol": {"split_seed": seed}, "recipe": given(recipe_flags), "fields": given(method_flags)}
     with progress(f"benchmark {suite}") as advance:
         table = bench(
-            SUITES[suite],
+            presets[preset] if preset else next(iter(presets.values())),
             [spec.strip() for spec in methods.split(",")],
             folder,
             backbone=backbone,
             seeds=seeds,
             jobs=jobs,
             on_done=advance,
+            search=search,
             **changes,
             **({} if trials is None else {"trials": trials}),
         )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import platform
+from pathlib import Path
 
 import torch
 
 from selfprompt import doctor
 from selfprompt.cli.console import report
+from selfprompt.comparison.suites import SUITES
+from selfprompt.data.listed import ROOT
 from selfprompt.errors import UserError
 
 EXTRAS = {
@@ -22,15 +26,22 @@ EXTRAS = {
 }
 
 
-def command(data: str | None = None, *, seed: int = 0, json: bool = False) -> None:
+def command(data: str | None = None, *, root: Path | None = None, seed: int = 0, json: bool = False) -> None:
     """What is missing or wrong, and what mends it: this installation, or a data set.
 
     Args:
-        data: A folder or data set to read through, every image of it.
+        data: A folder or data set to read through, every image of it; or a benchmark (mini, vtab1k, fgvc), whose
+            lists are read.
+        root: The folder that holds a benchmark's data.
         seed: Nothing is drawn here; every command takes it.
         json: Print one JSON object.
     """
-    if data is None:
+    if root is not None:
+        os.environ[ROOT] = str(root)
+    if data in SUITES:
+        groups = next(iter(SUITES[data].values())).groups
+        facts, problems = doctor.check_tasks(task for tasks in groups.values() for task in tasks)
+    elif data is None:
         facts, problems = installation(), doctor.check_installation()
     else:
         facts, problems = doctor.check_data(data)

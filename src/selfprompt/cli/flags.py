@@ -85,7 +85,7 @@ class ProtocolFlags:
     """
 
     resize: Literal["crop", "squash"] | None = None
-    augmentation: Literal["none", "flip", "crop_flip"] | None = None
+    augmentation: Literal["none", "flip", "crop_flip", "resize_crop_flip"] | None = None
     train_images: int | None = None
     val_fraction: float | None = None
     test_fraction: float | None = None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from selfprompt import registry
+from selfprompt.backbones import load_backbone
 from selfprompt.comparison.compare import COLUMNS, Comparison, OnDone, measure, open_folder, protocol_of, run_units
+from selfprompt.comparison.published import Published, published
 from selfprompt.comparison.suites import Suite
 from selfprompt.data.sources import load_dataset
 from selfprompt.errors import UserError
@@ -104,6 +107,9 @@ def bench(
             result["tasks_above_full"] = sum(
                 result["tasks"][d]["test_accuracy_mean"] > full["tasks"][d]["test_accuracy_mean"] for d in tasks
             )
+    rows = published(suite.name, load_backbone(first.backbone, first.protocol.image_size).info.pretraining)
+    for result in results:
+        result["published"] = [asdict(row) for row in rows.get(result["method"], [])]
     table = {
         "protocol": first.protocol.hash,
         "benchmark": suite.name,
@@ -112,7 +118,7 @@ def bench(
         "results": results,
         "settings": first.model_dump(mode="json", exclude={"data"}),
     }
-    write_tables(out, "table", table, group_columns(groups, "full" in methods, len(tasks)), results)
+    write_tables(out, "table", table, group_columns(groups, "full" in methods, len(tasks), rows), results)
     (out / "tasks.md").write_text(markdown(task_columns(groups, marked), results))
     return table
 
@@ -144,13 +150,29 @@ def summary(
     }
 
 
-def group_columns(groups: dict[str, list[str]], full: bool, tasks: int) -> list[Column]:
-    """Method by group of tasks."""
+def group_columns(
+    groups: dict[str, list[str]], full: bool, tasks: int, rows: dict[str, list[Published]]
+) -> list[Column]:
+    """Method by group of tasks, beside what papers report."""
 
     def group(name: str) -> Column:
         return Column(name, lambda r: f"{r['groups'][name]['mean']:.1f} ± {r['groups'][name]['std']:.1f}")
 
-    columns = [Column("method", lambda r: r["method"]), *(group(name) for name in groups)]
+    def reported(name: str) -> Column:
+        def text(r: dict[str, Any]) -> str:
+            found = [(row, row.group(name, groups[name])) for row in rows.get(r["method"], [])]
+            return "; ".join(
+                f"{number:.1f} ({r['groups'][name]['mean'] - number:+.1f}; {row.paper}"
+                f"{', unverified' if row.unverified else ''})"
+                for row, number in found
+                if number is not None
+            )
+
+        return Column(f"{name}, published (measured minus published; source)", text)
+
+    columns = [Column("method", lambda r: r["method"])]
+    for name in groups:
+        columns += [group(name), reported(name)] if rows else [group(name)]
     columns.append(Column("mean of groups", lambda r: f"{r['mean_of_groups']:.1f}"))
     columns.append(Column("mean of tasks", lambda r: f"{r['test_accuracy_mean']:.1f} ± {r['test_accuracy_std']:.1f}"))
     if full:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from selfprompt.data.sources.vtab import TASKS
+
 
 @dataclass(frozen=True)
 class Suite:
@@ -53,4 +55,45 @@ MINI = Suite(
 train the tested runs, to the last epoch. Three epochs of batch 16 are what two CPU cores can do in two hours; the
 BatchNorm before the head and AdamW are for all methods alike."""
 
-SUITES = {suite.name: suite for suite in (MINI,)}
+IMAGENET: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "image_size": 224}
+
+
+def vtab(preset: str, **protocol: Any) -> Suite:
+    """VTAB-1K's 19 tasks under one paper's protocol."""
+    groups: dict[str, tuple[str, ...]] = {}
+    for name, task in TASKS.items():
+        groups[task.group] = (*groups.get(task.group, ()), f"vtab/{name}")
+    return Suite(
+        name="vtab1k",
+        groups=groups,
+        backbone="vit_base_patch16_224.mae",
+        protocol={"name": f"vtab1k-{preset}", "final": "train+val", **IMAGENET, **protocol},
+    )
+
+
+def fgvc(preset: str, **protocol: Any) -> Suite:
+    """The five fine-grained data sets under one paper's protocol."""
+    return Suite(
+        name="fgvc",
+        groups={"fgvc": ("cub", "nabirds", "flowers", "dogs", "cars")},
+        backbone="vit_base_patch16_224.mae",
+        protocol={"name": f"fgvc-{preset}", "val_fraction": 0.1, **IMAGENET, "crop_fraction": 0.875, **protocol},
+    )
+
+
+SQUASHED = {"resize": "squash", "interpolation": "bilinear"}
+SUITES: dict[str, dict[str, Suite]] = {
+    "mini": {"selfprompt": MINI},
+    "vtab1k": {
+        "spt2024": vtab("spt2024", resize="crop", crop_fraction=1.0, interpolation="bicubic"),
+        "vpt2022": vtab("vpt2022", **SQUASHED, selection="last"),
+        "noah2022": vtab("noah2022", resize="squash", interpolation="bicubic"),
+    },
+    "fgvc": {
+        "spt2024": fgvc("spt2024", augmentation="crop_flip", interpolation="bicubic"),
+        "vpt2022": fgvc("vpt2022", augmentation="resize_crop_flip", interpolation="bilinear"),
+    },
+}
+"""Benchmarks, each under the protocols (presets) in which papers report it; the first is the default. All choose the
+settings on validation images, whatever the paper did, and say so through `Published.selection` beside the numbers.
+VPT's TensorFlow resize has no antialiasing; ours has."""

@@ -43,6 +43,8 @@ def prepare_image(image: Image.Image, protocol: Protocol, rng: np.random.Generat
         width, height = (max(short, round(side * scale)) for side in image.size)
         image = image.resize((width, height), how)
         left, top = (width - size) // 2, (height - size) // 2
+        if rng is not None and protocol.augmentation == "resize_crop_flip":
+            left, top = int(rng.integers(width - size + 1)), int(rng.integers(height - size + 1))
         image = image.crop((left, top, left + size, top + size))
     if rng is not None and protocol.augmentation != "none" and rng.random() < 0.5:
         image = ImageOps.mirror(image)

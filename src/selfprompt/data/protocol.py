@@ -28,7 +28,8 @@ class Protocol(BaseModel):
         interpolation: Filter of the resize (Pillow's, which is antialiased).
         mean, std: Per-channel normalisation of values in [0, 1]; the backbone's own by default.
         augmentation: Of the training images alone. ``"crop_flip"`` is a random resized crop (8 to 100 % of
-            the area) with a horizontal flip, as FGVC is trained in the SPT paper; ``"flip"`` is the flip alone.
+            the area) with a horizontal flip, as FGVC is trained in the SPT paper; ``"resize_crop_flip"`` resizes as
+            the test does, then cuts a random square and flips, as in VPT's; ``"flip"`` is the flip alone.
         train_images: Keep this many labelled images, stratified; None keeps all.
         val_fraction, test_fraction: Shares cut from the data where it has no such split of its own.
         split_seed: Seed of those cuts. It is not the seed of a run.
@@ -47,7 +48,7 @@ class Protocol(BaseModel):
     interpolation: Interpolation = "bicubic"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    augmentation: Literal["none", "flip", "crop_flip"] = "none"
+    augmentation: Literal["none", "flip", "crop_flip", "resize_crop_flip"] = "none"
     train_images: int | None = Field(default=None, ge=1)
     val_fraction: float = Field(default=0.2, gt=0, lt=1)
     test_fraction: float = Field(default=0.2, gt=0, lt=1)

@@ -1,0 +1,70 @@
+"""What papers report, as data: consistent with itself, and shown beside what was measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from selfprompt.comparison import published as room
+from selfprompt.comparison.bench import group_columns
+from selfprompt.comparison.published import published
+from selfprompt.comparison.suites import SUITES
+from selfprompt.data import sources
+from selfprompt.methods import make_method, read_spec
+
+FILES = sorted(Path(room.__file__).parent.glob("*.json"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_every_number_has_its_source_and_a_place(path: Path) -> None:
+    paper = json.loads(path.read_text())
+    assert "arXiv" in paper["source"]
+    for table in paper["tables"]:
+        suite = next(iter(SUITES[table["benchmark"]].values()))
+        places = {*suite.groups, *(task for tasks in suite.groups.values() for task in tasks)}
+        assert {"table", "selection", "pretraining"} <= table.keys()
+        for method, numbers in table["results"].items():
+            name, fields = read_spec(method)
+            make_method(name, **fields)
+            assert set(numbers) <= places
+            assert all(0 < number < 100 for number in numbers.values())
+
+
+def test_tables_of_different_papers_agree() -> None:
+    suite = SUITES["vtab1k"]["spt2024"]
+    for pretraining in ("mae", "mocov3"):
+        spt, vfpt = published("vtab1k", pretraining)["full"]
+        for group, tasks in suite.groups.items():
+            printed, averaged = spt.group(group, list(tasks)), vfpt.group(group, list(tasks))
+            assert printed == pytest.approx(averaged, abs=0.03)
+
+
+def test_groups_are_vtabs() -> None:
+    sizes = {name: len(tasks) for name, tasks in SUITES["vtab1k"]["spt2024"].groups.items()}
+    assert sizes == {"natural": 7, "specialized": 4, "structured": 8}
+    suites = {suite.protocol["name"]: suite for presets in SUITES.values() for suite in presets.values()}
+    assert len(suites) == 6
+    tasks = {task for suite in suites.values() for group in suite.groups.values() for task in group}
+    assert tasks <= set(sources.names())
+
+
+def test_a_table_shows_measured_published_and_their_difference() -> None:
+    groups = {"natural": ["vtab/dtd"], "structured": ["vtab/kitti"]}
+    columns = group_columns(groups, False, 2, published("vtab1k", "mae"))
+    row = {
+        "method": "spt",
+        "groups": {"natural": {"mean": 66.0, "std": 0.5}, "structured": {"mean": 60.0, "std": 0.1}},
+        "mean_of_groups": 63.0,
+        "test_accuracy_mean": 63.0,
+        "test_accuracy_std": 0.3,
+        "trainable_parameters": 1000,
+        "seconds": 1.0,
+    }
+    assert columns[1].text(row) == "66.0 ± 0.5"
+    assert columns[2].text(row) == "67.2 (-1.2; spt2024)"
+    assert columns[4].text(row) == "59.2 (+0.8; spt2024)"
+    assert columns[2].text({**row, "method": "linear"}) == ""
+    supervised = group_columns(groups, False, 2, published("vtab1k", "supervised"))
+    assert supervised[4].text({**row, "method": "cvpt"}) == "61.7 (-1.7; cvpt2025, unverified)"
