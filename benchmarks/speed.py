@@ -98,9 +98,40 @@ def official(args: argparse.Namespace, precision: str, num_prompts: int) -> Step
     return step
 
 
+def prototypes(args: argparse.Namespace, kind: str) -> Step:
+    """Starting prompts from a batch of images."""
+    info = BackboneInfo(args.model, args.model, "mae", args.size)
+    model = sp.create_model(ViT(backbone(args), info), "spt", num_classes=CLASSES, prototypes=kind)
+    engine = Engine("float32")
+    engine.place(model)
+    images, _ = batch(args, engine.device)
+    return lambda: model.initialize([images])
+
+
+def pool(args: argparse.Namespace, tasks: int) -> Step:
+    """One batch through a pool of 64 adapters, its samples of so many tasks."""
+    info = BackboneInfo(args.model, args.model, "mae", args.size)
+    served = sp.AdapterPool(ViT(backbone(args), info)).to(Engine("float32").device)
+    for number in range(64):
+        model = sp.create_model(served.backbone, "vpt", num_classes=CLASSES, num_prompts=20)
+        model.initialize(seed=number)
+        served.add(str(number), model)
+    images, _ = batch(args, next(served.parameters()).device)
+    names = [str(number % tasks) for number in range(args.batch)]
+    return lambda: served(images, names)
+
+
 def cases(args: argparse.Namespace) -> dict[str, Callable[[], Step]]:
     """Every case by name, not yet built."""
     found: dict[str, Callable[[], Step]] = {}
+    if args.suite == "pool":
+        return {f"pool, {n} task(s), float32": lambda n=n: pool(args, n) for n in (1, 64)} | {
+            "frozen forward, float32": lambda: ours(args, "linear", "float32", train=False)
+        }
+    if args.suite == "prototypes":
+        return {f"prototypes {k}, float32": lambda k=k: prototypes(args, k) for k in ("random", "mean", "max")} | {
+            "frozen forward, float32": lambda: ours(args, "linear", "float32", train=False)
+        }
     for precision in args.precisions.split(","):
         for count in (20, 100):
             found[f"reference, {count} prompts, {precision}"] = lambda p=precision, c=count: official(args, p, c)
@@ -165,7 +196,7 @@ def run(args: argparse.Namespace) -> dict:
     rows = []
     for name, found in times.items():
         command = [sys.executable, __file__, "--memory", name, "--model", args.model, "--size", str(args.size)]
-        command += ["--batch", str(args.batch), "--precisions", args.precisions]
+        command += ["--batch", str(args.batch), "--precisions", args.precisions, "--suite", args.suite]
         memory = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         quarter = statistics.quantiles(found, n=4) if len(found) > 1 else [found[0]] * 3
         spread = [quarter[0], quarter[2]]
@@ -210,6 +241,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--suite", choices=["steps", "pool", "prototypes"], default="steps")
     parser.add_argument("--precisions", default="float32,bf16")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--render", type=Path)

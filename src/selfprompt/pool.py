@@ -33,6 +33,7 @@ class AdapterPool(nn.Module):
         super().__init__()
         self.backbone = load_backbone(backbone, image_size)
         self._members: dict[str, PromptedModel] = {}
+        self._keys_values: dict[str, list[tuple[Tensor, Tensor]]] = {}
         self._rows: dict[str, int] = {}
 
     @property
@@ -66,7 +67,10 @@ class AdapterPool(nn.Module):
             raise UserError(
                 f"{name!r} has another backbone or normalisation than {self.names[0]!r}: use a second pool."
             )
-        self._members[name] = model.eval()
+        insertion = model.eval().insertion.to(next(self.backbone.parameters()).device)
+        with torch.no_grad():
+            made = [insertion.make(self.backbone, i, 1) for i in range(self.backbone.depth)]  # type: ignore[operator]
+        self._members[name], self._keys_values[name] = model, made
         self._build()
 
     def remove(self, name: str) -> None:
@@ -77,7 +81,7 @@ class AdapterPool(nn.Module):
         """
         if name not in self._members:
             raise unknown("adapter", name, self._members)
-        del self._members[name]
+        del self._members[name], self._keys_values[name]
         self._build()
 
     @torch.no_grad()
@@ -90,7 +94,7 @@ class AdapterPool(nn.Module):
         device = next(self.backbone.parameters()).device
         self.normalize: Normalize = models[0].normalize
         for i in range(self.backbone.depth):
-            made = [m.insertion.to(device).make(self.backbone, i, 1) for m in models]  # type: ignore[operator]
+            made = [self._keys_values[name][i] for name in self._members]
             counts = [keys.shape[-2] for keys, _ in made]
             for part, name in enumerate(("keys", "values")):
                 padded = [F.pad(kv[part], (0, 0, 0, max(counts) - count)) for kv, count in zip(made, counts)]

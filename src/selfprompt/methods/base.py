@@ -39,6 +39,9 @@ VPT_GRID = Grid(
 )
 """VPT's grid (arXiv 2203.12119) at a batch of 64; E2VPT and VFPT search the same."""
 
+VPT_RECIPE = Recipe(optimizer="sgd", lr=64 / 256, batch_size=64, weight_decay=1e-3, head_weight_decay=1e-3)
+"""VPT's documented run on DMLab and EuroSAT: base rate 1.0 times batch / 256."""
+
 
 class Method(BaseModel, ABC):
     """A frozen description of a method: its fields are its hyper-parameters; it holds no tensors.
@@ -167,9 +170,18 @@ class PromptMethod(Method, ABC):
             keep_outputs=self.readout == "mae_average",
         )
 
-    def shallow_or_deep(self, backbone: Backbone, shallow: bool) -> Insertion:
-        """VPT's two ways."""
-        if not shallow:
+
+class TokenPrompts(PromptMethod, ABC):
+    """What methods with VPT's two insertions share, whatever their prompts start from.
+
+    Args:
+        shallow: Prompts at the input only.
+    """
+
+    shallow: bool = False
+
+    def insertion(self, backbone: Backbone) -> Insertion:
+        if not self.shallow:
             return self.deep(backbone)
         keep = self.readout == "mae_average"
         return Shallow(self.num_prompts, backbone.width, dropout=self.prompt_dropout, keep_outputs=keep)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from selfprompt.backbones.base import Backbone, Pretraining
 from selfprompt.errors import UserError
-from selfprompt.methods.base import VPT_GRID, Grid, PromptMethod
+from selfprompt.methods.base import VPT_GRID, VPT_RECIPE, Grid, PromptMethod
 from selfprompt.prompts.base import Condensation, Insertion
 from selfprompt.prompts.condensation.mask_pruning import MaskPruning
 from selfprompt.prompts.initialization.uniform import Uniform
@@ -71,7 +71,7 @@ class E2VPT(PromptMethod):
         return Uniform()
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
-        return Recipe(optimizer="sgd", lr=64 / 256, batch_size=64, weight_decay=1e-3, head_weight_decay=1e-3)
+        return VPT_RECIPE
 
 
 RECORD = Record(

@@ -6,15 +6,14 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from selfprompt.backbones.base import Backbone, Pretraining
-from selfprompt.methods.base import VPT_GRID, Grid, PromptMethod
-from selfprompt.prompts.base import Insertion
+from selfprompt.backbones.base import Pretraining
+from selfprompt.methods.base import VPT_GRID, VPT_RECIPE, Grid, TokenPrompts
 from selfprompt.prompts.initialization.uniform import Uniform
 from selfprompt.recipe import Recipe
 from selfprompt.registry import Record
 
 
-class PC(PromptMethod):
+class PC(TokenPrompts):
     """Kim et al., "Do We Really Need a Large Number of Visual Prompts?", arXiv 2305.17223: a reconstruction.
 
     VPT-deep whose prompts are scored after training; the best 30 % of all layers together are kept and tuned again.
@@ -22,24 +21,17 @@ class PC(PromptMethod):
     prompts are condensed with the same field: ``create_model(..., "spt", keep=0.3)``.
 
     The recipe is VPT's (assumed).
-
-    Args:
-        shallow: Prompts at the input only.
     """
 
     name: ClassVar[str] = "pc"
     grid: ClassVar[Grid] = VPT_GRID
-    shallow: bool = False
     keep: float = Field(default=0.3, gt=0, le=1)
-
-    def insertion(self, backbone: Backbone) -> Insertion:
-        return self.shallow_or_deep(backbone, self.shallow)
 
     def start(self) -> Uniform:
         return Uniform()
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
-        return Recipe(optimizer="sgd", lr=64 / 256, batch_size=64, weight_decay=1e-3, head_weight_decay=1e-3)
+        return VPT_RECIPE
 
 
 RECORD = Record(

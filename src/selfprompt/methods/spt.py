@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from selfprompt.backbones.base import Backbone, Pretraining
-from selfprompt.methods.base import PromptMethod
-from selfprompt.prompts.base import Initialization, Insertion
+from selfprompt.backbones.base import Pretraining
+from selfprompt.methods.base import TokenPrompts
+from selfprompt.prompts.base import Initialization
 from selfprompt.prompts.initialization.prototypes import Kind, Prototypes
 from selfprompt.recipe import Recipe
 from selfprompt.registry import Record
 
 
-class SPT(PromptMethod):
+class SPT(TokenPrompts):
     """Wang et al., "Revisiting the Power of Prompt for Visual Tuning", ICML 2024, arXiv 2402.02382.
 
     Forward pass and parameters are VPT's; the prompts start as prototypes of the task's own patch tokens.
 
     Args:
-        shallow: Prompts at the input only.
         prototypes: ``random`` (the published commands), ``mean``, ``max`` or ``kmeans``.
 
     The official MoCo-v3 script makes prototypes of exactly one image (``prototype_share``).
@@ -35,11 +34,7 @@ class SPT(PromptMethod):
     """
 
     name: ClassVar[str] = "spt"
-    shallow: bool = False
     prototypes: Kind = "random"  # type: ignore[assignment]
-
-    def insertion(self, backbone: Backbone) -> Insertion:
-        return self.shallow_or_deep(backbone, self.shallow)
 
     def start(self) -> Initialization:
         return Prototypes(self.prototypes)

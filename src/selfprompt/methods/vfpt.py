@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from selfprompt.backbones.base import Backbone, Pretraining
-from selfprompt.methods.base import VPT_GRID, Grid, PromptMethod
+from selfprompt.methods.base import VPT_GRID, VPT_RECIPE, Grid, PromptMethod
 from selfprompt.prompts.base import Insertion
 from selfprompt.prompts.initialization.uniform import Uniform
 from selfprompt.prompts.parametrization.fourier import Fourier
@@ -36,7 +36,7 @@ class VFPT(PromptMethod):
         return Uniform()
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
-        return Recipe(optimizer="sgd", lr=64 / 256, batch_size=64, weight_decay=1e-3, head_weight_decay=1e-3)
+        return VPT_RECIPE
 
 
 RECORD = Record(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from selfprompt.backbones.base import Backbone, Pretraining
-from selfprompt.methods.base import VPT_GRID, Grid, PromptMethod
-from selfprompt.prompts.base import Insertion
+from selfprompt.backbones.base import Pretraining
+from selfprompt.methods.base import VPT_GRID, VPT_RECIPE, Grid, TokenPrompts
 from selfprompt.prompts.initialization.uniform import Uniform
 from selfprompt.recipe import Recipe
 from selfprompt.registry import Record
 
 
-class VPT(PromptMethod):
+class VPT(TokenPrompts):
     """Jia et al., "Visual Prompt Tuning", ECCV 2022, arXiv 2203.12119.
 
     The paper searches the number of prompts in {1, 5, 10, 50, 100, 200} for every task; 20 is what SPT compares
@@ -24,23 +23,16 @@ class VPT(PromptMethod):
     the first epoch is not run at 0; the head starts at SPT's values, not at a bias of -4.6; the MAE readout is the
     backbone's own (``readout="mae_average"`` averages prompts, too, but with the pretrained norm, where VPT's code
     has a fresh one).
-
-    Args:
-        shallow: Prompts at the input only.
     """
 
     name: ClassVar[str] = "vpt"
     grid: ClassVar[Grid] = VPT_GRID
-    shallow: bool = False
-
-    def insertion(self, backbone: Backbone) -> Insertion:
-        return self.shallow_or_deep(backbone, self.shallow)
 
     def start(self) -> Uniform:
         return Uniform()
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
-        return Recipe(optimizer="sgd", lr=64 / 256, batch_size=64, weight_decay=1e-3, head_weight_decay=1e-3)
+        return VPT_RECIPE
 
 
 RECORD = Record(

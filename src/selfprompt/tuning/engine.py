@@ -77,6 +77,10 @@ class Engine:
         finally:
             model.backbone = own
 
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Inside, what is multiplied outside the prepared network is so in the compute precision, too."""
+        return self._accelerator.autocast()
+
     def prepare(self, network: nn.Module) -> nn.Module:
         """The network on the device, under autocast, its gradients averaged over processes."""
         return self._accelerator.prepare(network)

@@ -88,7 +88,8 @@ def fit(
         model.load_adapter_state(progress.adapter)
         model.sources = progress.sources
     elif not model.initialized:
-        start_prompts(model, train_images, seed)
+        with engine.computing(model), engine.autocast():
+            start_prompts(model, train_images, seed)
 
     method: Method = registry.build("method", model.method)
     condensation = method.condensation() if progress or not is_condensed(model) else None
@@ -103,7 +104,8 @@ def fit(
         if condensation and progress and number > 0 and not taken_up:
             condense(model, condensation, train_images, progress.micro_batch)
             if condensation.rewinds:
-                rewind(model, method, train_images, seed)
+                with engine.autocast():
+                    rewind(model, method, train_images, seed)
         optimizer = make_optimizer(model, stage)
         if progress and taken_up:
             optimizer.load_state_dict(progress.optimizer)

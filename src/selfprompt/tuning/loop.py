@@ -67,8 +67,9 @@ class Loop:
         model, progress = self.model, self.progress
         self.network: nn.Module = model
         if features_are_fixed(model) and not train.augmented:
-            train = frozen_features(model, train, 2 * progress.micro_batch)
-            val = None if val is None else frozen_features(model, val, 2 * progress.micro_batch)
+            with self.engine.autocast():
+                train = frozen_features(model, train, 2 * progress.micro_batch)
+                val = None if val is None else frozen_features(model, val, 2 * progress.micro_batch)
             self.network = model.head
         self.network = self.engine.prepare(self.network)
         compiled: Any = torch.compile(self.network, fullgraph=True) if self.recipe.compile else self.network

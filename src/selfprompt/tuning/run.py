@@ -166,7 +166,9 @@ def tune(
     if not config.test:
         return result
     test = ImageTensors(splits.test, config.protocol)
-    accuracy, _ = evaluate_network(model, test, dataset.num_classes, engine, 2 * config.recipe.batch_size)
+    model.insertion.fold(backbone)
+    with engine.computing(model), engine.autocast():
+        accuracy, _ = evaluate_network(model, test, dataset.num_classes, engine, 2 * config.recipe.batch_size)
     metrics = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test)}
     if config.probe and method.trainable() == "prompts":
         bare = make_method("linear").build(backbone, dataset.num_classes, config.protocol)
