@@ -99,9 +99,10 @@ def bench(
         table = {"protocol": comparison.protocol.hash, "dataset": data, "results": rows}
         write_tables(folders[data], "table", table, COLUMNS, rows)
 
-    groups = {name: [d for d in listed if d in tasks] for name, listed in suite.groups.items()}
     marked = [data for data in tasks if seen_in_pretraining(first.backbone, data)]
-    results = [summary(spec, {d: measured[spec, d] for d in tasks}, groups, marked) for spec in methods]
+    groups = {name: [d for d in listed if d in tasks] for name, listed in suite.groups.items()}
+    counted = {name: left for name, listed in groups.items() if (left := [d for d in listed if d not in marked])}
+    results = [summary(spec, {d: measured[spec, d] for d in tasks}, counted) for spec in methods]
     if full := next((r for r in results if r["method"] == "full"), None):
         for result in results:
             result["tasks_above_full"] = sum(
@@ -118,16 +119,13 @@ def bench(
         "results": results,
         "settings": first.model_dump(mode="json", exclude={"data"}),
     }
-    write_tables(out, "table", table, group_columns(groups, "full" in methods, len(tasks), rows), results)
+    write_tables(out, "table", table, group_columns(counted, "full" in methods, len(tasks), rows), results)
     (out / "tasks.md").write_text(markdown(task_columns(groups, marked), results))
     return table
 
 
-def summary(
-    spec: str, rows: dict[str, dict[str, Any]], groups: dict[str, list[str]], marked: list[str]
-) -> dict[str, Any]:
-    """One method over all tasks. Tasks whose images the backbone was pretrained on are left out of the means."""
-    counted = {name: [d for d in listed if d not in marked] for name, listed in groups.items()}
+def summary(spec: str, rows: dict[str, dict[str, Any]], counted: dict[str, list[str]]) -> dict[str, Any]:
+    """One method over all tasks. Tasks whose images the backbone was pretrained on are not among those counted."""
     seeds = min(row["seeds"] for row in rows.values())
 
     def over(listed: list[str]) -> dict[str, float]:
