@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,6 +79,7 @@ class Backbone(nn.Module, ABC):
         num_prefix: Class and register tokens.
         patch_size: Side of a patch in pixels.
         fused_attention: Whether attention runs in one fused kernel or in plain products.
+        watch: Called with the (B, heads, queries, keys) weights of every attention while it is set.
     """
 
     info: BackboneInfo
@@ -88,6 +91,7 @@ class Backbone(nn.Module, ABC):
     num_prefix: int
     patch_size: int
     fused_attention: bool
+    watch: Callable[[Tensor], None] | None = None
 
     @abstractmethod
     def embed_patches(self, images: Tensor) -> Tensor:
@@ -193,3 +197,14 @@ class Backbone(nn.Module, ABC):
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
             digest.update(value.view(-1).numpy().tobytes() if value.numel() else b"")
         return digest.hexdigest()
+
+
+@contextmanager
+def watching(backbone: Backbone) -> Iterator[list[Tensor]]:
+    """Inside, the list receives the (B, heads, queries, keys) weights of every attention."""
+    seen: list[Tensor] = []
+    backbone.watch = seen.append
+    try:
+        yield seen
+    finally:
+        backbone.watch = None

@@ -113,12 +113,15 @@ class ViT(Backbone):
         self, block: Any, asking: Tensor, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None = None
     ) -> Tensor:
         attn = block.attn
-        if self.fused_attention:
+        if self.fused_attention and self.watch is None:
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
         else:
             scores = (q * attn.scale) @ k.transpose(-2, -1)
             scores = scores if seen is None else scores.masked_fill(~seen, -torch.inf)
-            out = scores.softmax(dim=-1) @ v
+            weights = scores.softmax(dim=-1)
+            if self.watch is not None:
+                self.watch(weights)
+            out = weights @ v
         out = attn.norm(out.transpose(1, 2).flatten(2))
         if getattr(attn, "gate", None) is not None:
             out = out * attn.gate(asking).sigmoid()

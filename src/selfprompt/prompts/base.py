@@ -111,12 +111,10 @@ class PromptInsertion(Insertion, ABC):
     Attributes:
         prompts: One parameter (layers, P, D); once condensed, (K, D): the K kept prompts of all layers in a row.
         counts: (layers,) how many are kept at each layer; None before.
-        mask: (layers, P) factors of the effective prompts, while they are scored; None otherwise.
     """
 
     prompts: nn.Parameter
     counts: Tensor | None
-    mask: Tensor | None = None
 
     def __init__(
         self,
@@ -142,9 +140,25 @@ class PromptInsertion(Insertion, ABC):
         prompts = self.prompts[i] if self.counts is None else self.prompts.split(self.counts.tolist())[i]
         if self.dropout and self.training:
             prompts = F.dropout(prompts.expand(batch, -1, -1), self.dropout)
-        if self.parametrization is not None:
-            prompts = self.parametrization(prompts)
-        return prompts if self.mask is None else prompts * self.mask[i, :, None]
+        return prompts if self.parametrization is None else self.parametrization(prompts)
+
+    def prompt_keys(self, num_prefix: int) -> slice:
+        """Which keys of a block's last attention are the prompts, after ``num_prefix`` prefix tokens."""
+        return slice(num_prefix, num_prefix + self.num_prompts)
+
+    def share_gradient(self, weights: Tensor, gradient: Tensor) -> Tensor:
+        """Of a block's last attention: how the loss changes with a factor of 1 on each key's share of it.
+
+        The factor stands before the softmax's sum; at 0 the key is gone.
+
+        Args:
+            weights, gradient: (B, heads, queries, keys), and the loss's gradient with respect to them.
+
+        Returns:
+            (keys,).
+        """
+        others = (weights * gradient).sum(dim=-1, keepdim=True)
+        return (weights * (gradient - others)).sum(dim=(0, 1, 2))
 
     @torch.no_grad()
     def condense(self, kept: Tensor) -> None:
@@ -186,6 +200,10 @@ class KeyedInsertion(PromptInsertion, ABC):
     """An insertion whose prompts are keys and values and nothing else, so that they depend on no image."""
 
     _folded: tuple[int, int] | None = None
+
+    def prompt_keys(self, num_prefix: int) -> slice:
+        """The first ones: they stand before those of the tokens."""
+        return slice(0, self.num_prompts)
 
     @abstractmethod
     def make(self, backbone: Backbone, i: int, batch: int) -> tuple[Tensor, Tensor]:
@@ -230,6 +248,7 @@ class Condensation(ABC):
     def apply(
         self,
         insertion: PromptInsertion,
+        backbone: Backbone,
         network: Callable[[Tensor], Tensor],
         batches: Iterable[tuple[Tensor, Tensor]],
     ) -> Tensor | None:
@@ -237,6 +256,7 @@ class Condensation(ABC):
 
         Args:
             insertion: Owns the prompts.
+            backbone: What they prompt.
             network: Images to logits, through the insertion, in evaluation mode.
             batches: Images and labels.
 

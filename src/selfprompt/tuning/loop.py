@@ -21,7 +21,9 @@ from selfprompt.tuning.engine import Engine, out_of_memory
 from selfprompt.tuning.evaluation import evaluate_network
 from selfprompt.tuning.fixed_features import FeatureTensors, features_are_fixed, frozen_features
 from selfprompt.tuning.optimization import MovingAverage, learning_rate
-from selfprompt.tuning.records import write_logs
+from selfprompt.tuning.records import write_logs, write_prompts
+
+SNAPSHOTS = 10
 
 OnStep = Callable[[int, int, str], None]
 """Called with (steps done, steps in all, a few words)."""
@@ -76,12 +78,15 @@ class Loop:
         self.training_network: nn.Module = compiled
         steps = max(1, len(train) // self.recipe.batch_size)
         self.saved = time.monotonic()
+        if not (progress.stage or progress.epoch or progress.step):
+            self._snapshot()
         while progress.epoch < self.recipe.epochs and not progress.finished:
             begun = time.monotonic()
             self._epoch(train, steps)
             self.seconds += time.monotonic() - begun
             self._validate(val)
             progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
+            self._snapshot()
             waited = len(progress.history) - 1 - progress.best_epoch
             progress.finished = progress.epoch == self.recipe.epochs or waited >= (self.recipe.patience or math.inf)
             self._checkpoint()
@@ -184,6 +189,15 @@ class Loop:
             model.load_adapter_state(trained)
         progress.history.append(row)
         self.engine.track({k: v for k, v in row.items() if k != "epoch"}, step=len(progress.history))
+
+    def _snapshot(self) -> None:
+        """Keep the prompts as they are after this epoch, for analysis; of long runs some ten times."""
+        epoch, every = self.progress.epoch, math.ceil(self.recipe.epochs / SNAPSHOTS)
+        prompts = self.model.prompts
+        if self.folder is None or not self.engine.is_main or prompts is None or prompts.dim() < 3:
+            return
+        if self.progress.stage == 0 and (epoch % every == 0 or epoch == self.recipe.epochs):
+            write_prompts(self.folder, epoch, prompts)
 
     def _checkpoint(self) -> None:
         self.saved = time.monotonic()

@@ -31,9 +31,10 @@ def condense(model: PromptedModel, condensation: Condensation, train: ImageTenso
     assert isinstance(insertion, PromptInsertion)
     device = next(model.parameters()).device
     model.eval()
+    model.checkpointing = False
     order = in_order(len(train), batch_size)
     batches = ((images.to(device), labels.to(device)) for images, labels in train.batches(order))
-    kept = condensation.apply(insertion, model, batches)
+    kept = condensation.apply(insertion, model.backbone, model, batches)
     if model.sources is not None and kept is not None:
         model.sources = torch.where(kept[..., None], model.sources, -1)
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save
+from torch import Tensor
 
 from selfprompt.adapters import replace_file
 
@@ -24,6 +26,13 @@ def write_logs(folder: Path, history: list[dict[str, float]]) -> None:
         writer.writeheader()
         writer.writerows(history)
     replace_file(folder / "log.csv", table.getvalue().encode())
+
+
+def write_prompts(folder: Path, epoch: int, prompts: Tensor) -> None:
+    """prompts/epoch-EPOCH.safetensors, the (layers, P, D) prompts after an epoch; epoch 0 is their start."""
+    (folder / "prompts").mkdir(parents=True, exist_ok=True)
+    state = {"prompts": prompts.detach().cpu().contiguous()}
+    replace_file(folder / "prompts" / f"epoch-{epoch:04}.safetensors", save(state))
 
 
 def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:

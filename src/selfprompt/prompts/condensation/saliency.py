@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from selfprompt.backbones.base import Backbone, watching
 from selfprompt.prompts.base import Condensation, PromptInsertion
 from selfprompt.registry import Record
 
@@ -20,7 +21,7 @@ class Saliency(Condensation):
 
     Train, score every prompt by a gradient, rank all prompts of all layers together, keep the best share, tune what
     is kept. A reconstruction: we had the abstract and summaries, which state these four stages and no formula, and no
-    code is public. Ours are: the score (first-order Taylor, see `prompt_scores`), scoring on the training images in
+    code is public. Ours are: the score (see `prompt_scores`), scoring on the training images in
     evaluation mode, the order of ties (layer, then index), no least number at a layer, and a last stage of half the
     epochs with the same recipe, from the trained values, with the head.
 
@@ -35,23 +36,30 @@ class Saliency(Condensation):
     def apply(
         self,
         insertion: PromptInsertion,
+        backbone: Backbone,
         network: Callable[[Tensor], Tensor],
         batches: Iterable[tuple[Tensor, Tensor]],
     ) -> Tensor:
-        kept = keep_best(prompt_scores(insertion, network, batches), self.keep)
+        kept = keep_best(prompt_scores(insertion, backbone, network, batches), self.keep)
         insertion.condense(kept.to(insertion.prompts.device))
         return kept
 
 
 def prompt_scores(
-    insertion: PromptInsertion, network: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]
+    insertion: PromptInsertion,
+    backbone: Backbone,
+    network: Callable[[Tensor], Tensor],
+    batches: Iterable[tuple[Tensor, Tensor]],
 ) -> Tensor:
-    """What the loss would change if a prompt were scaled away, to first order: ``|sum <dL/dp, p>|``.
+    """What the loss would change if a prompt were taken out of all attention, to first order.
 
-    Read as the gradient of a factor of 1 on every effective prompt.
+    That is ``|dL/dm|`` at ``m = 1``, with ``m`` a factor on the prompt's share before the softmax's sum,
+    ``m exp(q k / sqrt(d))``; at ``m = 0`` the prompt is gone. A factor on the prompt itself would say nothing, since
+    the LayerNorm before keys and values undoes it: ``<dL/dp, p>`` is zero up to the norm's epsilon.
 
     Args:
         insertion: Owns the prompts.
+        backbone: What they prompt.
         network: Images to logits, through the insertion, in evaluation mode.
         batches: Images and labels.
 
@@ -59,14 +67,22 @@ def prompt_scores(
         (layers, P) in float64.
     """
     layers, count, _ = insertion.prompts.shape
+    keys = insertion.prompt_keys(backbone.num_prefix)
     total = torch.zeros(layers, count, dtype=torch.float64)
-    insertion.mask = mask = torch.ones(layers, count, device=insertion.prompts.device, requires_grad=True)
+    trained = insertion.prompts.requires_grad
+    insertion.prompts.requires_grad_()
     try:
-        for images, labels in batches:
-            loss = F.cross_entropy(network(images).float(), labels, reduction="sum")
-            total += torch.autograd.grad(loss, mask)[0].double().cpu()
+        with watching(backbone) as seen:
+            for images, labels in batches:
+                seen.clear()
+                loss = F.cross_entropy(network(images).float(), labels, reduction="sum")
+                each = len(seen) // backbone.depth
+                last = seen[each - 1 :: each]
+                for i, (weights, gradient) in enumerate(zip(last, torch.autograd.grad(loss, last))):
+                    share = insertion.share_gradient(weights, gradient)[keys]
+                    total[min(i, layers - 1)] += share.detach().double().cpu()
     finally:
-        insertion.mask = None
+        insertion.prompts.requires_grad_(trained)
     return total.abs()
 
 

@@ -40,18 +40,29 @@ class Beside(PromptInsertion):
         self.up = nn.Parameter(torch.zeros(depth, width, rank))
         self.scale = nn.Parameter(torch.zeros(depth))
 
+    def prompt_keys(self, num_prefix: int) -> slice:
+        return slice(0, self.num_prompts)
+
+    def share_gradient(self, weights: Tensor, gradient: Tensor) -> Tensor:
+        """There is no softmax whose sum the other keys would fill."""
+        return (weights * gradient).sum(dim=(0, 1, 2))
+
     def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
         out = backbone.attention(i, tokens.x, queries=tokens.queries)
         prompts = self.layer(i, tokens.x.shape[0])
         if prompts.shape[-2]:
-            out = out + self.memory(i, backbone.normalize(i, tokens.asking), prompts)
+            out = out + self.memory(backbone, i, backbone.normalize(i, tokens.asking), prompts)
         x = tokens.asking + self.scale[i].exp() * out
         return Tokens(x + backbone.mlp(i, x), tokens.num_prefix)
 
-    def memory(self, i: int, h: Tensor, prompts: Tensor) -> Tensor:
+    def memory(self, backbone: Backbone, i: int, h: Tensor, prompts: Tensor) -> Tensor:
         """What (P, D) or (B, P, D) prompts add for (B, N, D) tokens."""
         keys = prompts + prompts @ self.down[i].T @ self.up[i].T
         scores = (h @ keys.transpose(-2, -1)).relu()
+        if backbone.watch is not None:
+            head = scores[:, None]
+            backbone.watch(head)
+            scores = head[:, 0]
         return scores.amax(dim=-1, keepdim=True).detach() * (scores @ prompts)
 
 

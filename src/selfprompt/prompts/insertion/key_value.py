@@ -50,6 +50,10 @@ class KeyValue(KeyedInsertion):
         draw = torch.rand(depth, heads, num_key_values, width // heads, generator=torch.Generator().manual_seed(seed))
         self.key_values = nn.Parameter((2 * draw - 1) * bound)
 
+    def prompt_keys(self, num_prefix: int) -> slice:
+        free = self.key_values.shape[2]
+        return slice(free, free + self.num_prompts)
+
     def make(self, backbone: Backbone, i: int, batch: int) -> tuple[Tensor, Tensor]:
         keys, values = backbone.keys_values(i, self.layer(i, batch))
         free = self.key_values[i].to(keys.dtype).expand(*keys.shape[:-2], -1, -1)

@@ -1,0 +1,109 @@
+"""Who looks at whom: the class token at prompts and patches, prompts at patches, and what a decision rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from selfprompt.analysis.streams import effective_prompts, prompted
+from selfprompt.backbones.base import watching
+from selfprompt.model import PromptedModel
+from selfprompt.prompts.base import KeyedInsertion
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Attention weights by block, averaged over heads. B images, P prompts of the block, M patches.
+
+    Args:
+        to_prompts: (B, P) each: how much the class token looks at each prompt (where there is none, patches do).
+        to_patches: (B, M) each: how much it looks at each patch.
+        from_prompts: (B, P, M) each: how much each prompt looks at each patch. Prompts that are keys and values
+            alone do not look; theirs is what they would see as tokens, in the published form. Empty where prompts
+            stand in a second attention, or beside it.
+    """
+
+    to_prompts: list[Tensor]
+    to_patches: list[Tensor]
+    from_prompts: list[Tensor]
+
+
+@torch.no_grad()
+def attention(model: PromptedModel, images: Tensor) -> Attention:
+    """Attention weights of all blocks.
+
+    Args:
+        model: A model with prompts.
+        images: (B, 3, H, W), normalised.
+
+    Raises:
+        UserError: The method has no prompts.
+    """
+    backbone, insertion = model.backbone.eval(), prompted(model).eval()
+    patches = slice(-backbone.num_patches, None)
+    found = Attention([], [], [])
+    effective = effective_prompts(model)
+    tokens = insertion.enter(backbone, backbone.embed(images))
+    keys = insertion.prompt_keys(tokens.num_prefix)
+    asking = slice(0, 1) if tokens.num_prefix else patches
+    with watching(backbone) as seen:
+        for i in range(backbone.depth):
+            seen.clear()
+            before, tokens = tokens, insertion.block(backbone, i, tokens)
+            own, last = seen[0].mean(dim=1), seen[-1].mean(dim=1)
+            count = len(effective[i]) if len(effective) > 1 else insertion.num_prompts
+            columns = slice(keys.start, keys.start + count)
+            found.to_prompts.append(last[:, asking, columns].mean(dim=1))
+            found.to_patches.append(own[:, asking, patches].mean(dim=1))
+            if len(seen) > 1:
+                continue
+            if isinstance(insertion, KeyedInsertion):
+                seen.clear()
+                prompts = effective[i].expand(len(images), -1, -1)
+                backbone.attention(i, before.x, backbone.keys_values(i, effective[i]), queries=prompts)
+                found.from_prompts.append(seen[0].mean(dim=1)[..., patches])
+            else:
+                found.from_prompts.append(own[:, columns, patches])
+    return found
+
+
+def relevance(model: PromptedModel, images: Tensor, classes: Tensor | None = None) -> Tensor:
+    """What a decision rests on: attention weighted by its gradient, followed through all blocks.
+
+    Chefer et al., "Generic Attention-model Explainability for Interpreting Bi-Modal and Encoder-Decoder
+    Transformers", ICCV 2021, arXiv 2103.15679: with ``A`` the weights of a block's self-attention and ``y`` the
+    logit, ``R <- R + E_heads[(dy/dA * A)+] R`` from ``R = 1``. Prompts that are keys alone carry nothing on, so
+    that their columns are left out.
+
+    Args:
+        model: With prompts or without.
+        images: (B, 3, H, W), normalised.
+        classes: (B,) whose logits are explained; those predicted if left out.
+
+    Returns:
+        (B, M), not negative.
+    """
+    backbone = model.backbone.eval()
+    insertion = model.insertion.eval()
+    with torch.enable_grad(), watching(backbone) as seen:
+        tokens = backbone.embed(images)
+        stream = type(tokens)(tokens.x.detach().requires_grad_(), tokens.num_prefix)
+        tokens, weights = insertion.enter(backbone, stream), []
+        entered = tokens.x.shape[1]
+        for i in range(backbone.depth):
+            seen.clear()
+            tokens = insertion.block(backbone, i, tokens)
+            weights.append(seen[0])
+        features = backbone.readout(insertion.leave(backbone, tokens), model.readout)
+        logits = model.head.eval()(features)
+        chosen = logits.argmax(dim=-1) if classes is None else classes
+        gradients = torch.autograd.grad(logits.gather(1, chosen[:, None]).sum(), weights)
+    with torch.no_grad():
+        total = torch.eye(entered, device=images.device).expand(len(images), -1, -1)
+        for weight, gradient in zip(weights, gradients):
+            step = (weight * gradient).clamp(min=0).mean(dim=1)[:, :entered, -entered:]
+            total = total + step @ total
+        first = slice(0, 1) if tokens.num_prefix else slice(-backbone.num_patches, None)
+        return total[:, first, -backbone.num_patches :].mean(dim=1)
