@@ -19,6 +19,7 @@ from pathlib import Path
 from selfprompt.comparison.bench import task_of
 from selfprompt.comparison.compare import compare
 from selfprompt.comparison.suites import MINI, Suite
+from selfprompt.comparison.workers import Workers
 from selfprompt.reports.table import Column, write_tables
 from selfprompt.tuning.pretraining import PretrainConfig, pretrain
 
@@ -64,7 +65,7 @@ def main() -> None:
             backbone = str(path)
         comparison = task_of(suite, args.data, backbone, trials=args.trials)
         folder = args.out / "runs" / setting.replace(" ", "-").replace(",", "")
-        table = compare(comparison, args.methods.split(","), folder, seeds=args.seeds, jobs=args.jobs)
+        table = compare(comparison, args.methods.split(","), folder, seeds=args.seeds, workers=Workers(args.jobs))
         found = {r["method"]: r for r in table["results"]}
         rows.append({"setting": setting, "protocol": table["protocol"], "methods": found})
         write(args.out, args.data, rows, args.methods.split(","))

@@ -12,6 +12,7 @@ from selfprompt.cli.console import progress, report
 from selfprompt.cli.flags import MethodFlags, RecipeFlags, given
 from selfprompt.comparison.bench import bench
 from selfprompt.comparison.suites import SUITES
+from selfprompt.comparison.workers import Workers
 from selfprompt.data.listed import ROOT
 from selfprompt.errors import UserError
 
@@ -29,6 +30,7 @@ def command(
     method_flags: Annotated[MethodFlags | None, Parameter(name="*")] = None,
     recipe_flags: Annotated[RecipeFlags | None, Parameter(name="*")] = None,
     jobs: int = 1,
+    on: Literal["here", "ray"] = "here",
     out: Path | None = None,
     seed: int = 0,
     json: bool = False,
@@ -44,7 +46,8 @@ def command(
         search: climb steps from the published settings to better ones; grid tries the paper's own grid.
         seeds: Runs of each method on each task at its best settings.
         trials: Points that each search tries (5; mini 3).
-        jobs: Methods at a time, each with its share of the threads.
+        jobs: Runs at a time on one machine, each with its share of the threads.
+        on: here, or ray: the cluster that RAY_ADDRESS names, or one started here.
         out: The benchmark's folder; runs/bench-SUITE if left out.
         seed: Seed of the splits; runs have the seeds 0, 1, ...
         json: Print the table as one JSON object.
@@ -65,8 +68,7 @@ def command(
             folder,
             backbone=backbone,
             seeds=seeds,
-            jobs=jobs,
-            on_done=advance,
+            workers=Workers(jobs, on, advance),
             search=search,
             **changes,
             **({} if trials is None else {"trials": trials}),

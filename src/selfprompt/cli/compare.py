@@ -12,6 +12,7 @@ from selfprompt.cli.flags import MethodFlags, ProtocolFlags, RecipeFlags, given
 from selfprompt.comparison.bench import task_of
 from selfprompt.comparison.compare import COLUMNS, Comparison, compare, protocol_of
 from selfprompt.comparison.suites import MINI
+from selfprompt.comparison.workers import Workers
 from selfprompt.errors import UserError
 from selfprompt.reports.table import markdown
 
@@ -29,6 +30,7 @@ def command(
     protocol_flags: Annotated[ProtocolFlags | None, Parameter(name="*")] = None,
     image_size: int | None = None,
     jobs: int = 1,
+    on: Literal["here", "ray"] = "here",
     out: Path = Path("runs/compare"),
     seed: int = 0,
     json: bool = False,
@@ -46,7 +48,8 @@ def command(
         trials: Points that each search tries (5; 3 without DATA).
         search: climb steps from the published settings to better ones; grid tries the paper's own grid.
         image_size: Side of the input in pixels, if not the backbone's own.
-        jobs: Methods at a time, each with its share of the threads.
+        jobs: Runs at a time on one machine, each with its share of the threads.
+        on: here, or ray: the cluster that RAY_ADDRESS names, or one started here.
         out: The comparison's folder.
         seed: Seed of the split; runs have the seeds 0, 1, ...
         json: Print the table as one JSON object.
@@ -64,6 +67,6 @@ def command(
         comparison = Comparison(data=data, backbone=backbone, protocol=settings, trials=trials or 5, **changes)
     wanted = [spec.strip() for spec in methods.split(",")]
     with progress(f"comparing on {comparison.data}") as advance:
-        table = compare(comparison, wanted, out, seeds=seeds, jobs=jobs, on_done=advance)
+        table = compare(comparison, wanted, out, seeds=seeds, workers=Workers(jobs, on, advance))
     text = f"{markdown(COLUMNS, table['results'])}protocol {table['protocol']}, tables in {out}"
     report({key: table[key] for key in ("protocol", "dataset", "results")}, json, text)

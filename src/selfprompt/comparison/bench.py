@@ -5,15 +5,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from selfprompt import registry
 from selfprompt.backbones import load_backbone
-from selfprompt.comparison.compare import COLUMNS, Comparison, OnDone, measure, open_folder, protocol_of, run_units
+from selfprompt.comparison.compare import COLUMNS, Comparison, measure, open_folder, protocol_of
 from selfprompt.comparison.published import Published, published
 from selfprompt.comparison.suites import Suite
+from selfprompt.comparison.workers import Workers
 from selfprompt.data.sources import load_dataset
 from selfprompt.errors import UserError
 from selfprompt.reports.table import Column, markdown, write_tables
@@ -54,8 +54,7 @@ def bench(
     *,
     backbone: str | None = None,
     seeds: int = 3,
-    jobs: int = 1,
-    on_done: OnDone | None = None,
+    workers: Workers | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
     """Run a benchmark and write its tables: table.json, .md, .csv and .tex, method by group, and tasks.md.
@@ -69,8 +68,7 @@ def bench(
         out: The folder.
         backbone: If not the suite's own.
         seeds: Runs of each method on each task at its best settings.
-        jobs: Methods at a time.
-        on_done: Called after each method on each task.
+        workers: Who does it; one process after the other by default.
         **changes: See `task_of`.
 
     Raises:
@@ -92,8 +90,8 @@ def bench(
     for data, comparison in tasks.items():
         open_folder(comparison, folders[data])
     order = [(spec, data) for spec in methods for data in tasks]
-    units = [partial(measure, tasks[data], folders[data], spec, seeds) for spec, data in order]
-    measured = dict(zip(order, run_units(units, jobs, on_done)))
+    work = [(tasks[data], folders[data], spec) for spec, data in order]
+    measured = dict(zip(order, measure(work, seeds, workers or Workers())))
     for data, comparison in tasks.items():
         rows = [measured[spec, data] for spec in methods]
         table = {"protocol": comparison.protocol.hash, "dataset": data, "results": rows}

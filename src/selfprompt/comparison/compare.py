@@ -6,20 +6,17 @@ import json
 import re
 import shutil
 import statistics
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from functools import partial
-from multiprocessing import get_context
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from selfprompt import registry
 from selfprompt.adapters import replace_file
 from selfprompt.backbones import load_backbone
 from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
+from selfprompt.comparison.workers import Unit, Workers
 from selfprompt.data.protocol import Protocol, protocol_for
 from selfprompt.errors import UserError
 from selfprompt.methods import make_method, read_spec
@@ -28,9 +25,6 @@ from selfprompt.reports.table import Column, write_tables
 from selfprompt.tuning.run import RunConfig, tune
 
 SETTINGS, JOURNAL = "comparison.json", "journal.log"
-
-OnDone = Callable[[int, int, str], None]
-"""Called with (units done, units in all, what was finished)."""
 
 
 class Comparison(BaseModel):
@@ -106,31 +100,23 @@ def open_folder(comparison: Comparison, out: Path) -> None:
     replace_file(path, (json.dumps(settings, indent=2) + "\n").encode())
 
 
-def measure(comparison: Comparison, out: Path, spec: str, seeds: int, threads: int | None = None) -> dict[str, Any]:
-    """Search one method's settings on validation, then run the best with every seed, and test these runs once.
+def choose(comparison: Comparison, out: Path, spec: str) -> dict[str, Any]:
+    """Search one method's learning rate and weight decay on validation.
 
     Args:
         comparison: The settings.
         out: The comparison's folder.
         spec: A method's name and fields.
-        seeds: Runs, with seeds 0, 1, ...
-        threads: Threads of this process; None leaves them.
 
     Returns:
-        One row of the table, with all trials.
+        ``number`` of the best trial, its ``lr`` and ``decay``, and all ``trials`` in their order.
     """
-    if threads:
-        torch.set_num_threads(threads)
     base = comparison.run(spec)
-    folder = out / "runs" / re.sub(r"[^\w.=+-]+", "-", spec)
-
-    def at(point: Point) -> Recipe:
-        decays = {key: getattr(base.recipe, key) * point.decay for key in ("weight_decay", "head_weight_decay")}
-        return base.recipe.model_copy(update={"lr": point.lr, **decays})
 
     def trial(number: int, point: Point) -> tuple[float, float]:
-        config = base.model_copy(update={"recipe": at(point), "test": False})
-        result = tune(config, folder / f"trial-{number}", resume=(folder / f"trial-{number}" / "run.json").exists())
+        config = base.model_copy(update={"recipe": at(base.recipe, point), "test": False})
+        folder = folder_of(out, spec) / f"trial-{number}"
+        result = tune(config, folder, resume=(folder / "run.json").exists())
         best = result.history[result.metrics["best_epoch"] - 1]
         return best["val_accuracy"], best["val_loss"]
 
@@ -148,69 +134,93 @@ def measure(comparison: Comparison, out: Path, spec: str, seeds: int, threads: i
 
     trials = search(out / JOURNAL, spec, propose, trial)
     number = max(range(len(trials)), key=lambda n: trials[n].score)
-    best = trials[number].point
+    tried = [{"lr": t.point.lr, "decay": t.point.decay, "val_accuracy": t.accuracy} for t in trials]
+    return {"number": number, "lr": trials[number].point.lr, "decay": trials[number].point.decay, "trials": tried}
+
+
+def final(comparison: Comparison, out: Path, spec: str, chosen: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Run a method at its chosen settings and test it once.
+
+    Args:
+        comparison: The settings.
+        out: The comparison's folder.
+        spec: A method's name and fields.
+        chosen: From `choose`.
+        seed: Of the run.
+
+    Returns:
+        The run's metrics.
+    """
+    base, folder = comparison.run(spec), folder_of(out, spec)
     whole = comparison.protocol.final == "train+val"
-    if not whole and not (folder / "seed-0").exists():
-        shutil.copytree(folder / f"trial-{number}", folder / "seed-0")  # the same run, which only lacks its test
-    results = []
-    for seed in range(seeds):
-        config = base.model_copy(update={"recipe": at(best), "seed": seed, "whole": whole})
-        results.append(tune(config, folder / f"seed-{seed}", resume=(folder / f"seed-{seed}" / "run.json").exists()))
-    metrics = [r.metrics for r in results]
+    if seed == 0 and not whole and not (folder / "seed-0").exists():
+        shutil.copytree(folder / f"trial-{chosen['number']}", folder / "seed-0")  # it only lacks its test
+    recipe = at(base.recipe, Point(chosen["lr"], chosen["decay"]))
+    config = base.model_copy(update={"recipe": recipe, "seed": seed, "whole": whole})
+    return tune(config, folder / f"seed-{seed}", resume=(folder / f"seed-{seed}" / "run.json").exists()).metrics
+
+
+def folder_of(out: Path, spec: str) -> Path:
+    """Where a method's runs stand."""
+    return out / "runs" / re.sub(r"[^\w.=+-]+", "-", spec)
+
+
+def at(recipe: Recipe, point: Point) -> Recipe:
+    """A recipe at a point of the search."""
+    decays = {key: getattr(recipe, key) * point.decay for key in ("weight_decay", "head_weight_decay")}
+    return recipe.model_copy(update={"lr": point.lr, **decays})
+
+
+def row(spec: str, chosen: dict[str, Any], metrics: list[dict[str, Any]]) -> dict[str, Any]:
+    """One row of the table, with all trials."""
     accuracies = [m["test_accuracy"] for m in metrics]
-    tried = sorted(t.point.lr for t in trials)
+    best, tried = chosen["trials"][chosen["number"]], sorted(t["lr"] for t in chosen["trials"])
+    recipe = metrics[0]["recipe"]
     return {
         "method": spec,
         "test_accuracy_mean": statistics.mean(accuracies),
-        "test_accuracy_std": statistics.stdev(accuracies) if seeds > 1 else 0.0,
-        "seeds": seeds,
+        "test_accuracy_std": statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
+        "seeds": len(metrics),
         "trainable_parameters": metrics[0]["trainable_parameters"],
         "total_parameters": metrics[0]["total_parameters"],
         "seconds": statistics.mean(m["seconds"] for m in metrics),
         "peak_memory_bytes": max(m["peak_memory_bytes"] for m in metrics),
-        "val_accuracy": trials[number].accuracy,
-        "lr": best.lr,
-        "lr_at_the_end_of_what_was_tried": best.lr in (tried[0], tried[-1]),
-        "weight_decay": at(best).weight_decay,
-        "head_weight_decay": at(best).head_weight_decay,
+        "val_accuracy": best["val_accuracy"],
+        "lr": best["lr"],
+        "lr_at_the_end_of_what_was_tried": best["lr"] in (tried[0], tried[-1]),
+        "weight_decay": recipe["weight_decay"],
+        "head_weight_decay": recipe["head_weight_decay"],
         "test_accuracies": accuracies,
-        "trials": [{"lr": t.point.lr, "decay": t.point.decay, "val_accuracy": t.accuracy} for t in trials],
-        "method_fields": base.method,
+        "trials": chosen["trials"],
+        "method_fields": metrics[0]["method_fields"],
         "protocol": metrics[0]["protocol"],
     }
 
 
-def run_units(units: Sequence[partial[dict[str, Any]]], jobs: int, on_done: OnDone | None = None) -> list[dict]:
-    """Units of work, each in a process of its own (so that its peak memory is its own), ``jobs`` at a time."""
-    threads = max(1, torch.get_num_threads() // jobs)
+def measure(work: Sequence[tuple[Comparison, Path, str]], seeds: int, workers: Workers) -> list[dict[str, Any]]:
+    """Choose every method's settings, then run and test each with every seed.
 
-    def one(unit: partial[dict[str, Any]]) -> dict[str, Any]:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-            return process.submit(unit, threads=threads).result()
+    Args:
+        work: Comparisons with their folders and a method each.
+        seeds: Runs, with seeds 0, 1, ...
+        workers: Who does it.
 
-    results = []
-    with ThreadPoolExecutor(jobs) as pool:
-        pending = [pool.submit(one, unit) for unit in units]
-        try:
-            for number, waiting in enumerate(pending):
-                results.append(waiting.result())
-                if on_done:
-                    on_done(number + 1, len(pending), results[-1]["method"])
-        except BaseException:
-            for waiting in pending:
-                waiting.cancel()
-            raise
-    return results
+    Returns:
+        One row each.
+    """
+    searches = [Unit(f"{spec} on {c.data}: search", choose, (c, out, spec)) for c, out, spec in work]
+    chosen = workers.run(searches)
+    finals = [
+        Unit(f"{spec} on {c.data}: seed {seed}", final, (c, out, spec, best, seed))
+        for (c, out, spec), best in zip(work, chosen)
+        for seed in range(seeds)
+    ]
+    metrics = workers.run(finals)
+    return [row(spec, chosen[i], metrics[i * seeds : (i + 1) * seeds]) for i, (_, _, spec) in enumerate(work)]
 
 
 def compare(
-    comparison: Comparison,
-    methods: Sequence[str],
-    out: Path,
-    *,
-    seeds: int = 3,
-    jobs: int = 1,
-    on_done: OnDone | None = None,
+    comparison: Comparison, methods: Sequence[str], out: Path, *, seeds: int = 3, workers: Workers | None = None
 ) -> dict[str, Any]:
     """Run a comparison and write its table as table.json, .md, .csv and .tex.
 
@@ -221,8 +231,7 @@ def compare(
         methods: Names, with fields where wanted, as ``spt:prompt_rms=0.1``.
         out: The folder.
         seeds: Runs of each method at its best settings.
-        jobs: Methods at a time, each in a process of its own with its share of the threads.
-        on_done: Called after every method.
+        workers: Who does it; one process after the other by default.
 
     Raises:
         UserError: A method is not to be had, the folder holds another comparison, or from a run.
@@ -230,7 +239,7 @@ def compare(
     for spec in methods:
         comparison.run(spec)
     open_folder(comparison, out)
-    rows = run_units([partial(measure, comparison, out, spec, seeds) for spec in methods], jobs, on_done)
+    rows = measure([(comparison, out, spec) for spec in methods], seeds, workers or Workers())
     table = {"protocol": comparison.protocol.hash, "dataset": comparison.data, "results": rows}
     table |= {"settings": comparison.model_dump(mode="json")}
     write_tables(out, "table", table, COLUMNS, rows)

@@ -1,0 +1,110 @@
+"""Where the runs of a comparison are made: processes of this machine, or a ray cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any, Literal
+
+import torch
+
+from selfprompt.errors import UserError
+
+OnDone = Callable[[int, int, str], None]
+"""Called with (units done, units in all, what was finished)."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A piece of work that any process can do, and do again after one that was lost.
+
+    Args:
+        label: What it is, in a few words.
+        work: A function of a module.
+        arguments: Its arguments.
+    """
+
+    label: str
+    work: Callable[..., dict[str, Any]]
+    arguments: tuple[Any, ...]
+
+    def run(self, threads: int, folder: str) -> dict[str, Any]:
+        """Do it with so many threads, paths being relative to ``folder``."""
+        os.chdir(folder)
+        torch.set_num_threads(threads)
+        return self.work(*self.arguments)
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who does the units.
+
+    Args:
+        jobs: Units at a time on one machine, each in a process of its own (so that its peak memory is its own) with
+            its share of the threads.
+        on: ``here``, or ``ray``: the cluster that RAY_ADDRESS names, or one that is started here. The machines of a
+            cluster must see the output folder under one path. A unit whose worker is lost is done again and takes up
+            what was left.
+        on_done: Called after every unit.
+    """
+
+    jobs: int = 1
+    on: Literal["here", "ray"] = "here"
+    on_done: OnDone | None = None
+
+    def run(self, units: Sequence[Unit]) -> list[dict[str, Any]]:
+        """The results, in the order of the units.
+
+        Raises:
+            UserError: ray is wanted and not installed, or from a unit.
+        """
+        threads = max(1, torch.get_num_threads() // self.jobs)
+        return (self._on_ray if self.on == "ray" else self._here)(units, threads)
+
+    def _here(self, units: Sequence[Unit], threads: int) -> list[dict[str, Any]]:
+        def one(unit: Unit) -> dict[str, Any]:
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+                return process.submit(unit.run, threads, os.getcwd()).result()
+
+        results = []
+        with ThreadPoolExecutor(self.jobs) as pool:
+            pending = [pool.submit(one, unit) for unit in units]
+            try:
+                for unit, waiting in zip(units, pending):
+                    results.append(waiting.result())
+                    self._say(len(results), units, unit)
+            except BaseException:
+                for waiting in pending:
+                    waiting.cancel()
+                raise
+        return results
+
+    def _on_ray(self, units: Sequence[Unit], threads: int) -> list[dict[str, Any]]:
+        try:
+            import ray
+            from ray.exceptions import RayTaskError
+        except ImportError:
+            raise UserError("--on ray needs ray: pip install 'selfprompt[cluster]'.") from None
+        if not ray.is_initialized():
+            ray.init(log_to_driver=False)
+        share = 1 / self.jobs if ray.cluster_resources().get("GPU") else 0
+        # a worker makes one unit, so that its peak memory is the unit's own; lost ones are replaced without end
+        remote: Any = ray.remote(num_cpus=threads, num_gpus=share, max_calls=1, max_retries=-1)(Unit.run)
+        pending = [remote.remote(unit, threads, os.getcwd()) for unit in units]
+        results = []
+        try:
+            for unit, waiting in zip(units, pending):
+                results.append(ray.get(waiting))
+                self._say(len(results), units, unit)
+        except RayTaskError as error:
+            for waiting in pending:
+                ray.cancel(waiting, force=True)
+            raise (error.cause if isinstance(error.cause, UserError) else error) from None
+        return results
+
+    def _say(self, done: int, units: Sequence[Unit], unit: Unit) -> None:
+        if self.on_done:
+            self.on_done(done, len(units), unit.label)
