@@ -6,7 +6,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torchmetrics.classification import MulticlassStatScores
 
 from selfprompt.data.loading import ImageTensors, in_order
 from selfprompt.tuning.engine import Engine
@@ -15,21 +14,19 @@ from selfprompt.tuning.fixed_features import FeatureTensors
 
 @torch.no_grad()
 def evaluate_network(
-    network: nn.Module, images: ImageTensors | FeatureTensors, num_classes: int, engine: Engine, batch_size: int
+    network: nn.Module, images: ImageTensors | FeatureTensors, engine: Engine, batch_size: int
 ) -> tuple[float, float]:
     """Top-1 accuracy in percent and mean cross-entropy over all images, each counted once over all processes."""
     network.eval()
-    scores = MulticlassStatScores(num_classes, average="micro").to(engine.device)
-    loss = torch.zeros((), dtype=torch.float64)
+    right_and_loss = torch.zeros(2, dtype=torch.float64)
     order = [batch[engine.rank :: engine.world] for batch in in_order(len(images), batch_size * engine.world)]
     for batch, labels in images.batches([indices for indices in order if len(indices)]):
         logits = network(batch.to(engine.device)).float()
         labels = labels.to(engine.device)
-        scores.update(logits, labels)
-        loss += F.cross_entropy(logits, labels, reduction="sum").double().cpu()
-    total = engine.sum(loss.to(engine.device)).item()
-    right = int(scores.compute()[0])
-    return 100 * right / len(images), total / len(images)
+        right, loss = (logits.argmax(dim=-1) == labels).sum(), F.cross_entropy(logits, labels, reduction="sum")
+        right_and_loss += torch.stack([right, loss]).double().cpu()
+    all_right, all_loss = engine.sum(right_and_loss.to(engine.device)).tolist()
+    return 100 * all_right / len(images), all_loss / len(images)
 
 
 @torch.no_grad()

@@ -174,7 +174,7 @@ class Loop:
         better = val is None
         if val is not None:
             batch_size = 2 * progress.micro_batch
-            accuracy, loss = evaluate_network(self.network, val, model.num_classes, self.engine, batch_size)
+            accuracy, loss = evaluate_network(self.network, val, self.engine, batch_size)
             row |= {"val_loss": loss, "val_accuracy": accuracy}
             better = progress.best_accuracy is None or (accuracy, -loss) > (
                 progress.best_accuracy,

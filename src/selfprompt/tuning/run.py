@@ -168,7 +168,7 @@ def tune(
     test = ImageTensors(splits.test, config.protocol)
     model.insertion.fold(backbone)
     with engine.computing(model), engine.autocast():
-        accuracy, _ = evaluate_network(model, test, dataset.num_classes, engine, 2 * config.recipe.batch_size)
+        accuracy, _ = evaluate_network(model, test, engine, 2 * config.recipe.batch_size)
     metrics = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test)}
     if config.probe and method.trainable() == "prompts":
         bare = make_method("linear").build(backbone, dataset.num_classes, config.protocol)
@@ -216,7 +216,7 @@ def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: A
     engine = Engine()
     engine.place(model)
     images = ImageTensors(examples, model.protocol)
-    accuracy, loss = evaluate_network(engine.prepare(model), images, model.num_classes, engine, 64)
+    accuracy, loss = evaluate_network(engine.prepare(model), images, engine, 64)
     return {
         "adapter": str(adapter),
         "dataset": dataset.name,
