@@ -7,12 +7,12 @@ import traceback
 
 from cyclopts import App, CycloptsError
 
-from selfprompt.cli import bench, compare, doctor, evaluate, export, list, predict, pretrain, tune
+from selfprompt.cli import analyse, bench, compare, doctor, evaluate, export, list, predict, pretrain, report, tune
 from selfprompt.cli.console import errors, log_to_stderr
 from selfprompt.errors import UserError
 
 app = App(name="selfprompt", help="Prompt tuning of frozen vision transformers that starts from your own data.")
-for module in (tune, evaluate, predict, compare, bench, export, pretrain, list, doctor):
+for module in (tune, evaluate, predict, analyse, compare, bench, report, export, pretrain, list, doctor):
     app.command(module.command, name=module.__name__.rpartition(".")[2])
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from selfprompt.cli.console import progress, report
+from selfprompt.cli.console import finish, progress, report
 from selfprompt.cli.flags import MethodFlags, RecipeFlags, given
 from selfprompt.comparison.bench import bench
 from selfprompt.comparison.suites import SUITES
@@ -73,5 +73,6 @@ def command(
             **changes,
             **({} if trials is None else {"trials": trials}),
         )
+    finish(folder)
     text = f"{(folder / 'table.md').read_text()}protocol {table['protocol']}, tables in {folder}"
     report({key: table[key] for key in ("protocol", "benchmark", "results")}, json, text)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from selfprompt.cli.console import progress, report
+from selfprompt.cli.console import finish, progress, report
 from selfprompt.cli.flags import MethodFlags, ProtocolFlags, RecipeFlags, given
 from selfprompt.comparison.bench import task_of
 from selfprompt.comparison.compare import COLUMNS, Comparison, compare, protocol_of
@@ -68,5 +68,6 @@ def command(
     wanted = [spec.strip() for spec in methods.split(",")]
     with progress(f"comparing on {comparison.data}") as advance:
         table = compare(comparison, wanted, out, seeds=seeds, workers=Workers(jobs, on, advance))
+    finish(out)
     text = f"{markdown(COLUMNS, table['results'])}protocol {table['protocol']}, tables in {out}"
     report({key: table[key] for key in ("protocol", "dataset", "results")}, json, text)

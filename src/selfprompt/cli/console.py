@@ -5,9 +5,11 @@ from __future__ import annotations
 import json as jsonlib
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -20,6 +22,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from selfprompt.reports import report as write_report
 
 errors = Console(stderr=True)
 
@@ -36,6 +40,15 @@ def log_to_stderr() -> None:
     logger = logging.getLogger("selfprompt")
     if not logger.handlers:
         logger.addHandler(RichHandler(console=errors, show_time=False, show_path=False, show_level=False))
+
+
+def finish(folder: Path) -> None:
+    """Keep the command beside what it made, and write the page about it; of several processes the first does."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    if "--resume" not in sys.argv:
+        (folder / "command.txt").write_text(shlex.join(["selfprompt", *sys.argv[1:]]) + "\n")
+    write_report(folder)
 
 
 @contextmanager

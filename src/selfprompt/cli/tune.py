@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from selfprompt.cli.console import parameter_line, progress, report
+from selfprompt.cli.console import finish, parameter_line, progress, report
 from selfprompt.cli.flags import MethodFlags, ProtocolFlags, RecipeFlags, given
 from selfprompt.errors import UserError
 from selfprompt.tuning.run import RunConfig, read_run, tune
@@ -65,6 +65,7 @@ def command(
         folder = out or Path("runs") / f"{stem}-{config.method['name']}-{time.strftime('%Y%m%d-%H%M%S')}"
     with progress(f"{config.method['name']} on {config.data}") as advance:
         metrics = tune(config, folder, resume=resume is not None, on_step=advance).metrics
+    finish(folder)
     report(metrics, json, summary(metrics, folder))
 
 
@@ -83,4 +84,5 @@ def summary(metrics: dict[str, Any], folder: Path) -> str:
         f"adapter {adapter} ({adapter.stat().st_size / 1000:.0f} kB), {metrics['seconds']:.0f} s of training, "
         f"{100 * metrics['waiting_share']:.1f} % of its steps spent waiting for images"
     )
+    lines.append(f"report {folder / 'report.html'}")
     return "\n".join(lines)

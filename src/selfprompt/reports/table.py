@@ -65,3 +65,9 @@ def write_tables(
         ("json", json.dumps(whole, indent=2) + "\n"),
     ):
         replace_file(folder / f"{stem}.{suffix}", text.encode())
+
+
+def read_markdown(text: str) -> list[list[str]]:
+    """The cells of a table that `markdown` wrote, its title row first."""
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    return [lines[0], *lines[2:]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from selfprompt.data.loading import ImageTensors, in_order
 from selfprompt.tuning.engine import Engine
@@ -13,20 +13,33 @@ from selfprompt.tuning.fixed_features import FeatureTensors
 
 
 @torch.no_grad()
+def answers(
+    network: nn.Module, images: ImageTensors | FeatureTensors, engine: Engine, batch_size: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What a network says of every image, each asked once over all processes.
+
+    Returns:
+        (N,) each, in float64: the predicted class, its probability, and the cross-entropy.
+    """
+    network.eval()
+    rows = torch.zeros(3, len(images), dtype=torch.float64, device=engine.device)
+    order = [batch[engine.rank :: engine.world] for batch in in_order(len(images), batch_size * engine.world)]
+    order = [indices for indices in order if len(indices)]
+    for indices, (batch, labels) in zip(order, images.batches(order)):
+        logits = network(batch.to(engine.device)).float()
+        probability, predicted = logits.softmax(dim=-1).max(dim=-1)
+        losses = F.cross_entropy(logits, labels.to(engine.device), reduction="none")
+        rows[:, torch.from_numpy(indices).to(engine.device)] = torch.stack([predicted, probability, losses]).double()
+    predicted, probability, losses = engine.sum(rows).cpu()
+    return predicted, probability, losses
+
+
 def evaluate_network(
     network: nn.Module, images: ImageTensors | FeatureTensors, engine: Engine, batch_size: int
 ) -> tuple[float, float]:
-    """Top-1 accuracy in percent and mean cross-entropy over all images, each counted once over all processes."""
-    network.eval()
-    right_and_loss = torch.zeros(2, dtype=torch.float64)
-    order = [batch[engine.rank :: engine.world] for batch in in_order(len(images), batch_size * engine.world)]
-    for batch, labels in images.batches([indices for indices in order if len(indices)]):
-        logits = network(batch.to(engine.device)).float()
-        labels = labels.to(engine.device)
-        right, loss = (logits.argmax(dim=-1) == labels).sum(), F.cross_entropy(logits, labels, reduction="sum")
-        right_and_loss += torch.stack([right, loss]).double().cpu()
-    all_right, all_loss = engine.sum(right_and_loss.to(engine.device)).tolist()
-    return 100 * all_right / len(images), all_loss / len(images)
+    """Top-1 accuracy in percent and mean cross-entropy over all images."""
+    predicted, _, losses = answers(network, images, engine, batch_size)
+    return 100 * int((predicted == images.labels).sum()) / len(images), losses.mean().item()
 
 
 @torch.no_grad()

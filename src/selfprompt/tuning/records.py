@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import resource
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,18 @@ def write_prompts(folder: Path, epoch: int, prompts: Tensor) -> None:
     (folder / "prompts").mkdir(parents=True, exist_ok=True)
     state = {"prompts": prompts.detach().cpu().contiguous()}
     replace_file(folder / "prompts" / f"epoch-{epoch:04}.safetensors", save(state))
+
+
+def write_predictions(
+    folder: Path, names: Sequence[str], labels: Tensor, predicted: Tensor, probability: Tensor
+) -> None:
+    """predictions.csv, a row for each test image in its order."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["image", "label", "predicted", "probability"])
+    for i, (label, guess, sure) in enumerate(zip(labels.tolist(), predicted.int().tolist(), probability.tolist())):
+        writer.writerow([i, names[label], names[guess], f"{sure:.4f}"])
+    replace_file(folder / "predictions.csv", table.getvalue().encode())
 
 
 def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:

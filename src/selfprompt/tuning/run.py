@@ -23,11 +23,11 @@ from selfprompt.methods import make_method, read_spec
 from selfprompt.model import load
 from selfprompt.recipe import Recipe
 from selfprompt.tuning.engine import Engine
-from selfprompt.tuning.evaluation import evaluate_network, predict_probabilities
+from selfprompt.tuning.evaluation import answers, evaluate_network, predict_probabilities
 from selfprompt.tuning.fit import Result, fit
 from selfprompt.tuning.loop import OnStep
 from selfprompt.tuning.probe import linear_probe
-from selfprompt.tuning.records import write_metrics
+from selfprompt.tuning.records import write_metrics, write_predictions
 
 NAME = "run.json"
 
@@ -122,7 +122,8 @@ def tune(
 
     Args:
         config: What to run.
-        out: The run's folder: run.json, split.json, log.jsonl, log.csv, checkpoint.pt, metrics.json and the adapter.
+        out: The run's folder: run.json, split.json, log.jsonl, log.csv, checkpoint.pt, prompts/,
+            predictions.csv, metrics.json and the adapter.
         resume: Go on where the run in ``out`` was stopped; otherwise a folder with another run is refused.
         on_step: Called after every step.
         **options: Further arguments of `fit`.
@@ -168,7 +169,8 @@ def tune(
     test = ImageTensors(splits.test, config.protocol)
     model.insertion.fold(backbone)
     with engine.computing(model), engine.autocast():
-        accuracy, _ = evaluate_network(model, test, engine, 2 * config.recipe.batch_size)
+        predicted, probability, _ = answers(model, test, engine, 2 * config.recipe.batch_size)
+    accuracy = 100 * int((predicted == test.labels).sum()) / len(test)
     metrics = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test)}
     if config.probe and method.trainable() == "prompts":
         bare = make_method("linear").build(backbone, dataset.num_classes, config.protocol)
@@ -179,6 +181,7 @@ def tune(
     model.metrics["test_accuracy"] = accuracy
     if engine.is_main:
         model.save_pretrained(out)
+        write_predictions(out, dataset.class_names, test.labels, predicted, probability)
         write_metrics(out, metrics)
     engine.wait()
     return Result(metrics, result.history, out)

@@ -1,0 +1,65 @@
+"""``selfprompt analyse ADAPTER DATA``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from selfprompt.analysis import analyse
+from selfprompt.cli.console import report
+from selfprompt.data.datasets import with_splits
+from selfprompt.data.sources import load_dataset
+from selfprompt.model import load
+
+
+def command(
+    adapter: str,
+    data: str,
+    *,
+    backbone: str | None = None,
+    images: int = 64,
+    leave_one_out: bool = False,
+    out: Path | None = None,
+    seed: int = 0,
+    json: bool = False,
+) -> None:
+    """What an adapter's prompts share with patches, where they came from, how far they moved, what they are worth.
+
+    Args:
+        adapter: A folder, or a repository of the Hugging Face hub.
+        data: The data it was trained on, as for tune.
+        backbone: The backbone, if it is no longer where it was.
+        images: Validation images to look at, and training images to find nearest patches in.
+        leave_one_out: Also measure the loss without each prompt, one pass over the images each.
+        out: Write the whole analysis to this JSON file.
+        seed: Nothing is drawn here; every command takes it.
+        json: Print the whole analysis as one JSON object.
+    """
+    model = load(adapter, backbone)
+    splits = with_splits(load_dataset(data), model.protocol)
+    run = Path(adapter) if Path(adapter).is_dir() else None
+    found = analyse(model, splits, run=run, images=images, leave_out=leave_one_out)
+    if out is not None:
+        import json as jsonlib
+
+        out.write_text(jsonlib.dumps(found, indent=2) + "\n")
+    report(found, json, summary(found))
+
+
+def summary(found: dict[str, Any]) -> str:
+    """The lines for people: blocks, then the prompts that are worth most."""
+    lines = ["block  attention to prompts  mutual information"]
+    for row in found["layers"]:
+        shared = f"{row['mutual_information']:.3f}" if "mutual_information" in row else ""
+        lines.append(f"{row['layer'] + 1:5}  {100 * row['attention_to_prompts']:18.1f} %  {shared:>18}")
+    ranked = sorted(found["prompts"], key=lambda row: -row.get("leave_one_out", row.get("saliency", 0.0)))
+    lines.append("worth most:" if "saliency" in ranked[0] else "prompts:")
+    for row in ranked[:5]:
+        place, worth = row["nearest"][0], row.get("leave_one_out", row.get("saliency"))
+        lines.append(
+            f"  block {row['layer'] + 1}, prompt {row['prompt'] + 1}"
+            + (f": {worth:+.4f} of the loss" if worth is not None else "")
+            + (f", moved {row['moved']:.2f}" if "moved" in row else "")
+            + f", nearest to training image {place['image']}, patch ({place['row']}, {place['column']})"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,61 @@
+"""A page of its own: one HTML file that loads nothing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+from selfprompt.adapters import replace_file
+
+NAME = "report.html"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page, in this order.
+
+    Args:
+        title: Its heading.
+        words: What there is to see.
+        code: A command.
+        plots: Figures with captions.
+        galleries: Headings, each with pictures (address and caption).
+        head, rows: A table.
+    """
+
+    title: str
+    words: str = ""
+    code: str = ""
+    plots: Sequence[tuple[Markup, str]] = ()
+    galleries: Sequence[tuple[str, Sequence[tuple[str, str]]]] = ()
+    head: Sequence[Any] = ()
+    rows: Sequence[Sequence[Any]] = ()
+
+
+def write_page(
+    folder: Path, title: str, subtitle: str, sections: Sequence[Section], tiles: Sequence[tuple[str, str, str]] = ()
+) -> Path:
+    """Write report.html.
+
+    Args:
+        folder: Where.
+        title, subtitle: What it is about.
+        sections: Its parts.
+        tiles: Numbers that stand first: name, value and a note each.
+    """
+    environment = Environment(loader=PackageLoader("selfprompt.reports"), autoescape=True, trim_blocks=True)
+    text = environment.get_template("page.html").render(
+        title=title,
+        subtitle=subtitle,
+        sections=sections,
+        tiles=tiles,
+        version=importlib.metadata.version("selfprompt"),
+    )
+    replace_file(folder / NAME, text.encode())
+    return folder / NAME

@@ -1,0 +1,109 @@
+"""Pages of a run, a comparison and a benchmark: whole, and loading nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from selfprompt.errors import UserError
+from selfprompt.reports import report
+from selfprompt.reports.table import Column, markdown, read_markdown
+from selfprompt.tuning.run import RunConfig, tune
+
+
+class Outline(HTMLParser):
+    """Headings, pictures, and whatever a page would load."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.headings: list[str] = []
+        self.images = self.plots = 0
+        self.loads: list[str] = []
+        self._in_heading = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._in_heading = tag in ("h1", "h2")
+        self.images += tag == "img"
+        self.plots += tag == "svg"
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href") and not re.match(r"data:|#", value or ""):
+                self.loads.append(f"{tag} {value}")
+        if tag in ("script", "iframe", "object", "embed"):
+            self.loads.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        if self._in_heading and data.strip():
+            self.headings.append(data.strip())
+            self._in_heading = False
+
+
+def outline(path: Path) -> Outline:
+    text = path.read_text()
+    found = Outline(text)
+    assert found.loads == []
+    assert not re.search(r"url\((?!#|\"#)|@import", text)
+    assert "prefers-color-scheme: dark" in text
+    assert "#010203" not in text
+    return found
+
+
+@pytest.mark.parametrize("method", ["spt", "pc", "linear"])
+def test_page_of_a_run(method: str, folder: Path, weights: Path, tmp_path: Path) -> None:
+    fields = {} if method == "linear" else {"num_prompts": 3}
+    config = RunConfig.resolve(
+        str(folder), str(weights), method, fields=fields, recipe={"epochs": 2, "batch_size": 4}, probe=False
+    )
+    tune(config, tmp_path / "run")
+    (tmp_path / "run" / "command.txt").write_text("selfprompt tune <data>\n")
+    page = report(tmp_path / "run")
+    found = outline(page)
+    expected = [f"{method} on data", "Run it again", "Learning curves", "Mistakes", "What it looks at"]
+    expected += [] if method == "linear" else ["Where prompts come from", "What prompts became"]
+    assert found.headings == [*expected, "Settings"]
+    assert "selfprompt tune &lt;data&gt;" in page.read_text()
+    assert found.plots >= 3
+    assert found.images >= 12
+
+
+def rows(**more: object) -> list[dict]:
+    trials = [{"lr": lr, "decay": 1.0, "val_accuracy": 90 + lr} for lr in (0.1, 0.3)]
+    return [
+        {"method": m, "test_accuracy_mean": 90.0, "test_accuracy_std": 1.0, "seeds": 2, "trainable_parameters": 10**i}
+        | {"trials": trials}
+        | more
+        for i, m in enumerate(("linear", "spt"), 2)
+    ]
+
+
+def test_pages_of_a_comparison_and_a_benchmark(tmp_path: Path) -> None:
+    table = {"protocol": "abc", "dataset": "mnist5k", "results": rows(), "settings": {"backbone": "builtin"}}
+    (tmp_path / "table.json").write_text(json.dumps(table))
+    text = markdown((Column("method", lambda r: r["method"]), Column("x", lambda r: "1 ± 0")), rows())
+    (tmp_path / "table.md").write_text(text)
+    found = outline(report(tmp_path))
+    assert found.headings == ["2 methods on mnist5k", "Results", "Searches", "Settings"]
+    assert found.plots == 3
+    table |= {"benchmark": "mini", "backbone": "builtin", "seen_in_pretraining": ["photos"]}
+    (tmp_path / "table.json").write_text(json.dumps(table))
+    (tmp_path / "tasks.md").write_text(text)
+    page = report(tmp_path)
+    assert outline(page).headings == ["Benchmark mini", "Results", "By task", "Settings"]
+    assert "pretrained on the images of photos" in page.read_text()
+
+
+def test_markdown_is_read_back() -> None:
+    text = markdown((Column("method", lambda r: r["method"]), Column("empty", lambda r: "")), rows())
+    assert read_markdown(text) == [["method", "empty"], ["linear", ""], ["spt", ""]]
+
+
+def test_a_folder_without_a_finished_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no finished run"):
+        report(tmp_path)
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(UserError, match="--resume"):
+        report(tmp_path)
