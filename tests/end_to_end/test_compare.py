@@ -86,3 +86,14 @@ def test_a_benchmark_is_a_comparison_on_each_task(folder: Path, weights: Path, t
         json.loads(next((tmp_path / "out").glob("*/runs/full/seed-0/metrics.json")).read_text())["val_accuracy"]
         is None
     )
+
+
+def test_a_study_varies_what_the_methods_share(folder: Path, weights: Path, tmp_path: Path) -> None:
+    run = [sys.executable, "-m", "selfprompt", "compare", str(folder), "--backbone", str(weights), "--json"]
+    run += ["--study", "training-set", "--methods", "linear", "--epochs", "1", "--seeds", "1", "--trials", "1"]
+    done = subprocess.run([*run, "--out", str(tmp_path)], capture_output=True, text=True, check=True)
+    rows = json.loads(done.stdout)["results"]
+    assert [row["setting"] for row in rows] == ["100 images", "200 images", "400 images", "800 images"]
+    assert len({row["protocol"] for row in rows}) == 4
+    assert (tmp_path / "table.md").read_text().startswith("| method | setting | protocol |")
+    assert "linear 100 images" in (tmp_path / "report.html").read_text()

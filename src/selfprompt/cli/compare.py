@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from selfprompt.cli.console import finish, progress, report
 from selfprompt.cli.flags import MethodFlags, ProtocolFlags, RecipeFlags, given
 from selfprompt.comparison.bench import task_of
-from selfprompt.comparison.compare import COLUMNS, Comparison, compare, protocol_of
+from selfprompt.comparison.compare import Comparison, compare, protocol_of
+from selfprompt.comparison.studies import STUDIES, run_study
 from selfprompt.comparison.suites import MINI
 from selfprompt.comparison.workers import Workers
 from selfprompt.errors import UserError
-from selfprompt.reports.table import markdown
+
+DEFAULT = ("linear", "full", "vpt", "spt")
 
 
 def command(
     data: str | None = None,
     *,
-    methods: str = "linear,full,vpt,spt",
+    methods: str | None = None,
+    study: Literal["length", "prototypes", "share", "training-set", "model"] | None = None,
     backbone: str | None = None,
     seeds: int = 3,
     trials: int | None = None,
@@ -42,7 +45,10 @@ def command(
 
     Args:
         data: As for tune; without it, the embedded images under the mini benchmark's settings.
-        methods: Names with commas between, with fields where wanted: linear,spt,spt:prompt_rms=0.1.
+        methods: Names with commas between, with fields where wanted: linear,spt,spt:prompt_rms=0.1
+            (linear,full,vpt,spt).
+        study: One of the SPT paper's studies: of the prompts' number, of prototypes and the share of the images that
+            they are made of, of the size of the training set and of the model.
         backbone: A timm name, a weights file, or builtin (the default).
         seeds: Runs of each method at its best settings.
         trials: Points that each search tries (5; 3 without DATA).
@@ -58,16 +64,25 @@ def command(
         raise UserError("--seeds and --jobs must be 1 or more.")
     protocol = {"split_seed": seed, **given(protocol_flags)} | ({"image_size": image_size} if image_size else {})
     changes = {"recipe": given(recipe_flags), "fields": given(method_flags), "search": search}
-    if data is None:
-        more = {} if trials is None else {"trials": trials}
-        comparison = task_of(MINI, "mnist5k", backbone, protocol=protocol, **changes, **more)
-    else:
-        backbone = backbone or "builtin"
-        settings = protocol_of(backbone, **protocol)
-        comparison = Comparison(data=data, backbone=backbone, protocol=settings, trials=trials or 5, **changes)
-    wanted = [spec.strip() for spec in methods.split(",")]
-    with progress(f"comparing on {comparison.data}") as advance:
-        table = compare(comparison, wanted, out, seeds=seeds, workers=Workers(jobs, on, advance))
+
+    def make(other: str | None = None, more: dict[str, Any] | None = None) -> Comparison:
+        chosen, settings = other or backbone, protocol | (more or {})
+        if data is None:
+            tried = {} if trials is None else {"trials": trials}
+            return task_of(MINI, "mnist5k", chosen, protocol=settings, **changes, **tried)
+        chosen = chosen or "builtin"
+        settings = protocol_of(chosen, **settings)
+        return Comparison(data=data, backbone=chosen, protocol=settings, trials=trials or 5, **changes)
+
+    plan = STUDIES[study] if study else None
+    wanted = methods.split(",") if methods else plan.methods if plan else DEFAULT
+    wanted = [spec.strip() for spec in wanted]
+    with progress(f"comparing on {data or 'mnist5k'}") as advance:
+        workers = Workers(jobs, on, advance)
+        if plan:
+            table = run_study(plan, wanted, make, out, seeds=seeds, workers=workers)
+        else:
+            table = compare(make(), wanted, out, seeds=seeds, workers=workers)
     finish(out)
-    text = f"{markdown(COLUMNS, table['results'])}protocol {table['protocol']}, tables in {out}"
+    text = f"{(out / 'table.md').read_text()}protocol {table['protocol']}, tables in {out}"
     report({key: table[key] for key in ("protocol", "dataset", "results")}, json, text)

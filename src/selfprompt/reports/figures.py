@@ -121,7 +121,7 @@ def accuracies(rows: Sequence[dict[str, Any]]) -> Markup:
             yerr=row["test_accuracy_std"],
             fmt="o" if i < len(COLOURS) else "s",
             color=COLOURS[i % len(COLOURS)],
-            label=row["method"],
+            label=" ".join([row["method"], row.get("setting", "")]),
             capsize=2,
         )
     axes.set_xscale("log")

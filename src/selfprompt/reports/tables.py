@@ -29,7 +29,7 @@ def bench_page(folder: Path) -> Path:
     """Write the report of the finished benchmark in a folder."""
     table = json.loads((folder / "table.json").read_text())
     rows = table["results"]
-    head, *body = read_markdown((folder / "tasks.md").read_text())
+    head, *body = cells(folder / "tasks.md")
     tasks = Section("By task", "Mean and deviation over seeds.", head=head, rows=body)
     words = f"{len(rows)} methods with {table['backbone']}, {rows[0]['seeds']} seeds; protocol {table['protocol']}."
     if table["seen_in_pretraining"]:
@@ -39,9 +39,14 @@ def bench_page(folder: Path) -> Path:
     return write_page(folder, f"Benchmark {table['benchmark']}", words, [s for s in parts if s])
 
 
+def cells(path: Path) -> list[list[str]]:
+    """A Markdown table's cells, their deviations never on a line of their own."""
+    return [[cell.replace(" ± ", "\u00a0±\u00a0") for cell in line] for line in read_markdown(path.read_text())]
+
+
 def results(folder: Path, name: str, rows: Sequence[dict[str, Any]]) -> Section:
     """The table, and accuracy over trained parameters."""
-    head, *body = read_markdown((folder / name).read_text())
+    head, *body = cells(folder / name)
     return Section(
         "Results", plots=[(figures.accuracies(rows), "bars: one deviation over seeds")], head=head, rows=body
     )
@@ -55,7 +60,8 @@ def searches(rows: Sequence[dict[str, Any]]) -> Section:
         for trial in row["trials"]:
             by_rate[trial["lr"]] = max(trial["val_accuracy"], by_rate.get(trial["lr"], 0.0))
         rates = sorted(by_rate)
-        line = {row["method"]: [by_rate[rate] for rate in rates]}
+        name = " ".join([row["method"], row.get("setting", "")])
+        line = {name: [by_rate[rate] for rate in rates]}
         plots.append(
             (figures.curves(rates, line, "learning rate", "validation accuracy, %", log=True), row["method"])
         )
