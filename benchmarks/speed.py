@@ -50,8 +50,15 @@ def batch(args: argparse.Namespace, device: torch.device) -> tuple[Tensor, Tenso
     return images.to(device), torch.randint(CLASSES, (args.batch,), generator=generator).to(device)
 
 
-def ours(args: argparse.Namespace, method: str, precision: str, train: bool = True, **fields: object) -> Step:
-    """A step as `selfprompt.fit` makes it."""
+def ours(
+    args: argparse.Namespace,
+    method: str,
+    precision: str,
+    train: bool = True,
+    compiled: bool = False,
+    **fields: object,
+) -> Step:
+    """A step as `selfprompt.fit` makes it, or with ``train=False`` a frozen model's answers."""
     engine = Engine(precision)
     info = BackboneInfo(args.model, args.model, "mae", args.size)
     model = sp.create_model(ViT(backbone(args), info), method, num_classes=CLASSES, **fields)
@@ -63,6 +70,7 @@ def ours(args: argparse.Namespace, method: str, precision: str, train: bool = Tr
         model.eval()
         model.insertion.fold(model.backbone)
         network = engine.prepare(model)
+        network = torch.compile(network, fullgraph=True) if compiled else network
 
         def infer() -> object:
             with torch.no_grad():
@@ -71,6 +79,7 @@ def ours(args: argparse.Namespace, method: str, precision: str, train: bool = Tr
         return infer
     optimizer = make_optimizer(model, sp.Recipe(precision=precision))  # type: ignore[arg-type]
     network = engine.prepare(model).train()
+    network = torch.compile(network, fullgraph=True) if compiled else network
 
     def step() -> None:
         engine.backward(F.cross_entropy(network(images).float(), labels))
@@ -138,6 +147,13 @@ def cases(args: argparse.Namespace) -> dict[str, Callable[[], Step]]:
             found[f"vpt, {count} prompts, {precision}"] = lambda p=precision, c=count: ours(
                 args, "vpt", p, num_prompts=c
             )
+        if args.compile:
+            found[f"vpt, 20 prompts, compiled, {precision}"] = lambda p=precision: ours(
+                args, "vpt", p, compiled=True, num_prompts=20
+            )
+            found[f"frozen forward, compiled, {precision}"] = lambda p=precision: ours(
+                args, "linear", p, train=False, compiled=True
+            )
         found[f"full, {precision}"] = lambda p=precision: ours(args, "full", p)
         found[f"frozen forward, {precision}"] = lambda p=precision: ours(args, "linear", p, train=False)
         for count in (20, 100):
@@ -197,6 +213,7 @@ def run(args: argparse.Namespace) -> dict:
     for name, found in times.items():
         command = [sys.executable, __file__, "--memory", name, "--model", args.model, "--size", str(args.size)]
         command += ["--batch", str(args.batch), "--precisions", args.precisions, "--suite", args.suite]
+        command += ["--compile"] if args.compile else []
         memory = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         quarter = statistics.quantiles(found, n=4) if len(found) > 1 else [found[0]] * 3
         spread = [quarter[0], quarter[2]]
@@ -224,7 +241,9 @@ def render(found: dict) -> str:
         "|---|---|---|---|---|",
     ]
     for name, row in rows.items():
-        floor = rows[f"frozen forward, {name.rpartition(', ')[2]}"]["ms_per_image"]
+        precision = name.rpartition(", ")[2]
+        how = "compiled, " if ", compiled" in name else ""
+        floor = rows[f"frozen forward, {how}{precision}"]["ms_per_image"]
         low, high = row["quartiles"]
         lines.append(
             f"| {name} | {row['ms_per_image']:.1f} | {low:.1f} to {high:.1f} | {row['ms_per_image'] / floor:.2f} "
@@ -243,6 +262,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--suite", choices=["steps", "pool", "prototypes"], default="steps")
     parser.add_argument("--precisions", default="float32,bf16")
+    parser.add_argument("--compile", action="store_true", help="also measure compiled steps")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--render", type=Path)
     parser.add_argument("--memory")

@@ -1,5 +1,6 @@
 """Prompt tuning of frozen vision transformers that starts from your own data."""
 
+from selfprompt.analysis import analyse
 from selfprompt.data.datasets import Dataset, Examples, with_splits
 from selfprompt.data.protocol import Protocol
 from selfprompt.data.sources import load_dataset
@@ -25,6 +26,7 @@ __all__ = [
     "Record",
     "Result",
     "UserError",
+    "analyse",
     "create_model",
     "describe",
     "evaluate",
