@@ -85,6 +85,18 @@ def test_tune_evaluate_predict_and_load_work_together(mixed: Path, weights: Path
     told = {Path(p["image"]).name: p["probability"] for p in predictions}
     assert told["alpha.png"] == pytest.approx(told["0.png"], abs=1e-3)
 
+    found = selfprompt("analyse", out, mixed, "--leave-one-out", "--images", 8)
+    assert [row["epoch"] for row in found["training"]] == [*range(0, 30, 3), 30]
+    assert len(found["prompts"]) == 12
+    first = found["prompts"][0]
+    assert first.keys() >= {"source", "nearest", "attention", "moved", "turned", "saliency", "leave_one_out"}
+    assert first["moved"] > 0
+    page = (out / "report.html").read_text()
+    assert "selfprompt tune" in page
+    (out / "report.html").unlink()
+    assert selfprompt("report", out)["report"] == str(out / "report.html")
+    assert (out / "report.html").read_text() == page
+
     model = sp.load(out)
     pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     with torch.no_grad():

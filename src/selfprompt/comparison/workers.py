@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from typing import Any, Literal
 
 import torch
@@ -65,8 +65,13 @@ class Workers:
         return (self._on_ray if self.on == "ray" else self._here)(units, threads)
 
     def _here(self, units: Sequence[Unit], threads: int) -> list[dict[str, Any]]:
+        # processes are forked from one that has read the libraries and done nothing else
+        context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+        if context.get_start_method() == "forkserver":
+            context.set_forkserver_preload(["selfprompt.comparison.compare"])
+
         def one(unit: Unit) -> dict[str, Any]:
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            with ProcessPoolExecutor(1, mp_context=context) as process:
                 return process.submit(unit.run, threads, os.getcwd()).result()
 
         results = []
