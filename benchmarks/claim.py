@@ -27,7 +27,6 @@ METHODS = ("linear", "vpt", "spt", "spt:prompt_rms=0.1")
 BACKBONES = {
     "d8_w128_100k": PretrainConfig(images_seen=100_000),
     "d4_w128_100k": PretrainConfig(images_seen=100_000, depth=4),
-    "d12_w128_100k": PretrainConfig(images_seen=100_000, depth=12),
     "d8_w64_100k": PretrainConfig(images_seen=100_000, width=64, heads=2),
     "d8_w128_25k": PretrainConfig(images_seen=25_000),
 }
@@ -39,9 +38,7 @@ SETTINGS: dict[str, tuple[str, Suite]] = {
     "25,000 pretraining crops": ("d8_w128_25k", MINI),
     "100,000 pretraining crops": ("d8_w128_100k", MINI),
     "100,000 crops, depth 4": ("d4_w128_100k", MINI),
-    "100,000 crops, depth 12": ("d12_w128_100k", MINI),
     "100,000 crops, width 64": ("d8_w64_100k", MINI),
-    "5 prompts": ("builtin", replace(MINI, fields=MINI.fields | {"num_prompts": 5})),
     "100 prompts": ("builtin", replace(MINI, fields=MINI.fields | {"num_prompts": 100})),
 }
 

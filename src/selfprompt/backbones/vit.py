@@ -74,11 +74,11 @@ class ViT(Backbone):
     ) -> Tensor:
         block: Any = self.vit.blocks[i]
         attn, x = block.attn, self.normalize(i, x)
-        if queries is None:
+        if queries is None and extra_kv is None:
             asking = x
             q, k, v = attn.qkv(x).unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        else:
-            asking = self.normalize(i, queries)
+        else:  # apart, as queries alone are kept for the backward pass once keys and values are joined to others
+            asking = x if queries is None else self.normalize(i, queries)
             (q,), (k, v) = self._project(attn, asking, 0, 1), self._project(attn, x, 1, 3)
         q, k = attn.q_norm(q), attn.k_norm(k)
         if extra_kv is not None:
