@@ -78,6 +78,7 @@ def ours(
 
         return infer
     optimizer = make_optimizer(model, sp.Recipe(precision=precision))  # type: ignore[arg-type]
+    model.checkpointing = checkpointing
     network = engine.prepare(model).train()
     network = torch.compile(network, fullgraph=True) if compiled else network
 
@@ -147,6 +148,9 @@ def cases(args: argparse.Namespace) -> dict[str, Callable[[], Step]]:
             found[f"vpt, {count} prompts, {precision}"] = lambda p=precision, c=count: ours(
                 args, "vpt", p, num_prompts=c
             )
+        found[f"vpt, 20 prompts, checkpointing, {precision}"] = lambda p=precision: ours(
+            args, "vpt", p, checkpointing=True, num_prompts=20
+        )
         if args.compile:
             found[f"vpt, 20 prompts, compiled, {precision}"] = lambda p=precision: ours(
                 args, "vpt", p, compiled=True, num_prompts=20
