@@ -56,6 +56,7 @@ def ours(
     precision: str,
     train: bool = True,
     compiled: bool = False,
+    checkpointing: bool = False,
     **fields: object,
 ) -> Step:
     """A step as `selfprompt.fit` makes it, or with ``train=False`` a frozen model's answers."""
