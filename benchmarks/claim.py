@@ -34,6 +34,7 @@ SHORT = {"epochs": MINI.recipe["epochs"], "batch_size": MINI.recipe["batch_size"
 SETTINGS: dict[str, tuple[str, Suite]] = {
     "as the benchmark": ("builtin", MINI),
     "each paper's recipe, no BatchNorm": ("builtin", replace(MINI, recipe=SHORT, fields={}, rates={"linear": 3e-2})),
+    "no BatchNorm": ("builtin", replace(MINI, fields={})),
     "SGD": ("builtin", replace(MINI, recipe=MINI.recipe | {"optimizer": "sgd"})),
     "25,000 pretraining crops": ("d8_w128_25k", MINI),
     "100,000 pretraining crops": ("d8_w128_100k", MINI),
