@@ -256,7 +256,29 @@ def render(found: dict) -> str:
         )
     about = f"{found['model']}, batch {found['batch']}, {found['rounds']} rounds, {found['device']}, "
     about += f"{found['threads']} threads, torch {found['versions']['torch']}, commit {found['commit']}"
-    return "\n".join([*lines, "", about])
+    return "\n".join([*lines, "", *ratios(rows), about])
+
+
+def ratios(rows: dict[str, dict]) -> list[str]:
+    """The comparisons that the suite is made for, in one sentence for each precision that has them."""
+
+    def ratio(case: str, other: str, what: str = "ms_per_image") -> str:
+        return f"{rows[case][what] / rows[other][what]:.2f}"
+
+    said = []
+    for precision in ("float32", "bf16"):
+        step, full, floor = (f"{case}, {precision}" for case in ("vpt, 20 prompts", "full", "frozen forward"))
+        if step in rows:
+            others = [f"reference, {count} prompts, {precision}" for count in (20, 100)]
+            answers = [f"inference, {count} prompts, {precision}" for count in (20, 100)]
+            said.append(
+                f"In {precision}, the reference takes {ratio(others[0], step)} times a step of ours at 20 prompts and "
+                f"{ratio(others[1], step.replace('20', '100'))} at 100. At 20 prompts a step takes {ratio(step, floor)} "
+                f"times the frozen forward pass and {ratio(step, full)} times full fine-tuning's, and adds "
+                f"{ratio(step, full, 'memory')} times its memory. Inference takes {ratio(answers[0], floor)} (20) and "
+                f"{ratio(answers[1], floor)} (100) times the backbone without prompts.\n"
+            )
+    return said
 
 
 def main() -> None:
