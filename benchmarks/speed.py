@@ -271,12 +271,13 @@ def ratios(rows: dict[str, dict]) -> list[str]:
         if step in rows:
             others = [f"reference, {count} prompts, {precision}" for count in (20, 100)]
             answers = [f"inference, {count} prompts, {precision}" for count in (20, 100)]
+            many = step.replace("20", "100")
             said.append(
-                f"In {precision}, the reference takes {ratio(others[0], step)} times a step of ours at 20 prompts and "
-                f"{ratio(others[1], step.replace('20', '100'))} at 100. At 20 prompts a step takes {ratio(step, floor)} "
-                f"times the frozen forward pass and {ratio(step, full)} times full fine-tuning's, and adds "
-                f"{ratio(step, full, 'memory')} times its memory. Inference takes {ratio(answers[0], floor)} (20) and "
-                f"{ratio(answers[1], floor)} (100) times the backbone without prompts.\n"
+                f"In {precision}, the reference takes {ratio(others[0], step)} times our step at 20 prompts and "
+                f"{ratio(others[1], many)} at 100. At 20 prompts a step takes {ratio(step, floor)} times the frozen "
+                f"forward pass and {ratio(step, full)} times full fine-tuning's, and adds "
+                f"{ratio(step, full, 'memory')} times its memory. Inference takes {ratio(answers[0], floor)} "
+                f"(20 prompts) and {ratio(answers[1], floor)} (100) times the backbone without prompts.\n"
             )
     return said
 
