@@ -23,7 +23,7 @@ from selfprompt.comparison.workers import Workers
 from selfprompt.reports.table import Column, write_tables
 from selfprompt.tuning.pretraining import PretrainConfig, pretrain
 
-METHODS = ("linear", "vpt", "spt", "spt:prompt_rms=0.1")
+METHODS = ("linear", "vpt", "spt")
 BACKBONES = {
     "d8_w128_100k": PretrainConfig(images_seen=100_000),
     "d4_w128_100k": PretrainConfig(images_seen=100_000, depth=4),

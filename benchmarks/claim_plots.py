@@ -81,7 +81,7 @@ def rates(table: dict) -> None:
 
 
 def settings(table: dict) -> None:
-    """The three methods in every setting of benchmarks/claim.py."""
+    """The methods in every setting of benchmarks/claim.py."""
     figure, axes = plt.subplots(figsize=(7, 3.6))
     rows = table["results"]
     for method in rows[0]["methods"]:
