@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,9 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from selfprompt.comparison.bench import bench
+from selfprompt.comparison.suites import SUITES
+from selfprompt.comparison.workers import Workers
 from selfprompt.data.datasets import Dataset
 from selfprompt.data.listed import Expected, fgvc_layouts, find, id_lists
 from selfprompt.data.sources import cars, dogs, flowers, load_dataset
@@ -33,14 +39,45 @@ def images(folder: Path, names: list[str]) -> None:
         (folder / name).write_bytes(pixel.getvalue())
 
 
-def check(dataset: Dataset, train: list[int], test: list[int]) -> None:
-    assert dataset.train.labels.tolist() == train
-    assert dataset.test is not None
-    assert dataset.test.labels.tolist() == test
-    assert all(Path(str(path)).is_file() for path in [*dataset.train.images, *dataset.test.images])
+Check = Callable[[Dataset, list[int], list[int]], None]
 
 
-def test_vpts_json(root: Path) -> None:
+@pytest.fixture
+def check(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
+    """The labels of a tree, and that it runs through a benchmark to measured, published and difference."""
+
+    def run(dataset: Dataset, train: list[int], test: list[int]) -> None:
+        assert dataset.train.labels.tolist() == train
+        assert dataset.test is not None
+        assert dataset.test.labels.tolist() == test
+        assert all(Path(str(path)).is_file() for path in [*dataset.train.images, *dataset.test.images])
+        for module in ("tuning.run", "comparison.bench"):
+            monkeypatch.setattr(f"selfprompt.{module}.load_dataset", lambda data: dataset)
+        text = table_of("fgvc", "cub", weights, tmp_path / "out", monkeypatch)
+        assert "fgvc, published (measured minus published; source)" in text
+        assert re.search(r"80\.5 \([+-][0-9.]+; spt2024\)", text)
+
+    return run
+
+
+def table_of(suite: str, task: str, weights: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """One task of a suite through the benchmark, in this process."""
+    monkeypatch.setattr(Workers, "run", lambda self, units: [unit.work(*unit.arguments) for unit in units])
+    whole = SUITES[suite]["spt2024"]
+    (group,) = (name for name, tasks in whole.groups.items() if task in tasks)
+    small = replace(
+        whole,
+        groups={group: (task,)},
+        backbone=str(weights),
+        protocol=whole.protocol | {"image_size": 32} | ({"val_fraction": 0.5} if suite == "fgvc" else {}),
+        recipe={"epochs": 1, "batch_size": 64},
+        trials=1,
+    )
+    bench(small, ["full"], out, seeds=1)
+    return (out / "table.md").read_text()
+
+
+def test_vpts_json(root: Path, check: Check) -> None:
     home = root / "CUB_200_2011"
     images(home / "images", ["a 1.jpg", "a2.jpg", "b1.jpg", "b2.jpg", "a3.jpg", "b3.jpg"])
     (home / "train.json").write_text(json.dumps({"a 1.jpg": "7", "b1.jpg": "31", "a2.jpg": "7"}))
@@ -54,7 +91,7 @@ def test_vpts_json(root: Path) -> None:
 
 
 @pytest.mark.parametrize("above", [False, True])
-def test_spts_text_lists(root: Path, above: bool) -> None:
+def test_spts_text_lists(root: Path, above: bool, check: Check) -> None:
     home = root / "deep" / "Dogs"
     images(home / "images", ["a 1.jpg", "a2.jpg", "b1.jpg", "b2.jpg", "a3.jpg", "b3.jpg"])
     lists = home.parent if above else home
@@ -63,7 +100,7 @@ def test_spts_text_lists(root: Path, above: bool) -> None:
     check(find(EXPECTED, ("StanfordDogs", "Dog"), fgvc_layouts("Dogs", dogs.original)), [0, 0, 1, 1], [0, 1])
 
 
-def test_cubs_own(root: Path) -> None:
+def test_cubs_own(root: Path, check: Check) -> None:
     home = root / "cub_200_2011"
     names = ["001.A/1.jpg", "001.A/2.jpg", "200.B/1.jpg", "200.B/2.jpg", "001.A/3.jpg", "200.B/3.jpg"]
     images(home / "images", names)
@@ -73,7 +110,7 @@ def test_cubs_own(root: Path) -> None:
     check(find(EXPECTED, ("CUB_200_2011",), fgvc_layouts("cub200", id_lists)), [0, 0, 1, 1], [0, 1])
 
 
-def test_flowers_own(root: Path) -> None:
+def test_flowers_own(root: Path, check: Check) -> None:
     home = root / "flowers-102"
     images(home / "jpg", [f"image_{i:05d}.jpg" for i in range(1, 7)])
     savemat(home / "imagelabels.mat", {"labels": np.array([[1, 2, 1, 2, 1, 2]])})
@@ -82,7 +119,7 @@ def test_flowers_own(root: Path) -> None:
     check(find(EXPECTED, ("flowers102",), fgvc_layouts("Flowes", flowers.original)), [0, 1], [1, 0])
 
 
-def test_dogs_own(root: Path) -> None:
+def test_dogs_own(root: Path, check: Check) -> None:
     home = root / "Stanford_Dogs"
     names = ["n1-a/1.jpg", "n1-a/2.jpg", "n2-b/1.jpg", "n2-b/2.jpg", "n1-a/3.jpg", "n2-b/3.jpg"]
     images(home / "Images", names)
@@ -93,7 +130,7 @@ def test_dogs_own(root: Path) -> None:
     check(find(EXPECTED, ("StanfordDogs",), fgvc_layouts("Dogs", dogs.original)), [0, 0, 1, 1], [0, 1])
 
 
-def test_cars_own(root: Path) -> None:
+def test_cars_own(root: Path, check: Check) -> None:
     home = root / "stanford_cars"
     kind = np.dtype([("class", object), ("fname", object)])
     for split, labels, file in (("train", [1, 1, 2, 2], "_annos"), ("test", [1, 2], "_annos_withlabels")):
@@ -122,7 +159,7 @@ WHOLE = {"train800.txt": lines("a", 800), "val200.txt": lines("b", 200), "test.t
 
 
 @pytest.mark.parametrize("layout", ["noah", "spt"])
-def test_vtab(layout: str, root: Path) -> None:
+def test_vtab(layout: str, root: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if layout == "noah":
         kitti(
             root / "kitti",
@@ -136,6 +173,7 @@ def test_vtab(layout: str, root: Path) -> None:
     assert len(found.train) == (800 if layout == "noah" else 1000)
     assert (found.val is None) == (layout == "spt")
     assert np.array_equal(found.train.labels[:5], [0, 1, 2, 3, 0])
+    assert "; vfpt2024)" in table_of("vtab1k", "vtab/kitti", weights, root / "out", monkeypatch)
 
 
 def test_what_is_wrong_is_named(root: Path) -> None:
