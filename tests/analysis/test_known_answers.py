@@ -14,7 +14,6 @@ from selfprompt.analysis import (
     leave_one_out,
     mutual_information,
     nearest_patches,
-    patch_streams,
     relevance,
     saliency,
 )
@@ -120,7 +119,7 @@ def test_leaving_one_out_changes_nothing_in_the_model(images: torch.Tensor) -> N
 def test_streams_are_what_self_prompts_are_drawn_from(images: torch.Tensor) -> None:
     model = create_model(make_backbone(), "spt", num_classes=3, num_prompts=4)
     model.initialize([images])
-    for layer, patches in enumerate(patch_streams(model.backbone, images, 3)):
+    for layer, patches in enumerate(model.backbone.patch_streams(images, 3)):
         image, position = model.sources[layer].T
         assert torch.allclose(patches[image, position], model.prompts[layer], atol=1e-5)
 

@@ -2,9 +2,9 @@
 
 from selfprompt.analysis.adapter import analyse
 from selfprompt.analysis.attention import Attention, attention, relevance
+from selfprompt.analysis.effective import effective_prompts
 from selfprompt.analysis.information import mutual_information
 from selfprompt.analysis.neighbours import Neighbours, nearest_patches
-from selfprompt.analysis.streams import effective_prompts, patch_streams
 from selfprompt.analysis.worth import leave_one_out, saliency
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "leave_one_out",
     "mutual_information",
     "nearest_patches",
-    "patch_streams",
     "relevance",
     "saliency",
 ]

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from selfprompt.analysis.attention import attention
+from selfprompt.analysis.effective import effective_prompts, prompted
 from selfprompt.analysis.information import mutual_information
 from selfprompt.analysis.neighbours import nearest_patches
-from selfprompt.analysis.streams import effective_prompts, patch_streams, prompted
 from selfprompt.analysis.worth import leave_one_out, saliency
 from selfprompt.data.datasets import Splits
 from selfprompt.data.loading import ImageTensors, in_order
@@ -53,7 +53,8 @@ def analyse(
     batch = model.normalize(seen.get(torch.arange(len(seen)).numpy()).to(device))
 
     prompts = effective_prompts(model)
-    streams = patch_streams(model.backbone, batch, len(prompts))
+    with torch.no_grad():
+        streams = list(model.backbone.patch_streams(batch, len(prompts)))
     attended = [weights.mean(dim=0) for weights in attention(model, batch).to_prompts]
     neighbours = nearest_patches(
         model, (model.normalize(b.to(device)) for b, _ in near.batches(in_order(len(near), 32)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from selfprompt.analysis.streams import effective_prompts, prompted
+from selfprompt.analysis.effective import effective_prompts, prompted
 from selfprompt.backbones.base import watching
 from selfprompt.model import PromptedModel
 from selfprompt.prompts.base import KeyedInsertion

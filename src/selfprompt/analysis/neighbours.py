@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selfprompt.analysis.streams import effective_prompts, patch_streams
+from selfprompt.analysis.effective import effective_prompts
 from selfprompt.model import PromptedModel
 
 
@@ -42,7 +42,7 @@ def nearest_patches(model: PromptedModel, batches: Iterable[Tensor], count: int 
     found = [Neighbours(torch.empty(len(p), 0, 2, dtype=torch.int64), torch.empty(len(p), 0)) for p in prompts]
     begun = 0
     for images in batches:
-        streams = patch_streams(model.backbone, images, len(prompts))
+        streams = model.backbone.patch_streams(images, len(prompts))
         for layer, (own, patches) in enumerate(zip(prompts, streams)):
             similarity, position = (F.normalize(patches, dim=-1) @ own.T).max(dim=1)  # (B, P): one patch an image
             image = torch.arange(begun, begun + len(images)).expand(len(own), -1)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selfprompt.analysis.streams import prompted
+from selfprompt.analysis.effective import prompted
 from selfprompt.errors import UserError
 from selfprompt.model import PromptedModel
 from selfprompt.prompts.base import PromptInsertion

@@ -185,6 +185,18 @@ class Backbone(nn.Module, ABC):
         x = tokens.asking + self.attention(i, tokens.x, extra_kv, tokens.queries, temperature, extra_mask)
         return Tokens(x + self.mlp(i, x), tokens.num_prefix)
 
+    def patch_streams(self, images: Tensor, layers: int) -> Iterator[Tensor]:
+        """The patch tokens (B, M, D) of ``layers`` layers without prompts, one after the other.
+
+        Layer 0 has the patch embeddings before position embedding; layer i what enters block i, without the prefix.
+        """
+        yield self.embed_patches(images)
+        if layers > 1:
+            tokens = self.embed(images)
+            for i in range(layers - 1):
+                tokens = self.block(i, tokens)
+                yield tokens.x[:, tokens.num_prefix :]
+
     def train(self, mode: bool = True) -> Backbone:
         """Stay in eval mode, whatever the model around it does."""
         return super().train(False)

@@ -62,14 +62,7 @@ class Prototypes(Initialization):
         reservoirs = [Reservoir(size, backbone.width, seed * 1_000 + layer) for layer in range(layers)]
         images_read = 0
         for images in batches:
-            tokens = backbone.embed(images) if layers > 1 else None
-            for layer, reservoir in enumerate(reservoirs):
-                if layer == 0:
-                    patches = backbone.embed_patches(images)
-                else:
-                    assert tokens is not None
-                    tokens = backbone.block(layer - 1, tokens)
-                    patches = tokens.x[:, tokens.num_prefix :]
+            for reservoir, patches in zip(reservoirs, backbone.patch_streams(images, layers)):
                 reservoir.add(self._candidates(patches.float(), num_prompts), images_read)
             images_read += len(images)
         if images_read == 0 or len(reservoirs[0]) < num_prompts:

@@ -1,34 +1,13 @@
-"""The two things that every analysis looks at: the patches that a block sees, and the prompts that it meets."""
+"""What every analysis looks at: the prompts that a block meets."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from selfprompt.backbones.base import Backbone
 from selfprompt.errors import UserError
 from selfprompt.model import PromptedModel
 from selfprompt.prompts.base import PromptInsertion
-
-
-@torch.no_grad()
-def patch_streams(backbone: Backbone, images: Tensor, layers: int) -> list[Tensor]:
-    """The patch tokens from which self-prompts of each layer are drawn, in the frozen backbone without prompts.
-
-    Args:
-        backbone: The frozen backbone.
-        images: (B, 3, H, W), normalised.
-        layers: How many, counted from block 0: patch embeddings without positions there, then what enters a block.
-
-    Returns:
-        (B, M, D) for each layer.
-    """
-    patches = [backbone.embed_patches(images)]
-    tokens = backbone.embed(images)
-    for i in range(layers - 1):
-        tokens = backbone.block(i, tokens)
-        patches.append(tokens.x[:, tokens.num_prefix :])
-    return patches
 
 
 @torch.no_grad()
