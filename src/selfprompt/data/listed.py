@@ -147,12 +147,12 @@ def read_text_list(path: Path, images: Path) -> Listed:
     return listed
 
 
-def text_lists(folder: Path, files: dict[str, str], images: str = "") -> dict[str, Listed] | None:
-    """Splits of text lists in a folder; None where one of them is missing."""
+def text_lists(folder: Path, files: dict[str, str], images: Path) -> dict[str, Listed] | None:
+    """Splits of text lists in a folder, of images below another; None where one of them is missing."""
     paths = {split: folder / name for split, name in files.items()}
     if not all(path.is_file() for path in paths.values()):
         return None
-    return {split: read_text_list(path, folder / images) for split, path in paths.items()}
+    return {split: read_text_list(path, images) for split, path in paths.items()}
 
 
 def json_lists(folder: Path, images: str = "") -> dict[str, Listed] | None:
@@ -185,12 +185,9 @@ def fgvc_layouts(lists: str, original: Layout) -> tuple[Layout, ...]:
         return json_lists(folder, images_of(folder))
 
     def spt(folder: Path) -> dict[str, Listed] | None:
-        for home in (folder, folder.parent):
-            files = {split: home / f"{lists}_{split}.txt" for split in ("train", "test")}
-            if all(path.is_file() for path in files.values()):
-                images = folder / images_of(folder)
-                return {split: read_text_list(path, images) for split, path in files.items()}
-        return None
+        files = {split: f"{lists}_{split}.txt" for split in ("train", "test")}
+        homes = (text_lists(home, files, folder / images_of(folder)) for home in (folder, folder.parent))
+        return next((found for found in homes if found), None)
 
     return vpt, spt, original
 

@@ -56,12 +56,12 @@ PARTS = tuple(TASKS)
 
 def noah(folder: Path) -> dict[str, Listed] | None:
     """NOAH's layout: TASK/{train800,val200,test}.txt, paths relative to the task's folder."""
-    return text_lists(folder, {"train": "train800.txt", "val": "val200.txt", "test": "test.txt"})
+    return text_lists(folder, {"train": "train800.txt", "val": "val200.txt", "test": "test.txt"}, folder)
 
 
 def spt(folder: Path) -> dict[str, Listed] | None:
     """SPT's layout: VTAB-1K/GROUP/TASK/{train800val200,test}.txt; validation images are cut from the 1,000."""
-    return text_lists(folder, {"train": "train800val200.txt", "test": "test.txt"})
+    return text_lists(folder, {"train": "train800val200.txt", "test": "test.txt"}, folder)
 
 
 def load(part: str) -> Dataset:
