@@ -20,6 +20,7 @@ EXTRAS = {
     "hf": "datasets",
     "elpv": "elpv_dataset",
     "search": "optuna",
+    "cluster": "ray",
     "peft": "peft",
     "export": "onnxscript",
     "track": "tensorboard",
