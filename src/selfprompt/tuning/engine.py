@@ -64,18 +64,20 @@ class Engine:
         """Inside, a frozen backbone's matrices are held in the precision in which they are multiplied.
 
         Autocast would cast them anew at every use, as it keeps casts only of weights that are trained. The results
-        are the same, to the bit. The model gets its own backbone back at the end.
+        are the same, to the bit. The model gets its own backbone back at the end; until then that waits in the
+        host's memory.
         """
         own = model.backbone
         if self.precision == "bf16" and not any(p.requires_grad for p in own.parameters()):
             model.backbone = copy.deepcopy(own)
+            own.to("cpu")
             for module in model.backbone.modules():
                 if isinstance(module, (nn.Linear, nn.Conv2d)):
                     module.to(torch.bfloat16)
         try:
             yield
         finally:
-            model.backbone = own
+            model.backbone = own.to(self.device)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Inside, what is multiplied outside the prepared network is so in the compute precision, too."""

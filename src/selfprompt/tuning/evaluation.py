@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,14 +39,3 @@ def evaluate_network(
     """Top-1 accuracy in percent and mean cross-entropy over all images."""
     predicted, _, losses = answers(network, images, engine, batch_size)
     return 100 * int((predicted == images.labels).sum()) / len(images), losses.mean().item()
-
-
-@torch.no_grad()
-def predict_probabilities(network: nn.Module, images: ImageTensors, batch_size: int = 64) -> np.ndarray:
-    """Class probabilities (N, C) of all images in their order."""
-    network.eval()
-    device = next(network.parameters()).device
-    rows = [
-        network(b.to(device)).float().softmax(-1).cpu() for b, _ in images.batches(in_order(len(images), batch_size))
-    ]
-    return torch.cat(rows).numpy()

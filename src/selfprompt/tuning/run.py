@@ -23,7 +23,7 @@ from selfprompt.methods import make_method, read_spec
 from selfprompt.model import load
 from selfprompt.recipe import Recipe
 from selfprompt.tuning.engine import Engine
-from selfprompt.tuning.evaluation import answers, evaluate_network, predict_probabilities
+from selfprompt.tuning.evaluation import answers, evaluate_network
 from selfprompt.tuning.fit import Result, fit
 from selfprompt.tuning.loop import OnStep
 from selfprompt.tuning.probe import linear_probe
@@ -177,7 +177,8 @@ def tune(
         bare = make_method("linear").build(backbone, dataset.num_classes, config.protocol)
         engine.place(bare)
         train, val = ImageTensors(splits.train, config.protocol), ImageTensors(splits.val, config.protocol)
-        metrics["linear_probe_test_accuracy"] = linear_probe(bare, train, val, test)
+        with engine.computing(bare), engine.autocast():
+            metrics["linear_probe_test_accuracy"] = linear_probe(bare, train, val, test)
     assert model.metrics is not None
     model.metrics["test_accuracy"] = accuracy
     if engine.is_main:
@@ -220,7 +221,8 @@ def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: A
     engine = Engine()
     engine.place(model)
     images = ImageTensors(examples, model.protocol)
-    accuracy, loss = evaluate_network(engine.prepare(model), images, engine, 64)
+    with engine.computing(model), engine.autocast():
+        accuracy, loss = evaluate_network(model, images, engine, 64)
     return {
         "adapter": str(adapter),
         "dataset": dataset.name,
@@ -251,10 +253,11 @@ def predict(adapter: str | Path, images: Sequence[str | Path], *, backbone: Any 
         raise UserError("There are no images to predict: give image files, or folders of them.")
     engine = Engine()
     engine.place(model)
-    examples = Examples(paths, np.zeros(len(paths), dtype=np.int64))
-    probabilities = predict_probabilities(engine.prepare(model), ImageTensors(examples, model.protocol))
+    unlabelled = Examples(paths, np.zeros(len(paths), dtype=np.int64))
+    with engine.computing(model), engine.autocast():
+        predicted, probability, _ = answers(model, ImageTensors(unlabelled, model.protocol), engine, 64)
     names = model.class_names or [str(i) for i in range(model.num_classes)]
     return [
-        {"image": str(path), "label": names[int(row.argmax())], "probability": float(row.max())}
-        for path, row in zip(paths, probabilities)
+        {"image": str(path), "label": names[int(label)], "probability": float(share)}
+        for path, label, share in zip(paths, predicted, probability)
     ]
