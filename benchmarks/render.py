@@ -12,8 +12,9 @@ import statistics
 import sys
 from pathlib import Path
 
+import memory
+import speed
 from selfprompt.comparison.published import published
-from speed import render
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -38,10 +39,11 @@ def claim() -> str:
 
 
 def block(name: str) -> str:
-    """One table: ``published``, ``speed-NAME`` or a file below benchmarks/results."""
+    """One table: ``published``, ``speed-NAME``, ``memory`` or a file below benchmarks/results."""
     if name == "published":
         return claim()
-    if name.startswith("speed"):
+    if name.startswith(("speed", "memory")):
+        render = (speed if name.startswith("speed") else memory).render
         return render(json.loads((RESULTS / f"{name}.json").read_text())) + "\n"
     return (RESULTS / name).read_text()
 

@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -36,7 +37,10 @@ from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.optimization import make_optimizer
 
 CLASSES = 100
+KINDS = ("random", "mean", "max", "kmeans")
 Step = Callable[[], object]
+OPEN = ExitStack()
+"""Keeps frozen weights in the compute precision for as long as steps are measured."""
 
 
 def backbone(args: argparse.Namespace) -> torch.nn.Module:
@@ -65,7 +69,7 @@ def ours(
     model = sp.create_model(ViT(backbone(args), info), method, num_classes=CLASSES, **fields)
     model.initialize([torch.randn(2, 3, args.size, args.size)] if model.initialization else ())
     engine.place(model)
-    engine.computing(model).__enter__()  # for as long as the process lives
+    OPEN.enter_context(engine.computing(model))
     images, labels = batch(args, engine.device)
     if not train:
         model.eval()
@@ -110,13 +114,19 @@ def official(args: argparse.Namespace, precision: str, num_prompts: int) -> Step
 
 
 def prototypes(args: argparse.Namespace, kind: str) -> Step:
-    """Starting prompts from a batch of images."""
+    """Starting prompts from as many batches as a suite asks for."""
     info = BackboneInfo(args.model, args.model, "mae", args.size)
     model = sp.create_model(ViT(backbone(args), info), "spt", num_classes=CLASSES, prototypes=kind)
     engine = Engine("float32")
     engine.place(model)
     images, _ = batch(args, engine.device)
-    return lambda: model.initialize([images])
+    return lambda: model.initialize([images] * args.batches)
+
+
+def frozen(args: argparse.Namespace) -> Step:
+    """The frozen forward pass over as many batches."""
+    one = ours(args, "linear", "float32", train=False)
+    return lambda: [one() for _ in range(args.batches)]
 
 
 def pool(args: argparse.Namespace, tasks: int) -> Step:
@@ -135,14 +145,11 @@ def pool(args: argparse.Namespace, tasks: int) -> Step:
 def cases(args: argparse.Namespace) -> dict[str, Callable[[], Step]]:
     """Every case by name, not yet built."""
     found: dict[str, Callable[[], Step]] = {}
+    floor = {"frozen forward, float32": lambda: frozen(args)}
     if args.suite == "pool":
-        return {f"pool, {n} task(s), float32": lambda n=n: pool(args, n) for n in (1, 64)} | {
-            "frozen forward, float32": lambda: ours(args, "linear", "float32", train=False)
-        }
+        return {f"pool, {n} task(s), float32": lambda n=n: pool(args, n) for n in (1, 64)} | floor
     if args.suite == "prototypes":
-        return {f"prototypes {k}, float32": lambda k=k: prototypes(args, k) for k in ("random", "mean", "max")} | {
-            "frozen forward, float32": lambda: ours(args, "linear", "float32", train=False)
-        }
+        return {f"prototypes, {k}, float32": lambda k=k: prototypes(args, k) for k in KINDS} | floor
     for precision in args.precisions.split(","):
         for count in (20, 100):
             found[f"reference, {count} prompts, {precision}"] = lambda p=precision, c=count: official(args, p, c)
@@ -184,7 +191,7 @@ def measure(args: argparse.Namespace) -> dict[str, list[float]]:
             step()
             synchronize()
             if number:
-                times[name].append(1000 * (time.perf_counter() - begun) / args.batch)
+                times[name].append(1000 * (time.perf_counter() - begun) / (args.batch * args.batches))
         print(f"round {number} of {args.rounds}", file=sys.stderr, flush=True)
     return times
 
@@ -218,7 +225,7 @@ def run(args: argparse.Namespace) -> dict:
     for name, found in times.items():
         command = [sys.executable, __file__, "--memory", name, "--model", args.model, "--size", str(args.size)]
         command += ["--batch", str(args.batch), "--precisions", args.precisions, "--suite", args.suite]
-        command += ["--compile"] if args.compile else []
+        command += ["--batches", str(args.batches), *(["--compile"] if args.compile else [])]
         memory = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         quarter = statistics.quantiles(found, n=4) if len(found) > 1 else [found[0]] * 3
         spread = [quarter[0], quarter[2]]
@@ -228,6 +235,7 @@ def run(args: argparse.Namespace) -> dict:
     return {
         "model": args.model,
         "batch": args.batch,
+        "batches": args.batches,
         "rounds": args.rounds,
         "device": device,
         "threads": torch.get_num_threads(),
@@ -254,13 +262,14 @@ def render(found: dict) -> str:
             f"| {name} | {row['ms_per_image']:.1f} | {low:.1f} to {high:.1f} | {row['ms_per_image'] / floor:.2f} "
             f"| {row['memory'] / 2**20:,.0f} |"
         )
-    about = f"{found['model']}, batch {found['batch']}, {found['rounds']} rounds, {found['device']}, "
+    batch = found["batch"] if found["batches"] == 1 else f"{found['batches']} batches of {found['batch']}"
+    about = f"{found['model']}, batch {batch}, {found['rounds']} rounds, {found['device']}, "
     about += f"{found['threads']} threads, torch {found['versions']['torch']}, commit {found['commit']}"
     return "\n".join([*lines, "", *ratios(rows), about])
 
 
 def ratios(rows: dict[str, dict]) -> list[str]:
-    """The comparisons that the suite is made for, in one sentence for each precision that has them."""
+    """The comparisons that a suite is made for, in sentences."""
 
     def ratio(case: str, other: str, what: str = "ms_per_image") -> str:
         return f"{rows[case][what] / rows[other][what]:.2f}"
@@ -279,6 +288,16 @@ def ratios(rows: dict[str, dict]) -> list[str]:
                 f"{ratio(step, full, 'memory')} times its memory. Inference takes {ratio(answers[0], floor)} "
                 f"(20 prompts) and {ratio(answers[1], floor)} (100) times the backbone without prompts.\n"
             )
+        if step in rows and precision == "bf16" and (published := "reference, 20 prompts, float32") in rows:
+            said.append(
+                f"The reference in float32 takes {ratio(published, step)} times our step in bf16 at 20 prompts and "
+                f"{ratio(published.replace('20', '100'), step.replace('20', '100'))} at 100.\n"
+            )
+    one, many, floor = "pool, 1 task(s), float32", "pool, 64 task(s), float32", "frozen forward, float32"
+    if many in rows:
+        said.append(f"Samples of 64 tasks go through at {ratio(one, many)} times the throughput of one task's.\n")
+    if found := [f"{ratio(case, floor)} ({case.split(', ')[1]})" for case in rows if case.startswith("prototypes")]:
+        said.append(f"Prototypes take {', '.join(found)} times the frozen forward pass over the same images.\n")
     return said
 
 
@@ -287,6 +306,7 @@ def main() -> None:
     parser.add_argument("--model", default="vit_base_patch16_224")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--batches", type=int, default=1, help="of a training set to take prototypes from")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--suite", choices=["steps", "pool", "prototypes"], default="steps")
     parser.add_argument("--precisions", default="float32,bf16")
