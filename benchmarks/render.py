@@ -12,7 +12,7 @@ import statistics
 import sys
 from pathlib import Path
 
-import memory
+import counts
 import speed
 from selfprompt.comparison.published import published
 
@@ -39,13 +39,14 @@ def claim() -> str:
 
 
 def block(name: str) -> str:
-    """One table: ``published``, ``speed-NAME``, ``memory`` or a file below benchmarks/results."""
+    """The text of a block: ``published``, ``speed-NAME`` or ``counts`` (a table, or ``...-in-words``), or a file."""
     if name == "published":
         return claim()
-    if name.startswith(("speed", "memory")):
-        render = (speed if name.startswith("speed") else memory).render
-        return render(json.loads((RESULTS / f"{name}.json").read_text())) + "\n"
-    return (RESULTS / name).read_text()
+    stem = name.removesuffix("-in-words")
+    if not (RESULTS / f"{stem}.json").is_file():
+        return (RESULTS / name).read_text()
+    found, by = json.loads((RESULTS / f"{stem}.json").read_text()), counts if stem == "counts" else speed
+    return (by.render(found) if stem == name else "\n".join(by.in_words(found))) + "\n"
 
 
 def filled(text: str) -> str:

@@ -231,7 +231,8 @@ def run(args: argparse.Namespace) -> dict:
         spread = [quarter[0], quarter[2]]
         rows.append({"case": name, "ms_per_image": statistics.median(found), "quartiles": spread, "memory": memory})
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    cpu = f"{platform.machine()} with {torch.backends.cpu.get_cpu_capability()}"
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
     return {
         "model": args.model,
         "batch": args.batch,
@@ -262,14 +263,15 @@ def render(found: dict) -> str:
             f"| {name} | {row['ms_per_image']:.1f} | {low:.1f} to {high:.1f} | {row['ms_per_image'] / floor:.2f} "
             f"| {row['memory'] / 2**20:,.0f} |"
         )
-    batch = found["batch"] if found["batches"] == 1 else f"{found['batches']} batches of {found['batch']}"
-    about = f"{found['model']}, batch {batch}, {found['rounds']} rounds, {found['device']}, "
+    batches = "batch" if found["batches"] == 1 else f"{found['batches']} batches of"
+    about = f"{found['model']}, {batches} {found['batch']}, {found['rounds']} rounds, {found['device']}, "
     about += f"{found['threads']} threads, torch {found['versions']['torch']}, commit {found['commit']}"
-    return "\n".join([*lines, "", *ratios(rows), about])
+    return "\n".join([*lines, "", *in_words(found), about])
 
 
-def ratios(rows: dict[str, dict]) -> list[str]:
+def in_words(found: dict) -> list[str]:
     """The comparisons that a suite is made for, in sentences."""
+    rows = {row["case"]: row for row in found["results"]}
 
     def ratio(case: str, other: str, what: str = "ms_per_image") -> str:
         return f"{rows[case][what] / rows[other][what]:.2f}"
@@ -296,8 +298,8 @@ def ratios(rows: dict[str, dict]) -> list[str]:
     one, many, floor = "pool, 1 task(s), float32", "pool, 64 task(s), float32", "frozen forward, float32"
     if many in rows:
         said.append(f"Samples of 64 tasks go through at {ratio(one, many)} times the throughput of one task's.\n")
-    if found := [f"{ratio(case, floor)} ({case.split(', ')[1]})" for case in rows if case.startswith("prototypes")]:
-        said.append(f"Prototypes take {', '.join(found)} times the frozen forward pass over the same images.\n")
+    if kinds := [f"{ratio(case, floor)} ({case.split(', ')[1]})" for case in rows if case.startswith("prototypes")]:
+        said.append(f"Prototypes take {', '.join(kinds)} times the frozen forward pass over the same images.\n")
     return said
 
 
@@ -316,11 +318,13 @@ def main() -> None:
     parser.add_argument("--memory")
     args = parser.parse_args()
     if args.memory:
-        print(memory_of(args, args.memory))
+        with OPEN:
+            print(memory_of(args, args.memory))
     elif args.render:
         print(render(json.loads(args.render.read_text())))
     else:
-        found = run(args)
+        with OPEN:
+            found = run(args)
         print(render(found))
         if args.out:
             args.out.write_text(json.dumps(found, indent=2) + "\n")
