@@ -12,6 +12,8 @@ import statistics
 import sys
 from pathlib import Path
 
+from scipy.stats import ttest_rel
+
 import counts
 import speed
 from selfprompt.comparison.published import published
@@ -38,10 +40,39 @@ def claim() -> str:
     return "\n".join([*lines, "", f"{one.source}, {one.table}; selection: {one.selection}.", ""])
 
 
+DIFFERENCES = (
+    ("vpt", "linear"),
+    ("spt", "linear"),
+    ("spt", "vpt"),
+    ("spt:prompt_rms=0.1", "vpt"),
+    ("spt:prompt_rms=0.1", "spt"),
+    ("full", "vpt"),
+    ("spt:frozen_prompts=true", "vpt:frozen_prompts=true"),
+)
+
+
+def differences() -> str:
+    """Differences of the mini benchmark's methods, paired by seed."""
+    results = json.loads((RESULTS / "mini" / "table.json").read_text(encoding="utf-8"))["results"]
+    tasks = {row["method"]: [task["test_accuracies"] for task in row["tasks"].values()] for row in results}
+    means = {method: [statistics.mean(seed) for seed in zip(*rows)] for method, rows in tasks.items()}
+    lines = ["| difference | points | 95 % interval |", "|---|---|---|"]
+    for one, other in DIFFERENCES:
+        low, high = ttest_rel(means[one], means[other]).confidence_interval()
+        by_seed = [a - b for a, b in zip(means[one], means[other])]
+        lines.append(f"| {one} - {other} | {statistics.mean(by_seed):+.1f} | {low:+.1f} to {high:+.1f} |")
+    return "\n".join([*lines, ""])
+
+
 def block(name: str) -> str:
-    """The text of a block: ``published``, ``speed-NAME`` or ``counts`` (a table, or ``...-in-words``), or a file."""
+    """The text of a block: ``published``, ``mini/differences``, ``speed-NAME`` or ``counts``, or a file.
+
+    Of the last two there is a table, and ``...-in-words``.
+    """
     if name == "published":
         return claim()
+    if name == "mini/differences":
+        return differences()
     stem = name.removesuffix("-in-words")
     if not (RESULTS / f"{stem}.json").is_file():
         return (RESULTS / name).read_text()
