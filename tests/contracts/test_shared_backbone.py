@@ -38,8 +38,11 @@ def same(one: dict[str, Any], two: dict[str, Any]) -> bool:
     weights = one["weights"].keys() == two["weights"].keys() and all(
         torch.equal(value, two["weights"][name]) for name, value in one["weights"].items()
     )
-    return weights and one["modules"] == two["modules"] and one["flags"] == two["flags"] and torch.equal(
-        one["answer"], two["answer"]
+    return (
+        weights
+        and one["modules"] == two["modules"]
+        and one["flags"] == two["flags"]
+        and torch.equal(one["answer"], two["answer"])
     )
 
 
@@ -53,9 +56,7 @@ def callers_module() -> VisionTransformer:
 
 @pytest.mark.parametrize("source", ["module", "backbone"])
 @pytest.mark.parametrize("method", METHODS)
-def test_the_callers_backbone_stays_as_it_is(
-    method: str, source: str, images: torch.Tensor, tmp_path: Path
-) -> None:
+def test_the_callers_backbone_stays_as_it_is(method: str, source: str, images: torch.Tensor, tmp_path: Path) -> None:
     backbone = callers_module() if source == "module" else make_backbone()
     before = portrait(backbone, images)
     prompted = "num_prompts" in registry.module("method", method).RECORD.factory.model_fields

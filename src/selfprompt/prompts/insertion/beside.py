@@ -21,7 +21,8 @@ class Beside(PromptInsertion):
         ``K = P + (P A^T) B^T``,  ``s = ReLU(h K^T)``,  ``out = exp(g) (y + w s P)``,  ``w = max_j s_j``
 
     where no gradient flows through ``w``. As intended by the official code, A starts from N(0, 1), B and g from 0
-    (its backbones draw A and B anew afterwards). Until `attach`, A is 0. It is no identity at its start, as P is not 0.
+    (its backbones draw A and B anew afterwards); until `attach`, A is 0. It is no identity at its start, as P is
+    not 0.
 
     Args:
         depth: Blocks of the backbone.
