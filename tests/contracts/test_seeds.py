@@ -19,7 +19,7 @@ DRAWN = {
     "apt": {"head.linear.weight", "insertion.prompts", "insertion.down"},
     "e2vpt": {"head.linear.weight", "insertion.prompts", "insertion.key_values"},
     "lora": {"head.linear.weight", *(f"backbone.vit.blocks.{i}.attn.qkv.lora_A.default.weight" for i in range(3))},
-    **dict.fromkeys(("bias", "full", "linear"), {"head.linear.weight"}),
+    **{name: {"head.linear.weight"} for name in ("bias", "full", "linear")},
 }
 
 

@@ -79,7 +79,7 @@ class Loop:
         self.training_network: nn.Module = compiled
         steps = max(1, len(train) // self.recipe.batch_size)
         self.saved = time.monotonic()
-        if not (progress.stage or progress.epoch or progress.step):
+        if not (progress.epoch or progress.step):
             self._snapshot()
         while progress.epoch < self.recipe.epochs and not progress.finished:
             begun = time.monotonic()
@@ -192,13 +192,13 @@ class Loop:
         self.engine.track({k: v for k, v in row.items() if k != "epoch"}, step=len(progress.history))
 
     def _snapshot(self) -> None:
-        """Keep the prompts as they are after this epoch, for analysis; of long runs some ten times."""
+        """Keep the prompts after this epoch for analysis, unless they are condensed; of long runs some ten times."""
         epoch, every = self.progress.epoch, math.ceil(self.recipe.epochs / SNAPSHOTS)
         prompts = self.model.prompts
         if self.folder is None or not self.engine.is_main or prompts is None or prompts.dim() < 3:
             return
-        if self.progress.stage == 0 and (epoch % every == 0 or epoch == self.recipe.epochs):
-            write_prompts(self.folder, epoch, prompts)
+        if epoch % every == 0 or epoch == self.recipe.epochs:
+            write_prompts(self.folder, epoch, self.model.insertion)
 
     def _checkpoint(self) -> None:
         self.saved = time.monotonic()
