@@ -12,6 +12,7 @@ import torch
 
 from conftest import KINDS, make_backbone
 from selfprompt.data.datasets import Examples
+from selfprompt.data.loading import ImageTensors
 from selfprompt.errors import UserError
 from selfprompt.methods import create_model
 from selfprompt.model import PromptedModel
@@ -20,6 +21,7 @@ from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.fit import fit
 from selfprompt.tuning.loop import Loop
 from selfprompt.tuning.optimization import MovingAverage, learning_rate, make_optimizer
+from selfprompt.tuning.passes import start_prompts
 
 
 def examples(count: int = 12) -> Examples:
@@ -152,6 +154,20 @@ def test_a_share_of_the_images_makes_the_prototypes() -> None:
     single = model(prototype_share=1e-6)
     fit(single, examples(), examples(), recipe=Recipe(epochs=1, batch_size=4))
     assert len(single.sources[..., 0].unique()) == 1
+
+
+@pytest.mark.parametrize("augmentation", ["flip", "crop_flip", "resize_crop_flip"])
+def test_prototypes_are_patches_of_the_images_as_they_can_be_shown(augmentation: str) -> None:
+    plain, augmented = model(), model()
+    augmented.protocol = augmented.protocol.model_copy(update={"augmentation": augmentation})
+    for one in (plain, augmented):
+        start_prompts(one, ImageTensors(examples(), one.protocol, train=True), seed=3)
+    shown = ImageTensors(examples(), augmented.protocol).get(np.arange(12))
+    tokens = augmented.backbone.embed_patches(augmented.normalize(shown))
+    assert augmented.sources is not None
+    image, position = augmented.sources[0].T
+    assert torch.allclose(augmented.prompts[0], tokens[image, position], atol=1e-5)
+    assert torch.equal(augmented.prompts, plain.prompts)
 
 
 @pytest.mark.parametrize("method", ["spt", "gatevpt", "cvpt"])

@@ -192,7 +192,8 @@ def prompt_sections(folder: Path, splits: Splits, model: PromptedModel) -> list[
             plots.append((figures.heat(matrix, "prompt", "block", what), caption))
     words = (
         "Normalised mutual information between prompts and the patch tokens of validation images, both after the "
-        f"norm through which the block's attention sees them; the estimator is ours. {found['images']} images were looked at."
+        "norm through which the block's attention sees them; the estimator is ours. "
+        f"{found['images']} images were looked at."
     )
     return [*sections, Section("What prompts became", words, plots=plots)]
 

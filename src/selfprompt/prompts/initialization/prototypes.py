@@ -35,7 +35,9 @@ class Prototypes(Initialization):
     One pass; memory holds one batch and the samples, whatever the number of images. Differences from the
     official code, none of which the paper states: images are read once each, not drawn with replacement; the
     windows of mean and max always cover an image once (the code's last group takes *all* tokens where P - 1
-    divides M, and P = 1 fails); shallow prompts obey the kind, too, where the code always samples.
+    divides M, and P = 1 fails); shallow prompts obey the kind, too, where the code always samples. A run gives the
+    images as a test sees them, where the FGVC runs of the code draw from augmented training images: a source is then
+    a patch that anybody can look up, which it is not in a view that was cropped and flipped at random.
 
     Args:
         kind: Which prototypes.
