@@ -42,6 +42,32 @@ def test_the_rate_rises_linearly_and_falls_along_a_cosine() -> None:
     assert all(a > b for a, b in pairwise(rates[9:]))
 
 
+def test_a_short_run_trains() -> None:
+    recipe = Recipe(lr=1.0)
+    assert [learning_rate(recipe, 0, 1)] == [1.0]
+    assert [learning_rate(recipe, step, 2) for step in range(2)] == pytest.approx([1.0, 0.5])
+    for warmup in (0.0, 0.05, 0.1, 0.5, 1.0):
+        for steps in range(1, 40):
+            rates = [learning_rate(recipe.model_copy(update={"warmup": warmup}), k, steps) for k in range(steps)]
+            assert max(rates) > 0.5
+            assert min(rates) >= 0
+    tuned = model("vpt")
+    tuned.initialize()
+    before = tuned.prompts.detach().clone()
+    fit(tuned, examples(), None, recipe=Recipe(epochs=1, batch_size=32, lr=1e-2))
+    assert (tuned.prompts - before).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(12 * 25, 0.1), (100 * 25, 0.1), (10, 0.1), (3, 0.4), (300, 0.0)])
+def test_rates_of_longer_runs_are_as_they_were(steps: int, warmup: float) -> None:
+    recipe = Recipe(lr=0.032, warmup=warmup)
+    for step in range(steps):
+        done = (step + 1) / steps
+        along = (done - warmup) / (1 - warmup)
+        expected = 1e-8 + (0.032 - 1e-8) * 0.5 * (1 + math.cos(math.pi * along))
+        assert learning_rate(recipe, step, steps) == (0.032 * done / warmup if done <= warmup else expected)
+
+
 def test_weight_decay_is_per_group_and_spares_biases() -> None:
     recipe = Recipe(weight_decay=0.1, head_weight_decay=0.5)
     groups = make_optimizer(model(), recipe).param_groups
