@@ -55,6 +55,35 @@ def test_adapters_come_from_disk_and_answer_by_name(tmp_path: Path, images: torc
     assert [p for _, p in found] == pytest.approx(expected.values.tolist(), abs=1e-5)
 
 
+def test_the_pool_keeps_what_was_added_and_leaves_it_as_it_is(images: torch.Tensor) -> None:
+    model = adapter("class token", 0, head_norm="batch").train()
+    pool = sp.AdapterPool(make_backbone())
+    pool.add("one", model)
+    assert model.training
+    assert model.insertion.training
+    assert torch.allclose(pool(images, ["one"] * 4)[0], model.eval()(images)[0], atol=1e-5)
+    expected = torch.stack(pool(images, ["one"] * 4))
+    bank = pool.bank
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.zero_()
+    pool.add("two", adapter("class token", 1))
+    assert torch.allclose(torch.stack(pool(images, ["one"] * 4)), expected, atol=1e-6)
+    assert list(bank.members) == ["one"]  # who still answers with the old bank sees nothing of it
+
+
+def test_an_adapter_is_refused_before_anything_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter("class token", 0, "gatevpt").save_pretrained(tmp_path / "gates")
+    adapter("registers", 0).save_pretrained(tmp_path / "other")
+    pool = sp.AdapterPool(make_backbone())
+    monkeypatch.setattr("selfprompt.pool.load", lambda *_: pytest.fail("it was built"))
+    with pytest.raises(sp.UserError, match="gatevpt adapter that a pool cannot serve"):
+        pool.add("gates", tmp_path / "gates")
+    with pytest.raises(sp.UserError, match="another backbone than the pool's"):
+        pool.add("other", tmp_path / "other")
+
+
 def test_what_cannot_be_served_is_refused(images: torch.Tensor) -> None:
     pool = sp.AdapterPool(make_backbone())
     pool.add("one", adapter("class token", 0))
@@ -62,8 +91,18 @@ def test_what_cannot_be_served_is_refused(images: torch.Tensor) -> None:
         pool.add("one", adapter("class token", 0))
     with pytest.raises(sp.UserError, match="gatevpt adapter that a pool cannot serve"):
         pool.add("gates", adapter("class token", 0, "gatevpt"))
-    with pytest.raises(sp.UserError, match="another backbone or normalisation than 'one'"):
+    with pytest.raises(sp.UserError, match="another backbone than the pool's"):
         pool.add("other", adapter("registers", 0))
+    for field, other in (("mean", (0.5, 0.5, 0.5)), ("resize", "squash"), ("interpolation", "bilinear")):
+        seen_otherwise = adapter("class token", 0)
+        seen_otherwise.protocol = seen_otherwise.protocol.model_copy(update={field: other})
+        with pytest.raises(sp.UserError, match=f"images with {field} .* 'one' with"):
+            pool.add("other", seen_otherwise)
+    resized = adapter("class token", 0)
+    resized.protocol = resized.protocol.model_copy(update={"image_size": 64})
+    with pytest.raises(sp.UserError, match=r"images of 64 pixels .* make the pool with image_size=64"):
+        pool.add("other", resized)
+    assert pool.names == ["one"]
     with pytest.raises(sp.UserError, match="did you mean one"):
         pool(images[:1], ["onw"])
     with pytest.raises(sp.UserError, match="4 images and 1 task names"):

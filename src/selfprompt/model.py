@@ -59,7 +59,7 @@ class PromptedModel(
     """A frozen backbone with prompts and a head of its own. Made by `selfprompt.create_model`.
 
     Args:
-        backbone: The frozen transformer.
+        backbone: The frozen transformer; the model has a private copy, and the caller's stays as it is.
         insertion: How prompts meet its tokens; owns the prompts.
         head: Readout features to logits.
         method: The method's name and fields, as adapter_config.json keeps them.
@@ -68,6 +68,7 @@ class PromptedModel(
         initialization: Where prompts start; None where there are none.
         readout: ``"backbone"`` or ``"average"`` (see `Backbone.readout`).
         class_names: Names of the head's outputs.
+        seed: Seed of what the insertion owns beside prompts.
 
     Attributes:
         prompts: The trained prompts, one parameter (layers, P, D); None for a method without.
@@ -86,9 +87,11 @@ class PromptedModel(
         initialization: Initialization | None = None,
         readout: Literal["backbone", "average"] = "backbone",
         class_names: list[str] | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self._hub_mixin_config = None  # adapter_config.json takes the place of the mixin's config.json
+        backbone = backbone.private()
         self.backbone, self.insertion, self.head = backbone, insertion, head
         self.method, self.protocol, self.class_names = method, protocol, class_names
         self.initialization = initialization
@@ -100,9 +103,12 @@ class PromptedModel(
         self.backbone_hash = backbone.fingerprint()
         self.normalize = Normalize(protocol.mean, protocol.std)
         for name, parameter in backbone.named_parameters():
-            parameter.requires_grad_(trainable == "all" or (trainable == "bias" and name.endswith("bias")))
+            trained = trainable == "all" or (trainable == "bias" and name.endswith("bias"))
+            parameter.requires_grad_(trained)
+            if trained:
+                parameter.data = parameter.data.clone()
         insertion.requires_grad_(trainable in ("prompts", "all"))
-        insertion.attach(backbone)
+        insertion.attach(backbone, seed)
 
     @property
     def prompts(self) -> nn.Parameter | None:
@@ -239,17 +245,13 @@ def load(adapter: str | os.PathLike[str], backbone: Any = None, **hub: Any) -> P
         **hub: Passed to huggingface_hub's `snapshot_download`, such as ``revision``.
 
     Raises:
-        UserError: A file is missing or damaged, the head is missing, or the backbone has other weights.
+        UserError: A file is missing or damaged, the head is missing, a weight is NaN or infinite, or the backbone has
+            other weights.
     """
-    folder = Path(adapter)
-    if not folder.is_dir():
-        try:
-            folder = Path(snapshot_download(os.fspath(adapter), **hub))
-        except Exception as error:
-            raise UserError(
-                f"{adapter} is neither a folder here nor an adapter that the hub gives ({first_line(error)[:200]})."
-            ) from error
+    folder = find_adapter(adapter, **hub)
     config, state = read_adapter(folder)
+    if odd := not_finite(state):
+        raise UserError(f"{folder} has a weight {odd} that is NaN or infinite: train it again, with a smaller --lr.")
     found = load_backbone(backbone or config.backbone.name, config.backbone.image_size)
     method = registry.build("method", config.method)
     model = method.build(found, config.num_classes, config.protocol, config.class_names)
@@ -264,3 +266,25 @@ def load(adapter: str | os.PathLike[str], backbone: Any = None, **hub: Any) -> P
     model.eval()
     model.insertion.fold(model.backbone)
     return model
+
+
+def not_finite(state: dict[str, Tensor]) -> str | None:
+    """The name of a weight that holds NaN or infinity; None if there is none."""
+    return next((name for name, value in state.items() if not value.isfinite().all()), None)
+
+
+def find_adapter(adapter: str | os.PathLike[str], **hub: Any) -> Path:
+    """An adapter's folder, fetched from the hub where it is none here.
+
+    Raises:
+        UserError: It is neither.
+    """
+    folder = Path(adapter)
+    if folder.is_dir():
+        return folder
+    try:
+        return Path(snapshot_download(os.fspath(adapter), **hub))
+    except Exception as error:
+        raise UserError(
+            f"{adapter} is neither a folder here nor an adapter that the hub gives ({first_line(error)[:200]})."
+        ) from error

@@ -2,44 +2,97 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from selfprompt import registry
+from selfprompt.adapters import AdapterConfig, read_adapter
 from selfprompt.backbones import load_backbone
 from selfprompt.data.loading import Normalize
+from selfprompt.data.protocol import Protocol
 from selfprompt.errors import UserError, unknown
-from selfprompt.model import Head, PromptedModel, load
+from selfprompt.model import Head, PromptedModel, find_adapter, load
+from selfprompt.prompts.base import Insertion
 from selfprompt.prompts.insertion.deep import Deep
 from selfprompt.prompts.insertion.key_value import KeyValue
+
+VIEW = ("resize", "crop_fraction", "interpolation", "mean", "std")
+"""What adapters of one pool must agree in: how an image becomes the tensor that is given to it."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """What a pool keeps of one adapter: keys and values (heads, P, d) of every block, and its head."""
+
+    keys_values: list[tuple[Tensor, Tensor]]
+    weight: Tensor
+    bias: Tensor
+    class_names: list[str] | None
+
+
+class Bank(nn.Module):
+    """Keys and values (T, heads, P, d) of every block, and heads (T, C, F), padded to the largest of T members.
+
+    It never changes: a pool that takes in or gives up an adapter makes a new one and then puts it in the old one's
+    place, so that whoever is answering goes on with the bank that he has.
+    """
+
+    def __init__(self, members: dict[str, Member], protocol: Protocol | None, device: torch.device) -> None:
+        super().__init__()
+        self.members, self.protocol = members, protocol
+        self.rows = {name: row for row, name in enumerate(members)}
+        listed = list(members.values())
+        for i, made in enumerate(zip(*(member.keys_values for member in listed))):
+            counts = [keys.shape[-2] for keys, _ in made]
+            for part, name in enumerate(("keys", "values")):
+                padded = [F.pad(kv[part], (0, 0, 0, max(counts) - count)) for kv, count in zip(made, counts)]
+                self.register_buffer(f"{name}_{i}", stacked(padded, device), persistent=False)
+            seen = torch.arange(max(counts), device=device) < torch.tensor(counts, device=device)[:, None]
+            self.register_buffer(f"seen_{i}", None if seen.all() else seen, persistent=False)
+        most = max((len(member.bias) for member in listed), default=0)
+        weights = [F.pad(member.weight, (0, 0, 0, most - len(member.weight))) for member in listed]
+        biases = [F.pad(member.bias, (0, most - len(member.bias))) for member in listed]
+        self.register_buffer("weights", stacked(weights, device), persistent=False)
+        self.register_buffer("biases", stacked(biases, device), persistent=False)
+
+    def extra_keys_values(self, i: int, rows: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
+        """Keys and values of block ``i`` for the members in ``rows``, and which of them each sees."""
+        seen = getattr(self, f"seen_{i}")
+        kv = self.get_buffer(f"keys_{i}")[rows], self.get_buffer(f"values_{i}")[rows]
+        return kv, None if seen is None else seen[rows]
 
 
 class AdapterPool(nn.Module):
     """Adapters of deep prompts that answer together: each sample of a batch sees its own task's prompts and head.
 
     The batch goes through the backbone once. Each sample's prompts are keys and values from a bank, folded when the
-    adapter is added; where adapters differ in their number of prompts, a mask hides the padding.
+    adapter is added; where adapters differ in their number of prompts, a mask hides the padding. Backbone and
+    adapters that are given stay as they are: the pool has copies of what it needs.
 
     Args:
         backbone: What `create_model` takes.
         image_size: Side of the input in pixels, if not the backbone's own.
+
+    Attributes:
+        bank: What the adapters added so far have brought; see `Bank`.
     """
 
     def __init__(self, backbone: Any, image_size: int | None = None) -> None:
         super().__init__()
-        self.backbone = load_backbone(backbone, image_size)
-        self._members: dict[str, PromptedModel] = {}
-        self._keys_values: dict[str, list[tuple[Tensor, Tensor]]] = {}
-        self._rows: dict[str, int] = {}
+        self.backbone = load_backbone(backbone, image_size).private()
+        self.bank = Bank({}, None, torch.device("cpu"))
 
     @property
     def names(self) -> list[str]:
         """The tasks' names, in the order in which they came."""
-        return list(self._members)
+        return list(self.bank.members)
 
     def add(self, name: str, adapter: str | os.PathLike[str] | PromptedModel) -> None:
         """Take in an adapter under a task's name.
@@ -49,29 +102,27 @@ class AdapterPool(nn.Module):
             adapter: A folder, a hub repository, or a model around the same weights.
 
         Raises:
-            UserError: The name is taken; the backbone's weights, the images' normalisation or the readout differ from
-                the pool's; or the adapter's prompts are not keys and values.
+            UserError: The name is taken; the backbone's weights, the images' size, resizing or normalisation, or the
+                readout differ from the pool's; or the adapter's prompts are not keys and values.
         """
-        if name in self._members:
+        if name in self.bank.members:
             raise UserError(f"The pool has an adapter named {name!r} already: remove it first.")
+        if isinstance(adapter, PromptedModel):
+            if not isinstance(adapter.head, Head):
+                raise UserError(f"{name!r} has a head of its own making: a pool takes linear ones.")
+            config, insertion = adapter.adapter_config(), adapter.insertion
+        else:
+            adapter = find_adapter(adapter)
+            config, _ = read_adapter(adapter)
+            insertion = registry.build("method", config.method).insertion(self.backbone)
+        self._check(name, config, insertion)
         model = adapter if isinstance(adapter, PromptedModel) else load(adapter, self.backbone)
-        if not isinstance(model.insertion, (Deep, KeyValue)) or model.readout != "backbone":
-            raise UserError(
-                f"{name!r} is a {model.method['name']} adapter that a pool cannot serve: it takes deep prompts "
-                f"(vpt, spt, vfpt, pc, e2vpt) with the backbone's own readout."
-            )
-        if not isinstance(model.head, Head):
-            raise UserError(f"{name!r} has a head of its own making: a pool takes linear ones.")
-        first = next(iter(self._members.values()), model)
-        if model.backbone_hash != first.backbone_hash or model.normalize != first.normalize:
-            raise UserError(
-                f"{name!r} has another backbone or normalisation than {self.names[0]!r}: use a second pool."
-            )
-        insertion = model.eval().insertion.to(next(self.backbone.parameters()).device)
+        device = next(self.backbone.parameters()).device
+        insertion = copy.deepcopy(model.insertion).eval().to(device)
         with torch.no_grad():
             made = [insertion.make(self.backbone, i, 1) for i in range(self.backbone.depth)]  # type: ignore[operator]
-        self._members[name], self._keys_values[name] = model, made
-        self._build()
+            member = Member(made, *plain_head(copy.deepcopy(model.head)), model.class_names)  # type: ignore[arg-type]
+        self.bank = Bank({**self.bank.members, name: member}, config.protocol, device)
 
     def remove(self, name: str) -> None:
         """Give an adapter up.
@@ -79,34 +130,32 @@ class AdapterPool(nn.Module):
         Raises:
             UserError: There is none of that name.
         """
-        if name not in self._members:
-            raise unknown("adapter", name, self._members)
-        del self._members[name], self._keys_values[name]
-        self._build()
+        if name not in self.bank.members:
+            raise unknown("adapter", name, self.bank.members)
+        members = {other: member for other, member in self.bank.members.items() if other != name}
+        self.bank = Bank(members, self.bank.protocol if members else None, next(self.backbone.parameters()).device)
 
-    @torch.no_grad()
-    def _build(self) -> None:
-        """The bank: keys and values (T, heads, P, d) of every block, and heads (T, C, F), padded to the largest."""
-        models = list(self._members.values())
-        self._rows = {name: row for row, name in enumerate(self._members)}
-        if not models:
-            return
-        device = next(self.backbone.parameters()).device
-        self.normalize: Normalize = models[0].normalize
-        for i in range(self.backbone.depth):
-            made = [self._keys_values[name][i] for name in self._members]
-            counts = [keys.shape[-2] for keys, _ in made]
-            for part, name in enumerate(("keys", "values")):
-                padded = [F.pad(kv[part], (0, 0, 0, max(counts) - count)) for kv, count in zip(made, counts)]
-                self.register_buffer(f"{name}_{i}", torch.stack(padded), persistent=False)
-            seen = torch.arange(max(counts), device=device) < torch.tensor(counts, device=device)[:, None]
-            self.register_buffer(f"seen_{i}", None if seen.all() else seen, persistent=False)
-        heads = [plain_head(m.head.to(device)) for m in models]  # type: ignore[arg-type]
-        most = max(len(bias) for _, bias in heads)
-        weights = torch.stack([F.pad(weight, (0, 0, 0, most - len(weight))) for weight, _ in heads])
-        biases = torch.stack([F.pad(bias, (0, most - len(bias))) for _, bias in heads])
-        self.register_buffer("weights", weights, persistent=False)
-        self.register_buffer("biases", biases, persistent=False)
+    def _check(self, name: str, config: AdapterConfig, insertion: Insertion) -> None:
+        """Refuse what the pool cannot serve, before anything is made of it."""
+        if not isinstance(insertion, (Deep, KeyValue)) or config.method["readout"] != "backbone":
+            raise UserError(
+                f"{name!r} is a {config.method['name']} adapter that a pool cannot serve: it takes deep prompts "
+                f"(vpt, spt, vfpt, pc, e2vpt) with the backbone's own readout."
+            )
+        size = self.backbone.info.image_size
+        if config.protocol.image_size != size:
+            raise UserError(
+                f"{name!r} was trained on images of {config.protocol.image_size} pixels and the pool's backbone sees "
+                f"{size}: make the pool with image_size={config.protocol.image_size}."
+            )
+        if config.backbone.hash != self.backbone.fingerprint():
+            raise UserError(f"{name!r} was trained on another backbone than the pool's: use a second pool.")
+        known = self.bank.protocol or config.protocol
+        if odd := next((f for f in VIEW if getattr(known, f) != getattr(config.protocol, f)), None):
+            raise UserError(
+                f"{name!r} was trained on images with {odd.replace('_', ' ')} {getattr(config.protocol, odd)}, and "
+                f"{self.names[0]!r} with {getattr(known, odd)}: use a second pool."
+            )
 
     @torch.no_grad()
     def forward(self, images: Tensor, tasks: Sequence[str]) -> list[Tensor]:
@@ -119,31 +168,43 @@ class AdapterPool(nn.Module):
         Raises:
             UserError: A name is unknown, or there are more or fewer of them than images.
         """
+        return self._answer(self.bank, images, tasks)
+
+    def _answer(self, bank: Bank, images: Tensor, tasks: Sequence[str]) -> list[Tensor]:
         if len(tasks) != len(images):
             raise UserError(f"There are {len(images)} images and {len(tasks)} task names: give one for each.")
-        if odd := next((task for task in tasks if task not in self._rows), None):
-            raise unknown("adapter", odd, self._rows)
-        rows = torch.tensor([self._rows[task] for task in tasks], device=images.device)
-        tokens = self.backbone.embed(self.normalize(images) if images.dtype == torch.uint8 else images)
+        if odd := next((task for task in tasks if task not in bank.rows), None):
+            raise unknown("adapter", odd, bank.rows)
+        if bank.protocol is None:
+            return []
+        rows = torch.tensor([bank.rows[task] for task in tasks], device=images.device)
+        if images.dtype == torch.uint8:
+            images = Normalize(bank.protocol.mean, bank.protocol.std)(images)
+        tokens = self.backbone.embed(images)
         for i in range(self.backbone.depth):
-            kv = self.get_buffer(f"keys_{i}")[rows], self.get_buffer(f"values_{i}")[rows]
-            seen = getattr(self, f"seen_{i}")
+            kv, seen = bank.extra_keys_values(i, rows)
             if i == self.backbone.depth - 1:
                 tokens = tokens.reading(self.backbone.reads())
-            tokens = self.backbone.block(i, tokens, kv, extra_mask=None if seen is None else seen[rows])
+            tokens = self.backbone.block(i, tokens, kv, extra_mask=seen)
         features = self.backbone.readout(tokens)
-        weights, biases = self.get_buffer("weights")[rows], self.get_buffer("biases")[rows]
+        weights, biases = bank.get_buffer("weights")[rows], bank.get_buffer("biases")[rows]
         logits = torch.baddbmm(biases[..., None], weights, features[..., None]).squeeze(-1)
-        return [row[: self._members[task].num_classes] for row, task in zip(logits, tasks)]
+        return [row[: len(bank.members[task].bias)] for row, task in zip(logits, tasks)]
 
+    @torch.no_grad()
     def predict(self, images: Tensor, tasks: Sequence[str]) -> list[tuple[str, float]]:
         """The likeliest class of each sample in its task, and its probability."""
-        answers = []
-        for logits, task in zip(self(images, tasks), tasks):
+        bank, answers = self.bank, []
+        for logits, task in zip(self._answer(bank, images, tasks), tasks):
             probability, label = logits.float().softmax(-1).max(-1)
-            names = self._members[task].class_names
+            names = bank.members[task].class_names
             answers.append((names[int(label)] if names else str(int(label)), float(probability)))
         return answers
+
+
+def stacked(tensors: list[Tensor], device: torch.device) -> Tensor:
+    """Tensors of one shape as one tensor on a device."""
+    return torch.stack([t.detach().to(device) for t in tensors]) if tensors else torch.empty(0, device=device)
 
 
 def plain_head(head: Head) -> tuple[Tensor, Tensor]:

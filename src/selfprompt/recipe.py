@@ -11,7 +11,8 @@ class Recipe(BaseModel):
     """One training run's optimisation. Every method has published ones; a flag of the user's beats them.
 
     The learning rate rises linearly from 0 over ``warmup`` and falls along half a cosine to ``min_lr``, stepped at
-    every iteration.
+    every iteration. Of fewer than ten steps without a whole one of warm-up, the first has the peak, and the cosine
+    ends one step behind the last.
 
     Args:
         epochs: Passes over the training images.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from conftest import KINDS, make_backbone
 from selfprompt import registry
 from selfprompt.analysis import (
+    analyse,
     attention,
     effective_prompts,
     leave_one_out,
@@ -16,8 +19,9 @@ from selfprompt.analysis import (
     nearest_patches,
     relevance,
     saliency,
+    shared_information,
 )
-from selfprompt.data.datasets import Examples
+from selfprompt.data.datasets import Examples, Splits
 from selfprompt.data.loading import ImageTensors
 from selfprompt.errors import UserError
 from selfprompt.methods import create_model
@@ -79,6 +83,67 @@ def test_mutual_information_of_what_shares_nothing_and_of_what_shares_all() -> N
     assert mutual_information(alike[:1], patches).item() == 0.0
     between = mutual_information(torch.cat([patches[0, :4], alike[:4]]), patches).item()
     assert 0.1 < between < 0.9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", PROMPTED)
+def test_the_length_of_prompts_is_no_information(method: str, kind: str, images: torch.Tensor) -> None:
+    model = started(method, kind)
+    short = torch.stack(shared_information(model, images))
+    model.prompts.data *= 20
+    long = torch.stack(shared_information(model, images))
+    apart = len(short) if method in ("spt", "vpt", "vfpt", "pc", "e2vpt") else 1  # others change the stream behind it
+    assert torch.allclose(short[:apart], long[:apart], atol=1e-3)
+    assert (short > 1e-6).all()
+
+
+def test_information_is_of_what_a_block_sees(images: torch.Tensor) -> None:
+    """After the norm, in the prompted stream, of the transformed prompts."""
+    model = started("vfpt", fourier_share=1.0)
+    model.prompts.data *= 5
+    backbone, tokens = model.backbone, model.backbone.embed(images)
+    with torch.no_grad():
+        for i, found in enumerate(shared_information(model, images)):
+            norm = backbone.vit.blocks[i].norm1
+            seen = norm(torch.fft.fft2(model.prompts[i]).real)
+            assert torch.allclose(found, mutual_information(seen, norm(tokens.x[:, 1:])), atol=1e-5)
+            tokens = backbone.block(
+                i, tokens, extra_kv=backbone.keys_values(i, torch.fft.fft2(model.prompts[i]).real)
+            )
+
+
+TRAINED = [(method, {}) for method in PROMPTED if method != "pc"] + [("e2vpt", {"prune_segments": 0.5})]
+
+
+@pytest.mark.parametrize(("method", "fields"), TRAINED)
+def test_the_curve_ends_where_the_training_did(method: str, fields: dict, tmp_path: Path) -> None:
+    """Snapshots hold masks, gates, keys and values, too; those of a second training take the first one's place."""
+    train = marked(12, 0)
+    model = create_model(make_backbone(), method, num_classes=2, num_prompts=4, **fields)
+    fit(model, train, None, recipe=Recipe(epochs=3, batch_size=4, lr=3e-2), output_dir=tmp_path)
+    found = analyse(model, Splits(train, train, train, {}), run=tmp_path)
+    assert [row["epoch"] for row in found["training"]] == [0, 1, 2, 3]
+    end = [row["mutual_information"] for row in found["layers"] if "mutual_information" in row]
+    assert found["training"][-1]["mutual_information"] == pytest.approx(end, abs=1e-6)
+    assert found["training"][0]["mutual_information"] != pytest.approx(end, abs=1e-6)
+    seed = 1 if fields else 0
+    anew = create_model(make_backbone(), method, num_classes=2, num_prompts=4, **fields)
+    anew.initialize(
+        (model.normalize(b) for b, _ in ImageTensors(train, model.protocol).batches([np.arange(12)])), seed
+    )
+    moved = (model.prompts - anew.prompts).norm(dim=-1) / anew.prompts.norm(dim=-1)
+    assert [row["moved"] for row in found["prompts"]] == pytest.approx(moved.flatten().tolist(), rel=1e-3)
+
+
+def test_a_condensed_run_has_the_curve_of_its_first_training(tmp_path: Path) -> None:
+    train = marked(12, 0)
+    model = create_model(make_backbone(), "vfpt", num_classes=2, num_prompts=4, keep=0.5)
+    fit(model, train, None, recipe=Recipe(epochs=2, batch_size=4, lr=3e-2), output_dir=tmp_path)
+    found = analyse(model, Splits(train, train, train, {}), run=tmp_path)
+    assert [row["epoch"] for row in found["training"]] == [0, 1, 2]
+    (tmp_path / "prompts" / "epoch-0001.safetensors").write_bytes(b"cut")
+    with pytest.raises(UserError, match=r"epoch-0001.safetensors is damaged"):
+        analyse(model, Splits(train, train, train, {}), run=tmp_path)
 
 
 def test_a_prompt_is_nearest_to_the_patch_it_came_from(images: torch.Tensor) -> None:

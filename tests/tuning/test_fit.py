@@ -12,14 +12,16 @@ import torch
 
 from conftest import KINDS, make_backbone
 from selfprompt.data.datasets import Examples
-from selfprompt.errors import UserError
+from selfprompt.data.loading import ImageTensors
+from selfprompt.errors import Diverged, UserError
 from selfprompt.methods import create_model
-from selfprompt.model import PromptedModel
+from selfprompt.model import PromptedModel, load
 from selfprompt.recipe import Recipe
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.fit import fit
 from selfprompt.tuning.loop import Loop
 from selfprompt.tuning.optimization import MovingAverage, learning_rate, make_optimizer
+from selfprompt.tuning.passes import start_prompts
 
 
 def examples(count: int = 12) -> Examples:
@@ -28,7 +30,9 @@ def examples(count: int = 12) -> Examples:
 
 
 def model(method: str = "spt", **fields: object) -> PromptedModel:
-    return create_model(make_backbone(), method, num_classes=3, **({"num_prompts": 4} | fields))
+    return create_model(
+        make_backbone(), method, num_classes=3, **({} if method == "linear" else {"num_prompts": 4} | fields)
+    )
 
 
 def test_the_rate_rises_linearly_and_falls_along_a_cosine() -> None:
@@ -38,6 +42,84 @@ def test_the_rate_rises_linearly_and_falls_along_a_cosine() -> None:
     assert rates[54] == pytest.approx(0.5, abs=0.01)
     assert rates[-1] == pytest.approx(0.0, abs=1e-12)
     assert all(a > b for a, b in pairwise(rates[9:]))
+
+
+def test_a_short_run_trains() -> None:
+    recipe = Recipe(lr=1.0)
+    assert [learning_rate(recipe, 0, 1)] == [1.0]
+    assert [learning_rate(recipe, step, 2) for step in range(2)] == pytest.approx([1.0, 0.5])
+    for warmup in (0.0, 0.05, 0.1, 0.5, 1.0):
+        for steps in range(1, 40):
+            rates = [learning_rate(recipe.model_copy(update={"warmup": warmup}), k, steps) for k in range(steps)]
+            assert max(rates) > 0.5
+            assert min(rates) >= 0
+    tuned = model("vpt")
+    tuned.initialize()
+    before = tuned.prompts.detach().clone()
+    fit(tuned, examples(), None, recipe=Recipe(epochs=1, batch_size=32, lr=1e-2))
+    assert (tuned.prompts - before).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(12 * 25, 0.1), (100 * 25, 0.1), (10, 0.1), (3, 0.4), (300, 0.0)])
+def test_rates_of_longer_runs_are_as_they_were(steps: int, warmup: float) -> None:
+    recipe = Recipe(lr=0.032, warmup=warmup)
+    for step in range(steps):
+        done = (step + 1) / steps
+        along = (done - warmup) / (1 - warmup)
+        expected = 1e-8 + (0.032 - 1e-8) * 0.5 * (1 + math.cos(math.pi * along))
+        assert learning_rate(recipe, step, steps) == (0.032 * done / warmup if done <= warmup else expected)
+
+
+@pytest.mark.parametrize("ema", [None, 0.5])
+def test_weights_and_answers_that_are_not_finite_end_a_run(ema: float | None) -> None:
+    recipe = Recipe(optimizer="sgd", momentum=0.0, epochs=1, batch_size=12, ema_decay=ema)
+    with pytest.raises(
+        Diverged, match=r"weight head\.\S+ became NaN or infinite in epoch 1: use a smaller --lr than"
+    ):
+        fit(
+            model("linear"), examples(), None, recipe=recipe.model_copy(update={"lr": 3e38, "head_weight_decay": 1e5})
+        )
+    with pytest.raises(Diverged, match="answers are NaN or infinite: train it with a smaller --lr"):
+        fit(
+            model("linear"),
+            examples(),
+            examples(),
+            recipe=recipe.model_copy(update={"lr": 3e38, "head_weight_decay": 20.0}),
+        )
+
+
+def test_an_average_that_is_not_finite_ends_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    update = MovingAverage.update
+
+    def overflow(self: MovingAverage, state: dict[str, torch.Tensor]) -> None:
+        update(self, state)
+        self.state["head.linear.bias"][0] = math.inf
+
+    monkeypatch.setattr(MovingAverage, "update", overflow)
+    with pytest.raises(Diverged, match=r"head\.linear\.bias became NaN or infinite"):
+        fit(model(), examples(), None, recipe=Recipe(epochs=1, batch_size=4, ema_decay=0.9))
+
+
+@pytest.mark.parametrize("kind", ["random", "mean", "max", "kmeans"])
+def test_tokens_that_are_not_finite_are_no_prototypes(kind: str, images: torch.Tensor) -> None:
+    images[0, 0, 0, 0] = math.nan
+    with pytest.raises(UserError, match="tiny class token are NaN or infinite, and no prompt can start"):
+        model(prototypes=kind, num_prompts=16).initialize([images[:1]])
+
+
+def test_a_backbone_that_is_not_finite_is_named() -> None:
+    broken = model("linear")
+    broken.backbone.vit.norm.weight.data[0] = math.nan
+    with pytest.raises(UserError, match="features of tiny class token are NaN or infinite"):
+        fit(broken, examples(), None, recipe=Recipe(epochs=1))
+
+
+def test_an_adapter_with_nan_is_refused(tmp_path: Path) -> None:
+    broken = model()
+    broken.head.linear.bias.data[0] = math.nan
+    broken.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"head\.linear\.bias that is NaN or infinite: train it again"):
+        load(tmp_path, make_backbone())
 
 
 def test_weight_decay_is_per_group_and_spares_biases() -> None:
@@ -152,6 +234,20 @@ def test_a_share_of_the_images_makes_the_prototypes() -> None:
     single = model(prototype_share=1e-6)
     fit(single, examples(), examples(), recipe=Recipe(epochs=1, batch_size=4))
     assert len(single.sources[..., 0].unique()) == 1
+
+
+@pytest.mark.parametrize("augmentation", ["flip", "crop_flip", "resize_crop_flip"])
+def test_prototypes_are_patches_of_the_images_as_they_can_be_shown(augmentation: str) -> None:
+    plain, augmented = model(), model()
+    augmented.protocol = augmented.protocol.model_copy(update={"augmentation": augmentation})
+    for one in (plain, augmented):
+        start_prompts(one, ImageTensors(examples(), one.protocol, train=True), seed=3)
+    shown = ImageTensors(examples(), augmented.protocol).get(np.arange(12))
+    tokens = augmented.backbone.embed_patches(augmented.normalize(shown))
+    assert augmented.sources is not None
+    image, position = augmented.sources[0].T
+    assert torch.allclose(augmented.prompts[0], tokens[image, position], atol=1e-5)
+    assert torch.equal(augmented.prompts, plain.prompts)
 
 
 @pytest.mark.parametrize("method", ["spt", "gatevpt", "cvpt"])

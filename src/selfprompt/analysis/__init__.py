@@ -3,7 +3,7 @@
 from selfprompt.analysis.adapter import analyse
 from selfprompt.analysis.attention import Attention, attention, relevance
 from selfprompt.analysis.effective import effective_prompts
-from selfprompt.analysis.information import mutual_information
+from selfprompt.analysis.information import mutual_information, shared_information
 from selfprompt.analysis.neighbours import Neighbours, nearest_patches
 from selfprompt.analysis.worth import leave_one_out, saliency
 
@@ -18,4 +18,5 @@ __all__ = [
     "nearest_patches",
     "relevance",
     "saliency",
+    "shared_information",
 ]

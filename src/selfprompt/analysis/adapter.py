@@ -8,17 +8,21 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from selfprompt import registry
 from selfprompt.analysis.attention import attention
 from selfprompt.analysis.effective import effective_prompts, prompted
-from selfprompt.analysis.information import mutual_information
+from selfprompt.analysis.information import shared_information
 from selfprompt.analysis.neighbours import nearest_patches
 from selfprompt.analysis.worth import leave_one_out, saliency
 from selfprompt.data.datasets import Splits
 from selfprompt.data.loading import ImageTensors, in_order
+from selfprompt.errors import UserError, first_line
 from selfprompt.model import PromptedModel
+from selfprompt.prompts.base import PromptInsertion
 
 SNAPSHOTS = "prompts"
 
@@ -37,13 +41,14 @@ def analyse(
 
     Returns:
         ``layers``: for each block that meets prompts, the class token's attention to them and, where it has prompts
-        of its own, their mutual information with its patches. ``prompts``: for each prompt ``layer``, ``prompt``,
+        of its own, their mutual information with its patches, both as the block sees them (`shared_information`).
+        ``prompts``: for each prompt ``layer``, ``prompt``,
         and where they are known ``source`` and ``nearest`` (training image, row and column of the patch),
         ``attention``, ``moved`` (distance from the start over the start's length), ``turned`` (cosine with it),
         ``saliency``, ``leave_one_out``. ``training``: for each snapshot its ``epoch`` and ``mutual_information``.
 
     Raises:
-        UserError: The method has no prompts.
+        UserError: The method has no prompts, or a snapshot of the run is damaged.
     """
     insertion, device = prompted(model), next(model.parameters()).device
     seen = ImageTensors(splits.val.take(spread(len(splits.val), images)), model.protocol)
@@ -53,21 +58,18 @@ def analyse(
     batch = model.normalize(seen.get(torch.arange(len(seen)).numpy()).to(device))
 
     prompts = effective_prompts(model)
-    with torch.no_grad():
-        streams = list(model.backbone.patch_streams(batch, len(prompts)))
     attended = [weights.mean(dim=0) for weights in attention(model, batch).to_prompts]
     neighbours = nearest_patches(
         model, (model.normalize(b.to(device)) for b, _ in near.batches(in_order(len(near), 32)))
     )
-    history = snapshots(run) if run else {}
-    start = history.get(0)
+    history = snapshots(model, run) if run else {}
     columns: dict[str, Tensor] = {}
     if insertion.counts is None:
         columns["saliency"] = saliency(model, on(seen, device))
         if leave_out:
             columns["leave_one_out"] = leave_one_out(model, batch, seen.labels.to(device))
-        if start is not None:
-            end = insertion.prompts.detach().cpu()
+        if 0 in history:
+            end, start = insertion.prompts.detach().cpu(), history[0].prompts.detach()
             columns["moved"] = (end - start).norm(dim=-1) / start.norm(dim=-1).clamp(min=1e-12)
             columns["turned"] = F.cosine_similarity(end, start, dim=-1)
     side = round(model.backbone.num_patches**0.5)
@@ -89,33 +91,38 @@ def analyse(
             if len(prompts) > 1:
                 row["attention"] = float(attended[layer][index])
             rows.append(row | {name: float(values[layer, index]) for name, values in columns.items()})
-    shared = [float(mutual_information(p, s).mean()) if len(p) else 0.0 for p, s in zip(prompts, streams)]
+
+    def shared(of: PromptInsertion) -> list[float]:
+        return [float(values.mean()) for values in shared_information(model, batch, of)]
+
+    now = shared(insertion)
     return {
         "method": model.method["name"],
         "images": len(seen),
         "layers": [
             {"layer": i, "attention_to_prompts": float(weights.sum())}
-            | ({"mutual_information": shared[i]} if i < len(prompts) else {})
+            | ({"mutual_information": now[i]} if i < len(now) else {})
             for i, weights in enumerate(attended)
         ],
         "prompts": rows,
         "training": [
-            {
-                "epoch": epoch,
-                "mutual_information": [float(mutual_information(p, s).mean()) for p, s in zip(old, streams)],
-            }
-            for epoch, old in sorted(history.items())
+            {"epoch": epoch, "mutual_information": shared(then.to(device))} for epoch, then in sorted(history.items())
         ],
     }
 
 
-def snapshots(run: Path) -> dict[int, Tensor]:
-    """The trained prompts (layers, P, D) of a run by epoch; 0 is their start."""
-    return {
-        int(found[1]): load_file(path)["prompts"]
-        for path in (run / SNAPSHOTS).glob("epoch-*.safetensors")
-        if (found := re.fullmatch(r"epoch-(\d+)\.safetensors", path.name))
-    }
+def snapshots(model: PromptedModel, run: Path) -> dict[int, PromptInsertion]:
+    """The insertion of a run as it was after some of its epochs, before any prompt was taken away; 0 is its start."""
+    found = {}
+    for path in (run / SNAPSHOTS).glob("epoch-*.safetensors"):
+        if number := re.fullmatch(r"epoch-(\d+)\.safetensors", path.name):
+            then = registry.build("method", model.method).insertion(model.backbone)
+            try:
+                then.load_state_dict(load_file(path), strict=False)  # earlier versions kept the prompts alone
+            except (SafetensorError, RuntimeError) as error:
+                raise UserError(f"{path} is damaged ({first_line(error)}): remove it.") from None
+            found[int(number[1])] = then
+    return found
 
 
 def spread(available: int, wanted: int) -> Any:

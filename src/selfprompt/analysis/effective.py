@@ -11,13 +11,17 @@ from selfprompt.prompts.base import PromptInsertion
 
 
 @torch.no_grad()
-def effective_prompts(model: PromptedModel) -> list[Tensor]:
+def effective_prompts(model: PromptedModel, insertion: PromptInsertion | None = None) -> list[Tensor]:
     """The (P, D) prompts of each layer as they meet the tokens: after parametrization, masks and condensation.
+
+    Args:
+        model: A model with prompts.
+        insertion: Prompts that are looked at in the place of the model's own.
 
     Raises:
         UserError: The method has no prompts.
     """
-    insertion = prompted(model)
+    insertion = insertion or prompted(model)
     layers = insertion.prompts.shape[0] if insertion.counts is None else len(insertion.counts)
     training, insertion.training = insertion.training, False
     prompts = [insertion.layer(i, 1).detach() for i in range(layers)]

@@ -1,4 +1,4 @@
-"""How much prompts share with an image's patches."""
+"""How much prompts share with an image's patches, as the block that reads both sees them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,42 @@ import math
 
 import torch
 from torch import Tensor
+
+from selfprompt.analysis.effective import effective_prompts, prompted
+from selfprompt.model import PromptedModel
+from selfprompt.prompts.base import PromptInsertion
+
+
+@torch.no_grad()
+def shared_information(
+    model: PromptedModel, images: Tensor, insertion: PromptInsertion | None = None
+) -> list[Tensor]:
+    """Mutual information of each layer's effective prompts with the patches that enter its block beside them.
+
+    The stream is the prompted one, and both sides go through the norm that stands before the block's attention, as
+    both do inside it: the length of a prompt, which a pre-norm block never sees, has no part. Prompts that skip that
+    norm (cvpt's, apt's) are measured behind it as well, by their direction; a post-norm block has none, so that
+    lengths count there, as they do for the block.
+
+    Args:
+        model: A model with prompts.
+        images: (B, 3, H, W), normalised.
+        insertion: Prompts that are looked at in the place of the model's own, such as those of an earlier epoch.
+
+    Returns:
+        (B,) for each layer; see `mutual_information`.
+
+    Raises:
+        UserError: The method has no prompts.
+    """
+    backbone, insertion = model.backbone.eval(), (insertion or prompted(model)).eval()
+    tokens = insertion.enter(backbone, backbone.embed(images))
+    found = []
+    for i, prompts in enumerate(effective_prompts(model, insertion)):
+        patches = tokens.x[:, -backbone.num_patches :]
+        found.append(mutual_information(backbone.normalize(i, prompts), backbone.normalize(i, patches)))
+        tokens = insertion.block(backbone, i, tokens)
+    return found
 
 
 @torch.no_grad()
@@ -18,19 +54,21 @@ def mutual_information(prompts: Tensor, patches: Tensor) -> Tensor:
 
         ``a_ij = softmax_j(p_i . e_j / sqrt(D))``,  ``p(i, j) = a_ij / P``,  ``NMI = I(i; j) / sqrt(H(i) H(j))``
 
-    so that it is 0 where all prompts look alike on the patches.
+    so that it is 0 where all prompts look alike on the patches. Vectors are taken as they are, and longer ones share
+    more: give them as the block sees them (`shared_information` does).
 
     Args:
         prompts: (P, D).
         patches: (B, M, D), of the layer that the prompts belong to.
 
     Returns:
-        (B,) between 0 and 1; 0 for a single prompt.
+        (B,) on the CPU, between 0 and 1; 0 for a single prompt.
     """
     count, width = prompts.shape
     if count < 2:
-        return patches.new_zeros(len(patches))
-    log_a = (prompts.double() @ patches.double().transpose(1, 2) / math.sqrt(width)).log_softmax(dim=-1)
+        return torch.zeros(len(patches), dtype=patches.dtype)
+    exact, seen = prompts.cpu().double(), patches.cpu().double()
+    log_a = (exact @ seen.transpose(1, 2) / math.sqrt(width)).log_softmax(dim=-1)
     log_j = log_a.logsumexp(dim=1) - math.log(count)
     a, marginal = log_a.exp(), log_j.exp()
     information = (a * (log_a - log_j[:, None])).sum(dim=-1).mean(dim=-1)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from torch import Tensor, nn
+
+M = TypeVar("M", bound=nn.Module)
 
 Pretraining = Literal["supervised", "mae", "mocov3", "dino", "clip", "unknown"]
 """How a backbone was trained: methods publish one recipe for each kind."""
@@ -201,6 +204,10 @@ class Backbone(nn.Module, ABC):
         """Stay in eval mode, whatever the model around it does."""
         return super().train(False)
 
+    def private(self) -> Backbone:
+        """A copy of its own modules and flags around the same weights (see `private_copy`)."""
+        return private_copy(self)
+
     def fingerprint(self) -> str:
         """SHA-256 over names, types, shapes and bytes of all weights and buffers."""
         digest = hashlib.sha256()
@@ -209,6 +216,17 @@ class Backbone(nn.Module, ABC):
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
             digest.update(value.view(-1).numpy().tobytes() if value.numel() else b"")
         return digest.hexdigest()
+
+
+def private_copy(module: M) -> M:
+    """A copy whose modules, flags and devices are its own and whose weights are the module's: it takes no memory.
+
+    Whatever is injected into it, frozen or moved, the module stays as it is. Whoever *trains* a weight of the copy
+    gives it storage of its own first.
+    """
+    own: dict[int, Tensor] = {id(p): nn.Parameter(p.detach(), p.requires_grad) for p in module.parameters()}
+    own |= {id(b): b for b in module.buffers()}
+    return copy.deepcopy(module, own)
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from selfprompt.errors import UserError
 class ViT(Backbone):
     """A timm VisionTransformer as a `Backbone`.
 
-    The module is taken over: its classifier is removed, its weights are frozen, and it stays in eval mode.
+    The module is taken over: its classifier is removed, its weights are frozen, and it stays in eval mode
+    (`load_backbone` hands over a private copy of a caller's module).
 
     Args:
         vit: The model.

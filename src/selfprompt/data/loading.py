@@ -91,15 +91,16 @@ class ImageTensors:
     def __len__(self) -> int:
         return len(self.examples)
 
-    def get(self, indices: np.ndarray, epoch: int = 0) -> Tensor:
-        """The images at ``indices`` as a (B, 3, S, S) uint8 tensor, augmented as in that epoch."""
+    def get(self, indices: np.ndarray, epoch: int | None = 0) -> Tensor:
+        """The images at ``indices`` as a (B, 3, S, S) uint8 tensor, augmented as in that epoch; not if it is None."""
         if self._kept is not None:
             return self._kept[torch.from_numpy(indices)]
         return self._decode(indices, epoch)
 
-    def _decode(self, indices: np.ndarray, epoch: int) -> Tensor:
+    def _decode(self, indices: np.ndarray, epoch: int | None) -> Tensor:
         def one(index: int) -> np.ndarray:
-            rng = np.random.default_rng((self.seed, epoch, index)) if self.augmented else None
+            augmented = self.augmented and epoch is not None
+            rng = np.random.default_rng((self.seed, epoch, index)) if augmented else None
             return prepare_image(read_image(self.examples.images[index]), self.protocol, rng)
 
         size = self.protocol.image_size
@@ -108,8 +109,8 @@ class ImageTensors:
             out[row] = array
         return torch.from_numpy(out)
 
-    def batches(self, order: list[np.ndarray], epoch: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches (images, labels) for each array of indices, each made while the one before is used."""
+    def batches(self, order: list[np.ndarray], epoch: int | None = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches (images, labels) as `get` gives them, each made while the one before is used."""
         if self._kept is not None:
             for indices in order:
                 yield self.get(indices), self.labels[torch.from_numpy(indices)]

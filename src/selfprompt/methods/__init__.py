@@ -54,13 +54,13 @@ def create_model(
     """A prompted model, its prompts not yet started (`PromptedModel.initialize`).
 
     Args:
-        backbone: A timm name, a weights file, ``"builtin"``, or a timm module (which is taken over).
+        backbone: A timm name, a weights file, ``"builtin"``, or a timm module (which stays as it is).
         method: A name of `list_methods`, or a `Method`.
         num_classes: Outputs of the head.
         image_size: Side of the input in pixels, if not the backbone's own.
         protocol: What images it will see; by default as the backbone was evaluated.
         class_names: Names of the outputs.
-        seed: Seed of the head's start.
+        seed: Seed of the starts of the head and of what the method trains beside prompts.
         **fields: The method's fields, such as ``num_prompts``.
 
     Raises:

@@ -6,14 +6,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from selfprompt.backbones.base import Backbone, Pretraining
 from selfprompt.data.protocol import Protocol, protocol_for
 from selfprompt.errors import UserError
 from selfprompt.model import Head, PromptedModel, Trainable
-from selfprompt.prompts.base import Condensation, Initialization, Insertion, Parametrization
+from selfprompt.prompts.base import Condensation, Initialization, Insertion, Parametrization, drawing
 from selfprompt.prompts.condensation.saliency import Saliency
 from selfprompt.prompts.initialization.prototypes import Kind, Prototypes
 from selfprompt.prompts.initialization.rescaled import Rescaled
@@ -94,11 +93,12 @@ class Method(BaseModel, ABC):
         """The model that the method stands for.
 
         Args:
-            backbone: The transformer; its weights are frozen unless the method trains them.
+            backbone: The transformer; it stays as it is, as the model has a private copy.
             num_classes: Outputs of the head.
             protocol: What images it will see; the backbone's own by default.
             class_names: Names of the outputs.
-            seed: Seed of the head's start; torch's own generators are left as they are.
+            seed: Seed of the starts of the head and of what the insertion owns beside prompts; torch's own
+                generators are left as they are.
         """
         protocol = protocol or protocol_for(backbone.info)
         if protocol.image_size != backbone.info.image_size:
@@ -108,8 +108,7 @@ class Method(BaseModel, ABC):
             )
         if num_classes < 2:
             raise UserError(f"A classifier needs two classes or more, and num_classes is {num_classes}.")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with drawing(seed):
             head = Head(backbone.num_features, num_classes, self.head_norm)
         return PromptedModel(
             backbone,
@@ -121,6 +120,7 @@ class Method(BaseModel, ABC):
             initialization=self.initialization(),
             readout="average" if self.readout == "mae_average" else "backbone",
             class_names=class_names,
+            seed=seed,
         )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psutil
@@ -79,8 +80,13 @@ class Insertion(nn.Module, ABC):
         """Prompts of the block that has most of them."""
         return 0
 
-    def attach(self, backbone: Backbone) -> None:
-        """Once, when the model is built and the backbone frozen: put trained parts into the backbone itself."""
+    def attach(self, backbone: Backbone, seed: int) -> None:
+        """Once, when the model is built: start what is trained beside prompts, within its own backbone or here.
+
+        Args:
+            backbone: The model's private copy, frozen.
+            seed: Seed of every draw.
+        """
 
     def fold(self, backbone: Backbone) -> None:
         """Keep for inference what depends on no image."""
@@ -263,6 +269,14 @@ class Condensation(ABC):
         Returns:
             (layers, P) booleans of what stays, where prompts were taken away.
         """
+
+
+@contextmanager
+def drawing(seed: int) -> Iterator[None]:
+    """Inside, torch draws on the CPU from a seed; afterwards its generators are as they were."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def new_prompts(layers: int, count: int, width: int) -> nn.Parameter:

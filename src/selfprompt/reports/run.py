@@ -191,8 +191,9 @@ def prompt_sections(folder: Path, splits: Splits, model: PromptedModel) -> list[
             matrix = np.array([[row[name] for row in rows if row["layer"] == layer] for layer in layers])
             plots.append((figures.heat(matrix, "prompt", "block", what), caption))
     words = (
-        "Normalised mutual information between prompts and the patch tokens of validation images; the estimator is "
-        f"ours. {found['images']} images were looked at."
+        "Normalised mutual information between prompts and the patch tokens of validation images, both after the "
+        "norm through which the block's attention sees them; the estimator is ours. "
+        f"{found['images']} images were looked at."
     )
     return [*sections, Section("What prompts became", words, plots=plots)]
 

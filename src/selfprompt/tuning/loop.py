@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from selfprompt.data.loading import ImageTensors, shuffled
 from selfprompt.errors import Diverged, UserError
-from selfprompt.model import PromptedModel
+from selfprompt.model import PromptedModel, not_finite
 from selfprompt.recipe import Recipe
 from selfprompt.tuning.checkpoint import Progress
 from selfprompt.tuning.engine import Engine, out_of_memory
@@ -62,7 +62,8 @@ class Loop:
     def run(self, train: ImageTensors | FeatureTensors, val: ImageTensors | FeatureTensors | None) -> None:
         """Train to the end of the recipe, or until validation has not improved for ``patience`` epochs."""
         self.model.checkpointing = self.recipe.checkpointing
-        with self.engine.computing(self.model):
+        here = [self.engine.device] if self.engine.device.type == "cuda" else []
+        with self.engine.computing(self.model), torch.random.fork_rng(devices=here):  # steps seed torch's generators
             self._run(train, val)
 
     def _run(self, train: ImageTensors | FeatureTensors, val: ImageTensors | FeatureTensors | None) -> None:
@@ -78,7 +79,7 @@ class Loop:
         self.training_network: nn.Module = compiled
         steps = max(1, len(train) // self.recipe.batch_size)
         self.saved = time.monotonic()
-        if not (progress.stage or progress.epoch or progress.step):
+        if not (progress.epoch or progress.step):
             self._snapshot()
         while progress.epoch < self.recipe.epochs and not progress.finished:
             begun = time.monotonic()
@@ -107,9 +108,7 @@ class Loop:
                 group["lr"] = rate
             loss = self._step(images, labels, len(whole))
             if not math.isfinite(loss):
-                raise Diverged(
-                    f"The loss became {loss} in epoch {progress.epoch + 1}: use a smaller --lr than {recipe.lr:g}."
-                )
+                raise self._diverged(f"The loss became {loss}")
             progress.loss_sum += loss
             progress.step += 1
             if self.average:
@@ -161,9 +160,16 @@ class Loop:
         self.engine.backward(loss * (self.engine.world / whole))
         return loss.detach().double().cpu()
 
+    def _diverged(self, what: str) -> Diverged:
+        where = f"in epoch {self.progress.epoch + 1}"
+        return Diverged(f"{what} {where}: use a smaller --lr than {self.recipe.lr:g}.")
+
     def _validate(self, val: ImageTensors | FeatureTensors | None) -> None:
         progress, model = self.progress, self.model
         trained = {k: v.clone() for k, v in model.adapter_state().items()}
+        for state in (trained, self.average.state if self.average else {}):
+            if odd := not_finite(state):
+                raise self._diverged(f"The weight {odd} became NaN or infinite")
         if self.average:
             model.load_adapter_state(self.average.state)
         row = {
@@ -191,13 +197,13 @@ class Loop:
         self.engine.track({k: v for k, v in row.items() if k != "epoch"}, step=len(progress.history))
 
     def _snapshot(self) -> None:
-        """Keep the prompts as they are after this epoch, for analysis; of long runs some ten times."""
+        """Keep the prompts after this epoch for analysis, unless they are condensed; of long runs some ten times."""
         epoch, every = self.progress.epoch, math.ceil(self.recipe.epochs / SNAPSHOTS)
         prompts = self.model.prompts
         if self.folder is None or not self.engine.is_main or prompts is None or prompts.dim() < 3:
             return
-        if self.progress.stage == 0 and (epoch % every == 0 or epoch == self.recipe.epochs):
-            write_prompts(self.folder, epoch, prompts)
+        if epoch % every == 0 or epoch == self.recipe.epochs:
+            write_prompts(self.folder, epoch, self.model.insertion)
 
     def _checkpoint(self) -> None:
         self.saved = time.monotonic()

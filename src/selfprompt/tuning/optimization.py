@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from selfprompt.model import PromptedModel
 from selfprompt.recipe import Recipe
 
+SHORT = 10  # steps
+
 
 def make_optimizer(model: PromptedModel, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW or SGD; prompts and head have weight decays of their own, one-dimensional parameters none."""
@@ -26,11 +28,21 @@ def make_optimizer(model: PromptedModel, recipe: Recipe) -> torch.optim.Optimize
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """The rate of optimiser step ``step`` (from 0) of ``steps``: linear warm-up, then half a cosine."""
+    """The rate of optimiser step ``step`` (from 0) of ``steps``: linear warm-up, then half a cosine to its end.
+
+    Fewer than ten steps of which the warm-up has less than one would leave out the peak, and spend their last, or
+    only, step at ``min_lr``: they begin at the peak, and the cosine ends one step behind the last.
+    """
+    if steps < SHORT and recipe.warmup * steps < 1:
+        return cosine(recipe, step / steps)
     done = (step + 1) / steps
     if done <= recipe.warmup:
         return recipe.lr * done / recipe.warmup
-    along = (done - recipe.warmup) / max(1e-12, 1 - recipe.warmup)
+    return cosine(recipe, (done - recipe.warmup) / max(1e-12, 1 - recipe.warmup))
+
+
+def cosine(recipe: Recipe, along: float) -> float:
+    """Half a cosine from the peak (0) to ``min_lr`` (1)."""
     return recipe.min_lr + (recipe.lr - recipe.min_lr) * 0.5 * (1 + math.cos(math.pi * along))
 
 

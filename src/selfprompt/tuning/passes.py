@@ -12,7 +12,10 @@ from selfprompt.prompts.base import Condensation, PromptInsertion
 
 
 def start_prompts(model: PromptedModel, train: ImageTensors, seed: int, batch_size: int = 32) -> None:
-    """Start the model's prompts from the training images, or the share of them that its method asks for."""
+    """Start the model's prompts from the training images, or the share of them that its method asks for.
+
+    The images are not augmented: a prompt's source is a patch of the image as it can be shown (see `Prototypes`).
+    """
     count = len(train)
     share = model.method.get("prototype_share", 1.0)
     chosen = np.arange(count)
@@ -20,7 +23,7 @@ def start_prompts(model: PromptedModel, train: ImageTensors, seed: int, batch_si
         size = max(1, round(share * count))
         chosen = np.sort(np.random.default_rng(seed).choice(count, size=size, replace=False))
     order = [chosen[batch] for batch in in_order(len(chosen), batch_size)]
-    model.initialize(train.batches(order), seed=seed)
+    model.initialize(train.batches(order, epoch=None), seed=seed)
     if model.sources is not None:
         model.sources[..., 0] = torch.from_numpy(chosen)[model.sources[..., 0]]
 

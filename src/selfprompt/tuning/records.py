@@ -15,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from selfprompt.adapters import replace_file
+from selfprompt.prompts.base import Insertion
 
 
 def write_logs(folder: Path, history: list[dict[str, float]]) -> None:
@@ -29,10 +30,16 @@ def write_logs(folder: Path, history: list[dict[str, float]]) -> None:
     replace_file(folder / "log.csv", table.getvalue().encode())
 
 
-def write_prompts(folder: Path, epoch: int, prompts: Tensor) -> None:
-    """prompts/epoch-EPOCH.safetensors, the (layers, P, D) prompts after an epoch; epoch 0 is their start."""
+def write_prompts(folder: Path, epoch: int, insertion: Insertion) -> None:
+    """prompts/epoch-EPOCH.safetensors, the (layers, P, D) prompts after an epoch; epoch 0 is their start.
+
+    Beside them stands what they meet the tokens with: masks, gates, keys and values. A start begins the record anew.
+    """
     (folder / "prompts").mkdir(parents=True, exist_ok=True)
-    state = {"prompts": prompts.detach().cpu().contiguous()}
+    if epoch == 0:
+        for old in (folder / "prompts").glob("epoch-*.safetensors"):
+            old.unlink()
+    state = {name: value.detach().cpu().contiguous() for name, value in insertion.state_dict().items()}
     replace_file(folder / "prompts" / f"epoch-{epoch:04}.safetensors", save(state))
 
 

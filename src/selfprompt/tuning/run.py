@@ -168,7 +168,7 @@ def tune(
     if not config.test:
         return result
     test = ImageTensors(splits.test, config.protocol)
-    model.insertion.fold(backbone)
+    model.insertion.fold(model.backbone)
     with engine.computing(model), engine.autocast():
         predicted, probability, _ = answers(model, test, engine, 2 * config.recipe.batch_size)
     accuracy = 100 * int((predicted == test.labels).sum()) / len(test)

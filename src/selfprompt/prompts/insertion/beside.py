@@ -21,24 +21,26 @@ class Beside(PromptInsertion):
         ``K = P + (P A^T) B^T``,  ``s = ReLU(h K^T)``,  ``out = exp(g) (y + w s P)``,  ``w = max_j s_j``
 
     where no gradient flows through ``w``. As intended by the official code, A starts from N(0, 1), B and g from 0
-    (its backbones draw A and B anew afterwards). It is no identity at its start, as P is not 0.
+    (its backbones draw A and B anew afterwards); until `attach`, A is 0. It is no identity at its start, as P is
+    not 0.
 
     Args:
         depth: Blocks of the backbone.
         num_prompts, width, dropout, parametrization: See `PromptInsertion`.
         rank: Rank r of the map to keys.
-        seed: Seed of its start.
 
     Shape: prompts (depth, P, D), down (depth, r, D), up (depth, D, r), scale (depth,).
     """
 
-    def __init__(
-        self, depth: int, num_prompts: int, width: int, *, rank: int = 4, seed: int = 0, **rest: Any
-    ) -> None:
+    def __init__(self, depth: int, num_prompts: int, width: int, *, rank: int = 4, **rest: Any) -> None:
         super().__init__(depth, num_prompts, width, **rest)
-        self.down = nn.Parameter(torch.randn(depth, rank, width, generator=torch.Generator().manual_seed(seed)))
+        self.down = nn.Parameter(torch.zeros(depth, rank, width))
         self.up = nn.Parameter(torch.zeros(depth, width, rank))
         self.scale = nn.Parameter(torch.zeros(depth))
+
+    @torch.no_grad()
+    def attach(self, backbone: Backbone, seed: int) -> None:
+        self.down.copy_(torch.randn(self.down.shape, generator=torch.Generator().manual_seed(seed)))
 
     def prompt_keys(self, num_prefix: int) -> slice:
         return slice(0, self.num_prompts)

@@ -21,15 +21,14 @@ class KeyValue(KeyedInsertion):
 
         ``Attention(Q(x), [T_i ; K(P_i) ; K(x)], [T_i ; V(P_i) ; V(x)])``
 
-    ``T_i`` starts from U(-b, b), ``b = sqrt(6 / (P_kv d))``, d the width of a head (Kaiming, as published). Zero
-    values are not neutral: they take attention.
+    ``T_i`` starts from U(-b, b), ``b = sqrt(6 / (P_kv d))``, d the width of a head (Kaiming, as published); until
+    `attach` it is 0. Zero values are not neutral: they take attention.
 
     Args:
         depth: Blocks of the backbone.
         num_prompts, width, dropout, parametrization: See `PromptInsertion`.
         heads: Attention heads.
         num_key_values: Keys and values P_kv of each head and block; 0 leaves deep prompts alone.
-        seed: Seed of their start.
 
     Shape: prompts (depth, P, D), key_values (depth, heads, P_kv, d).
     """
@@ -42,13 +41,16 @@ class KeyValue(KeyedInsertion):
         *,
         heads: int,
         num_key_values: int = 5,
-        seed: int = 0,
         **rest: Any,
     ) -> None:
         super().__init__(depth, num_prompts, width, **rest)
-        bound = math.sqrt(6 / max(1, num_key_values * (width // heads)))
-        draw = torch.rand(depth, heads, num_key_values, width // heads, generator=torch.Generator().manual_seed(seed))
-        self.key_values = nn.Parameter((2 * draw - 1) * bound)
+        self.key_values = nn.Parameter(torch.zeros(depth, heads, num_key_values, width // heads))
+
+    @torch.no_grad()
+    def attach(self, backbone: Backbone, seed: int) -> None:
+        count, width = self.key_values.shape[-2:]
+        draw = torch.rand(self.key_values.shape, generator=torch.Generator().manual_seed(seed))
+        self.key_values.copy_((2 * draw - 1) * math.sqrt(6 / max(1, count * width)))
 
     def prompt_keys(self, num_prefix: int) -> slice:
         free = self.key_values.shape[2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from selfprompt.backbones.base import Backbone, Tokens
-from selfprompt.prompts.base import Insertion
+from selfprompt.prompts.base import Insertion, drawing
 from selfprompt.registry import Record
 
 
@@ -22,12 +22,13 @@ class LowRank(Insertion):
         super().__init__()
         self.rank, self.alpha, self.targets = rank, alpha, targets
 
-    def attach(self, backbone: Backbone) -> None:
-        """Put the updates beside the backbone's linear layers."""
+    def attach(self, backbone: Backbone, seed: int) -> None:
+        """Put the updates beside the backbone's linear layers; A is drawn as PEFT does it (Kaiming)."""
         from peft import LoraConfig, inject_adapter_in_model  # pyright: ignore[reportMissingImports]
 
         wanted = LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=list(self.targets))  # type: ignore[arg-type]
-        inject_adapter_in_model(wanted, backbone)
+        with drawing(seed):
+            inject_adapter_in_model(wanted, backbone)
 
     def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
         return backbone.block(i, tokens)
