@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import gather_object
 from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor, nn
 
@@ -98,6 +99,10 @@ class Engine:
     def sum(self, values: Tensor) -> Tensor:
         """The sum over processes."""
         return self._accelerator.reduce(values, reduction="sum")  # type: ignore[return-value]
+
+    def gather(self, items: list[Any]) -> list[Any]:
+        """The items of all processes."""
+        return gather_object(items)
 
     def wait(self) -> None:
         """Until every process is here."""

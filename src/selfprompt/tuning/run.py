@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from selfprompt import registry
 from selfprompt.adapters import replace_file
 from selfprompt.backbones import load_backbone
-from selfprompt.data.datasets import Examples, with_splits
+from selfprompt.data.datasets import with_splits
 from selfprompt.data.loading import ImageTensors
 from selfprompt.data.protocol import Protocol, protocol_for
 from selfprompt.data.sources import load_dataset
-from selfprompt.data.sources.folder import images_below
 from selfprompt.errors import UserError
 from selfprompt.methods import make_method, read_spec
 from selfprompt.model import load
@@ -232,32 +229,3 @@ def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: A
         f"{split}_loss": loss,
         "protocol": model.protocol.hash,
     }
-
-
-def predict(adapter: str | Path, images: Sequence[str | Path], *, backbone: Any = None) -> list[dict[str, Any]]:
-    """The likeliest class of each image.
-
-    Args:
-        adapter: A folder or hub repository.
-        images: Image files, or folders whose images are taken.
-        backbone: The backbone, if it is no longer where it was.
-
-    Returns:
-        For each image ``image``, ``label`` (a name where the adapter knows it) and ``probability``.
-    """
-    model = load(adapter, backbone)
-    paths = [
-        found for path in images for found in (images_below(Path(path)) if Path(path).is_dir() else [Path(path)])
-    ]
-    if not paths:
-        raise UserError("There are no images to predict: give image files, or folders of them.")
-    engine = Engine()
-    engine.place(model)
-    unlabelled = Examples(paths, np.zeros(len(paths), dtype=np.int64))
-    with engine.computing(model), engine.autocast():
-        predicted, probability, _ = answers(model, ImageTensors(unlabelled, model.protocol), engine, 64)
-    names = model.class_names or [str(i) for i in range(model.num_classes)]
-    return [
-        {"image": str(path), "label": names[int(label)], "probability": float(share)}
-        for path, label, share in zip(paths, predicted, probability)
-    ]
