@@ -19,7 +19,7 @@ from selfprompt.errors import UserError
 from selfprompt.methods import make_method, read_spec
 from selfprompt.model import load
 from selfprompt.recipe import Recipe
-from selfprompt.tuning.engine import Engine
+from selfprompt.tuning.engine import Engine, checked_trackers
 from selfprompt.tuning.evaluation import answers, evaluate_network
 from selfprompt.tuning.fit import Result, fit
 from selfprompt.tuning.loop import OnStep
@@ -86,6 +86,7 @@ class RunConfig(BaseModel):
 
         ``method`` may carry fields of its own (see `read_spec`).
         """
+        checked_trackers(rest.get("trackers", ()), Path())
         method, own_fields = read_spec(method)
         default = EMBEDDED if data is None and backbone in (None, "builtin") else {}
         if data is None and not default:
@@ -129,7 +130,7 @@ def tune(
     Raises:
         UserError: From the data, the backbone, the method or the fit.
     """
-    engine = Engine(config.recipe.precision)
+    engine = Engine(config.recipe.precision, config.trackers, out)
     if not resume and (out / NAME).exists():
         raise UserError(f"{out} holds a run already: go on with --resume {out}, or choose another --out.")
     if resume and (out / "metrics.json").exists():
@@ -158,11 +159,12 @@ def tune(
         seed=config.seed,
         dataset=dataset.name,
         resume=resume,
-        trackers=config.trackers,
+        engine=engine,
         on_step=on_step,
         **options,
     )
     if not config.test:
+        engine.close()
         return result
     test = ImageTensors(splits.test, config.protocol)
     model.insertion.fold(backbone)
@@ -176,6 +178,9 @@ def tune(
         train, val = ImageTensors(splits.train, config.protocol), ImageTensors(splits.val, config.protocol)
         with engine.computing(bare), engine.autocast():
             metrics["linear_probe_test_accuracy"] = linear_probe(bare, train, val, test)
+    measured = {k: metrics[k] for k in ("test_accuracy", "linear_probe_test_accuracy") if k in metrics}
+    engine.track(measured, step=len(result.history))
+    engine.close()
     assert model.metrics is not None
     model.metrics["test_accuracy"] = accuracy
     if engine.is_main:
