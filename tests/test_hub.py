@@ -29,6 +29,7 @@ def test_push_to_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     model.initialize()
     assert model.push_to_hub("me/birds") == "commit"
     assert sent == ["README.md", "adapter_config.json", "adapter_model.safetensors"]
+    assert model._hub_mixin_info.repo_url is None  # no registry is named as the project's home
 
 
 def test_from_pretrained_is_load(tmp_path: Path) -> None:

@@ -109,16 +109,17 @@ class AdapterPool(nn.Module):
         self.register_buffer("biases", biases, persistent=False)
 
     @torch.no_grad()
-    def forward(self, images: Tensor, tasks: Sequence[str]) -> list[Tensor]:
+    def forward(self, images: Tensor, tasks: str | Sequence[str]) -> list[Tensor]:
         """Logits of each sample, (C,) for the C classes of its task.
 
         Args:
             images: (B, 3, H, W), uint8 or normalised floats.
-            tasks: B names.
+            tasks: B names, or one for all.
 
         Raises:
             UserError: A name is unknown, or there are more or fewer of them than images.
         """
+        tasks = [tasks] * len(images) if isinstance(tasks, str) else tasks
         if len(tasks) != len(images):
             raise UserError(f"There are {len(images)} images and {len(tasks)} task names: give one for each.")
         if odd := next((task for task in tasks if task not in self._rows), None):
@@ -136,8 +137,9 @@ class AdapterPool(nn.Module):
         logits = torch.baddbmm(biases[..., None], weights, features[..., None]).squeeze(-1)
         return [row[: self._members[task].num_classes] for row, task in zip(logits, tasks)]
 
-    def predict(self, images: Tensor, tasks: Sequence[str]) -> list[tuple[str, float]]:
+    def predict(self, images: Tensor, tasks: str | Sequence[str]) -> list[tuple[str, float]]:
         """The likeliest class of each sample in its task, and its probability."""
+        tasks = [tasks] * len(images) if isinstance(tasks, str) else tasks
         answers = []
         for logits, task in zip(self(images, tasks), tasks):
             probability, label = logits.float().softmax(-1).max(-1)

@@ -40,12 +40,12 @@ class Engine:
     def __init__(
         self, precision: str = "auto", trackers: str | Sequence[str] = (), folder: Path | None = None
     ) -> None:
-        trackers = checked_trackers(trackers, folder)
+        names = checked_trackers(trackers, folder)
         AcceleratorState._reset_state()  # a second run in one process may want another precision
         self.precision = ("bf16" if fast_bf16() else "float32") if precision == "auto" else precision
         self._accelerator = Accelerator(
             mixed_precision="bf16" if self.precision == "bf16" else "no",
-            log_with=trackers or None,
+            log_with=[*names] or None,
             project_dir=folder,
         )
         self.device = self._accelerator.device
