@@ -107,3 +107,11 @@ def test_what_cannot_be_served_is_refused(images: torch.Tensor) -> None:
         pool(images[:1], ["onw"])
     with pytest.raises(sp.UserError, match="4 images and 1 task names"):
         pool(images, ["one"])
+
+
+def test_one_name_is_every_sample_s(images: torch.Tensor) -> None:
+    pool = sp.AdapterPool(make_backbone())
+    pool.add("birds", adapter("class token", 0))
+    several = pool(images, ["birds"] * len(images))
+    assert all(torch.equal(a, b) for a, b in zip(pool(images, "birds"), several, strict=True))
+    assert len(pool.predict(images, "birds")) == len(images)

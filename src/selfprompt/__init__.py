@@ -13,7 +13,8 @@ from selfprompt.pool import AdapterPool
 from selfprompt.recipe import Recipe
 from selfprompt.registry import Record, describe
 from selfprompt.tuning.fit import Result, fit
-from selfprompt.tuning.run import evaluate, predict
+from selfprompt.tuning.prediction import predict
+from selfprompt.tuning.run import evaluate
 
 __all__ = [
     "AdapterPool",

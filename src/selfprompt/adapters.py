@@ -17,6 +17,7 @@ from selfprompt.errors import UserError
 
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
+FILES = (CONFIG_NAME, WEIGHTS_NAME)
 FORMAT = 1
 
 
@@ -74,7 +75,7 @@ def read_adapter(folder: Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
     Raises:
         UserError: A file is missing or damaged, comes from a newer version, or has no head.
     """
-    for name in (CONFIG_NAME, WEIGHTS_NAME):
+    for name in FILES:
         if not (folder / name).is_file():
             raise UserError(f"{folder} is no adapter: it has no {name}.")
     try:

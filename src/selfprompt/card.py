@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from jinja2 import Template
+from typing import Any
+
+from jinja2 import Environment
+from markupsafe import Markup
 
 from selfprompt import registry
 from selfprompt.adapters import AdapterConfig
+from selfprompt.markup import markdown
 
-TEMPLATE = Template(
+
+def written(value: Any) -> str:
+    """A value as Markdown shows it; what ``tojson`` wrote, for the YAML, as it is."""
+    return value if isinstance(value, Markup) else markdown(str(value))
+
+
+TEMPLATE = Environment(finalize=written).from_string(
     """---
 library_name: selfprompt
-tags: [selfprompt, prompt-tuning, image-classification, {{ config.method.name }}]
-base_model_architecture: {{ config.backbone.architecture }}
+tags: [selfprompt, prompt-tuning, image-classification, {{ config.method.name | tojson }}]
+base_model_architecture: {{ config.backbone.architecture | tojson }}
 ---
 
 # {{ config.method.name }} adapter for {{ config.backbone.architecture }}
@@ -20,7 +30,7 @@ base_model_architecture: {{ config.backbone.architecture }}
 
 | | |
 |---|---|
-| Backbone | `{{ config.backbone.name }}` ({{ config.backbone.pretraining }}), weights `{{ config.backbone.hash[:12] }}` |
+| Backbone | {{ config.backbone.name }} ({{ config.backbone.pretraining }}), weights `{{ config.backbone.hash[:12] }}` |
 | Method | {% for k, v in config.method.items() if k != "name" %}{{ k }} = {{ v }}{{ ", " if not loop.last }}{% endfor %} |
 | Classes | {{ config.num_classes }}{% if config.class_names %}: {{ config.class_names[:20] | join(", ") }}{% if config.class_names | length > 20 %}, ...{% endif %}{% endif %} |
 | Trained parameters | {{ "{:,}".format(trainable) }} of {{ "{:,}".format(total) }} ({{ "%.2f" | format(100 * trainable / total) }} %) |

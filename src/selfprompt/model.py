@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from selfprompt import registry
-from selfprompt.adapters import AdapterConfig, BackboneReference, read_adapter, replace_file, write_adapter
+from selfprompt.adapters import FILES, AdapterConfig, BackboneReference, read_adapter, replace_file, write_adapter
 from selfprompt.backbones import load_backbone
 from selfprompt.backbones.base import Backbone
 from selfprompt.card import render_card
@@ -53,9 +53,7 @@ class Head(nn.Module):
         return self.linear(self.norm(features))
 
 
-class PromptedModel(
-    nn.Module, ModelHubMixin, library_name="selfprompt", repo_url="https://pypi.org/project/selfprompt"
-):
+class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
     """A frozen backbone with prompts and a head of its own. Made by `selfprompt.create_model`.
 
     Args:
@@ -239,6 +237,8 @@ class PromptedModel(
 def load(adapter: str | os.PathLike[str], backbone: Any = None, **hub: Any) -> PromptedModel:
     """Load an adapter: its backbone is found again by name or path, and its weights checked by hash.
 
+    Of a repository, the adapter's two files are downloaded and nothing else.
+
     Args:
         adapter: A folder, or a repository of the Hugging Face hub.
         backbone: The backbone, if it is no longer where it was: a name, a path, or a module.
@@ -283,7 +283,7 @@ def find_adapter(adapter: str | os.PathLike[str], **hub: Any) -> Path:
     if folder.is_dir():
         return folder
     try:
-        return Path(snapshot_download(os.fspath(adapter), **hub))
+        return Path(snapshot_download(os.fspath(adapter), **{"allow_patterns": list(FILES), **hub}))
     except Exception as error:
         raise UserError(
             f"{adapter} is neither a folder here nor an adapter that the hub gives ({first_line(error)[:200]})."

@@ -158,19 +158,20 @@ class AdapterPool(nn.Module):
             )
 
     @torch.no_grad()
-    def forward(self, images: Tensor, tasks: Sequence[str]) -> list[Tensor]:
+    def forward(self, images: Tensor, tasks: str | Sequence[str]) -> list[Tensor]:
         """Logits of each sample, (C,) for the C classes of its task.
 
         Args:
             images: (B, 3, H, W), uint8 or normalised floats.
-            tasks: B names.
+            tasks: B names, or one for all.
 
         Raises:
             UserError: A name is unknown, or there are more or fewer of them than images.
         """
         return self._answer(self.bank, images, tasks)
 
-    def _answer(self, bank: Bank, images: Tensor, tasks: Sequence[str]) -> list[Tensor]:
+    def _answer(self, bank: Bank, images: Tensor, tasks: str | Sequence[str]) -> list[Tensor]:
+        tasks = [tasks] * len(images) if isinstance(tasks, str) else tasks
         if len(tasks) != len(images):
             raise UserError(f"There are {len(images)} images and {len(tasks)} task names: give one for each.")
         if odd := next((task for task in tasks if task not in bank.rows), None):
@@ -192,9 +193,10 @@ class AdapterPool(nn.Module):
         return [row[: len(bank.members[task].bias)] for row, task in zip(logits, tasks)]
 
     @torch.no_grad()
-    def predict(self, images: Tensor, tasks: Sequence[str]) -> list[tuple[str, float]]:
+    def predict(self, images: Tensor, tasks: str | Sequence[str]) -> list[tuple[str, float]]:
         """The likeliest class of each sample in its task, and its probability."""
         bank, answers = self.bank, []
+        tasks = [tasks] * len(images) if isinstance(tasks, str) else tasks
         for logits, task in zip(self._answer(bank, images, tasks), tasks):
             probability, label = logits.float().softmax(-1).max(-1)
             names = bank.members[task].class_names

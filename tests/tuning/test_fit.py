@@ -219,13 +219,6 @@ def test_bf16_is_finite_and_near_float32() -> None:
     assert results["bf16"] != results["float32"]
 
 
-def test_tensorboard_gets_the_rows(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
-    recipe = Recipe(epochs=2, batch_size=4)
-    fit(model(), examples(), examples(), recipe=recipe, output_dir=tmp_path, trackers=("tensorboard",))
-    assert list(tmp_path.rglob("events.out.tfevents*"))
-
-
 def test_a_share_of_the_images_makes_the_prototypes() -> None:
     trained = model(prototype_share=0.25)
     fit(trained, examples(), examples(), recipe=Recipe(epochs=1, batch_size=4))

@@ -1,4 +1,4 @@
-"""The command line: one thin file a command. Exit status 0 done, 2 the user's input, 1 our fault."""
+"""The command line: one thin file a command. Exit status 0 done, 3 done in part, 2 the user's input, 1 our fault."""
 
 from __future__ import annotations
 

@@ -55,13 +55,13 @@ def finish(folder: Path) -> None:
 def progress(title: str) -> Iterator[Callable[[int, int, str], None]]:
     """A progress bar with time left, on standard error; gives a function of (done, total, words)."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[words]}"),
+        TextColumn("{task.fields[words]}", markup=False),
     )
     with Progress(*columns, console=errors, disable=not errors.is_terminal) as bars:
         task = bars.add_task(title, total=None, words="")

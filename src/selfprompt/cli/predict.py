@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
+from typing import Literal
 
 from selfprompt.cli.console import report
-from selfprompt.tuning.run import predict
+from selfprompt.tuning.prediction import predict
 
 
 def command(
@@ -14,18 +17,25 @@ def command(
     /,
     *,
     backbone: str | None = None,
+    on_error: Literal["skip", "stop"] = "skip",
     seed: int = 0,
     json: bool = False,
 ) -> None:
-    """The class of each image, and how sure the model is.
+    """The class of each image, and how sure the model is; exit status 3 if some could not be read.
 
     Args:
         adapter: A folder, or a repository of the Hugging Face hub.
         images: Image files, or folders of them.
         backbone: The backbone, if it is no longer where it was.
+        on_error: skip answers the other images where one cannot be read, and names it; stop ends there.
         seed: Nothing is drawn here; every command takes it.
         json: Print one JSON object.
     """
-    predictions = predict(adapter, images, backbone=backbone)
-    lines = [f"{p['image']}  {p['label']}  {100 * p['probability']:.1f} %" for p in predictions]
+    predictions = predict(adapter, images, backbone=backbone, on_error=on_error)
+    errors = [p["error"] for p in predictions if "error" in p]
+    lines = [f"{p['image']}  {p['label']}  {100 * p['probability']:.1f} %" for p in predictions if "error" not in p]
     report({"predictions": predictions}, json, "\n".join(lines))
+    for error in errors if os.environ.get("RANK", "0") == "0" else ():
+        print(f"error: {error}", file=sys.stderr)
+    if errors:
+        sys.exit(3)

@@ -16,6 +16,7 @@ from selfprompt.comparison.suites import Suite
 from selfprompt.comparison.workers import Workers
 from selfprompt.data.sources import load_dataset
 from selfprompt.errors import UserError
+from selfprompt.methods import read_specs
 from selfprompt.reports.table import Column, markdown, write_tables
 
 
@@ -49,7 +50,7 @@ def seen_in_pretraining(backbone: str, data: str) -> bool:
 
 def bench(
     suite: Suite,
-    methods: Sequence[str],
+    methods: str | Sequence[str],
     out: Path,
     *,
     backbone: str | None = None,
@@ -64,7 +65,7 @@ def bench(
 
     Args:
         suite: The benchmark.
-        methods: Names, with fields where wanted.
+        methods: Names, with fields where wanted; in one text, with commas between.
         out: The folder.
         backbone: If not the suite's own.
         seeds: Runs of each method on each task at its best settings.
@@ -84,6 +85,7 @@ def bench(
             continue
         tasks[data] = task_of(suite, data, backbone, **changes)
     first = next(iter(tasks.values()))
+    methods = read_specs(methods)
     for spec in methods:
         first.run(spec)
     folders = {data: out / data.replace("/", "-") for data in tasks}

@@ -19,7 +19,7 @@ from selfprompt.comparison.search import Point, Trial, climb, grid_points, searc
 from selfprompt.comparison.workers import Unit, Workers
 from selfprompt.data.protocol import Protocol, protocol_for
 from selfprompt.errors import UserError
-from selfprompt.methods import make_method, read_spec
+from selfprompt.methods import make_method, read_spec, read_specs
 from selfprompt.recipe import Recipe
 from selfprompt.reports.table import Column, write_tables
 from selfprompt.tuning.run import RunConfig, tune
@@ -220,7 +220,7 @@ def measure(work: Sequence[tuple[Comparison, Path, str]], seeds: int, workers: W
 
 
 def compare(
-    comparison: Comparison, methods: Sequence[str], out: Path, *, seeds: int = 3, workers: Workers | None = None
+    comparison: Comparison, methods: str | Sequence[str], out: Path, *, seeds: int = 3, workers: Workers | None = None
 ) -> dict[str, Any]:
     """Run a comparison and write its table as table.json, .md, .csv and .tex.
 
@@ -228,7 +228,7 @@ def compare(
 
     Args:
         comparison: The settings.
-        methods: Names, with fields where wanted, as ``spt:prompt_rms=0.1``.
+        methods: Names, with fields where wanted, as ``spt:prompt_rms=0.1``; in one text, with commas between.
         out: The folder.
         seeds: Runs of each method at its best settings.
         workers: Who does it; one process after the other by default.
@@ -236,6 +236,7 @@ def compare(
     Raises:
         UserError: A method is not to be had, the folder holds another comparison, or from a run.
     """
+    methods = read_specs(methods)
     for spec in methods:
         comparison.run(spec)
     open_folder(comparison, out)

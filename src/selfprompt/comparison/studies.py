@@ -9,6 +9,7 @@ from typing import Any
 
 from selfprompt.comparison.compare import COLUMNS, Comparison, measure, open_folder
 from selfprompt.comparison.workers import Workers
+from selfprompt.methods import read_specs
 from selfprompt.reports.table import Column, write_tables
 
 Variation = tuple[str, str | None, dict[str, Any]]
@@ -53,7 +54,7 @@ STUDIES: dict[str, Study] = {
 
 def run_study(
     study: Study,
-    methods: Sequence[str],
+    methods: str | Sequence[str],
     make: Callable[[str | None, dict[str, Any]], Comparison],
     out: Path,
     *,
@@ -64,7 +65,7 @@ def run_study(
 
     Args:
         study: What is varied.
-        methods: The methods.
+        methods: The methods; in one text, with commas between.
         make: The comparison with a backbone (None is the user's) and changes to the protocol.
         out: The folder; every variation has one of its own in it.
         seeds: Runs of each method at its best settings.
@@ -76,6 +77,7 @@ def run_study(
     Raises:
         UserError: As `compare` does.
     """
+    methods = read_specs(methods)
     work, labels = [], []
     for label, backbone, changes in study.variations:
         comparison = make(backbone, changes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -27,6 +28,11 @@ def read_spec(spec: str) -> tuple[str, dict[str, str]]:
     return name, dict(pair.split("=", 1) for pair in pairs)  # type: ignore[misc]
 
 
+def read_specs(methods: str | Sequence[str]) -> list[str]:
+    """Methods as a list, given as one or with commas between."""
+    return [spec.strip() for spec in (methods.split(",") if isinstance(methods, str) else methods)]
+
+
 def make_method(method: str | Method, **fields: Any) -> Method:
     """A method by name with its fields, or a `Method` as it is.
 
@@ -47,7 +53,7 @@ def create_model(
     num_classes: int,
     image_size: int | None = None,
     protocol: Protocol | None = None,
-    class_names: list[str] | None = None,
+    class_names: Sequence[str] | None = None,
     seed: int = 0,
     **fields: Any,
 ) -> PromptedModel:
@@ -64,7 +70,12 @@ def create_model(
         **fields: The method's fields, such as ``num_prompts``.
 
     Raises:
-        UserError: The backbone or method is not to be had, or a field is wrong.
+        UserError: The backbone or method is not to be had, a field is wrong, or the names are not one for each class.
     """
+    names = None if class_names is None else list(class_names)
+    if names is not None and (isinstance(class_names, str) or len(names) != num_classes):
+        raise UserError(
+            f"class_names is {class_names!r:.80}: give a list of {num_classes} names, one for each class."
+        )
     found = load_backbone(backbone, image_size or (protocol.image_size if protocol else None))
-    return make_method(method, **fields).build(found, num_classes, protocol, class_names, seed)
+    return make_method(method, **fields).build(found, num_classes, protocol, names, seed)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from selfprompt.markup import visible
+
 INK = "#010203"  # stands for the page's text colour
+LONGEST = 40  # characters of a name
 COLOURS = ("#3b8ed0", "#e08a1e", "#23a26d", "#c45aa3", "#8a7be0", "#d9534f", "#7f8c3a", "#5b6b7c")
 STYLE: Any = {
     "svg.fonttype": "none",
@@ -29,14 +33,16 @@ STYLE: Any = {
 def svg(figure: Figure, words: str) -> Markup:
     """A figure as inline SVG with ``words`` for those who do not see it."""
     out = io.StringIO()
-    with rc_context(STYLE):
+    with rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from")  # the reader's own fonts are used
         figure.savefig(out, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
     text = out.getvalue()
-    text = text[text.index("<svg") :].replace(INK, "currentColor")
+    text = text[text.index("<svg") :]
+    text = re.sub(rf"\b(fill|stroke): {INK}\b", r"\1: currentColor", text)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) width="([\d.]+)pt"', r'\1 style="width:\2pt"', text, count=1)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    return Markup(text.replace("<svg", f'<svg role="img" aria-label="{words}"', 1))
+    return Markup(text.replace("<svg", f'<svg role="img" aria-label="{escape(words)}"', 1))
 
 
 def plot(width: float = 4.2, height: float = 2.7) -> tuple[Figure, Any]:
@@ -44,6 +50,14 @@ def plot(width: float = 4.2, height: float = 2.7) -> tuple[Figure, Any]:
     with rc_context(STYLE):
         figure = Figure(figsize=(width, height))
         return figure, figure.add_subplot()
+
+
+def legend(axes: Any, beside: bool) -> None:
+    """The names of what is plotted, as they are: a ``$`` in one starts no formula."""
+    with rc_context(STYLE):
+        side = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if beside else {}
+        for text in axes.legend(fontsize=8, **side).get_texts():
+            text.set_parse_math(False)
 
 
 def curves(
@@ -60,9 +74,7 @@ def curves(
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(lines) > 1:
-        with rc_context(STYLE):
-            side = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if len(lines) > 3 else {}
-            axes.legend(fontsize=8, **side)
+        legend(axes, beside=len(lines) > 3)
     return svg(figure, f"{ylabel} over {xlabel}")
 
 
@@ -98,8 +110,10 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> Markup:
     figure, axes = plot(side, side)
     shares = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(names)), names, rotation=45 if max(map(len, names)) > 2 else 0, ha="center")
-    axes.set_yticks(range(len(names)), names)
+    names = [visible(name, LONGEST) for name in names]
+    turned = 45 if max(map(len, names)) > 2 else 0
+    axes.set_xticks(range(len(names)), names, rotation=turned, ha="center", parse_math=False)
+    axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.spines[:].set_visible(False)
@@ -127,6 +141,5 @@ def accuracies(rows: Sequence[dict[str, Any]]) -> Markup:
     axes.set_xscale("log")
     axes.set_xlabel("trained parameters, the head's included")
     axes.set_ylabel("test accuracy, %")
-    with rc_context(STYLE):
-        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    legend(axes, beside=True)
     return svg(figure, "test accuracy over trained parameters")

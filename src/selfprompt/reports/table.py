@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfprompt import markup
 from selfprompt.adapters import replace_file
-
-LATEX = {"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "±": r"$\pm$"}
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,15 @@ class Column:
     text: Callable[[dict[str, Any]], str]
 
 
+def cells(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """The table's text, its title row first."""
+    return [[c.title for c in columns], *([c.text(row) for c in columns] for row in rows)]
+
+
 def markdown(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> str:
     """A Markdown table."""
-    lines = [[c.title for c in columns], ["---"] * len(columns), *([c.text(row) for c in columns] for row in rows)]
+    title, *body = ([markup.markdown(cell) for cell in line] for line in cells(columns, rows))
+    lines = [title, ["---"] * len(columns), *body]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -33,22 +39,15 @@ def comma_separated(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -
     """A CSV table."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([c.title for c in columns])
-    writer.writerows([[c.text(row) for c in columns] for row in rows])
+    writer.writerows(cells(columns, rows))
     return out.getvalue()
 
 
 def latex(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> str:
     """A LaTeX tabular with booktabs' rules."""
-
-    def line(cells: list[str]) -> str:
-        escaped = ["".join(LATEX.get(letter, letter) for letter in cell) for cell in cells]
-        return " & ".join(escaped) + r" \\" + "\n"
-
-    body = "".join(line([c.text(row) for c in columns]) for row in rows)
-    head = line([c.title for c in columns])
+    head, *body = (" & ".join(map(markup.latex, line)) + r" \\" + "\n" for line in cells(columns, rows))
     return (
-        f"\\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}\n\\toprule\n{head}\\midrule\n{body}"
+        f"\\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}\n\\toprule\n{head}\\midrule\n{''.join(body)}"
         "\\bottomrule\n\\end{tabular}\n"
     )
 
@@ -69,5 +68,6 @@ def write_tables(
 
 def read_markdown(text: str) -> list[list[str]]:
     """The cells of a table that `markdown` wrote, its title row first."""
-    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    lines = [re.findall(r"((?:\\.|[^\\|])*)\|", line)[1:] for line in text.splitlines()]
+    lines = [[re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", cell.strip()) for cell in line] for line in lines]
     return [lines[0], *lines[2:]]

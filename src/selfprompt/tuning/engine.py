@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,12 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from accelerate.utils import gather_object
 from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor, nn
 
+from selfprompt.errors import UserError, first_line, unknown
 from selfprompt.model import PromptedModel
 
 
@@ -22,25 +25,29 @@ class Engine:
 
     Args:
         precision: ``auto``, ``float32`` or ``bf16``.
-        trackers: Names of accelerate's trackers, such as ``tensorboard``.
+        trackers: A name, or names, of accelerate's trackers, such as ``tensorboard``; `start_trackers` starts them.
         folder: Where trackers write.
 
     Attributes:
         device: Where this process computes.
         rank, world: This process's number, and how many there are.
         precision: ``float32`` or ``bf16``, as resolved.
+
+    Raises:
+        UserError: A tracker is unknown, its package is not installed, or it writes files and has no folder.
     """
 
-    def __init__(self, precision: str = "auto", trackers: tuple[str, ...] = (), folder: Path | None = None) -> None:
+    def __init__(
+        self, precision: str = "auto", trackers: str | Sequence[str] = (), folder: Path | None = None
+    ) -> None:
+        names = checked_trackers(trackers, folder)
         AcceleratorState._reset_state()  # a second run in one process may want another precision
         self.precision = ("bf16" if fast_bf16() else "float32") if precision == "auto" else precision
         self._accelerator = Accelerator(
             mixed_precision="bf16" if self.precision == "bf16" else "no",
-            log_with=list(trackers) or None,
+            log_with=[*names] or None,
             project_dir=folder,
         )
-        if trackers:
-            self._accelerator.init_trackers("selfprompt")
         self.device = self._accelerator.device
         self.rank, self.world = self._accelerator.process_index, self._accelerator.num_processes
 
@@ -99,18 +106,68 @@ class Engine:
         """The sum over processes."""
         return self._accelerator.reduce(values, reduction="sum")  # type: ignore[return-value]
 
+    def gather(self, items: list[Any]) -> list[Any]:
+        """The items of all processes."""
+        return gather_object(items)
+
     def wait(self) -> None:
         """Until every process is here."""
         self._accelerator.wait_for_everyone()
 
-    def track(self, values: dict[str, float], step: int) -> None:
+    def start_trackers(self, settings: Mapping[str, Any]) -> None:
+        """Start the trackers with what decides the run's numbers; nested settings become ``outer.inner``.
+
+        Raises:
+            UserError: A tracker cannot be started, for want of a login, for instance.
+        """
+        if not self._accelerator.log_with:
+            return
+        try:
+            self._accelerator.init_trackers("selfprompt", config=flat({**settings, "precision": self.precision}))
+        except Exception as error:
+            names = ", ".join(str(tracker) for tracker in self._accelerator.log_with)
+            raise UserError(
+                f"The tracker {names} cannot be started ({first_line(error)}): set it up first."
+            ) from error
+
+    def track(self, values: Mapping[str, float], step: int) -> None:
         """Send numbers to the trackers."""
-        self._accelerator.log(values, step=step)
+        self._accelerator.log(dict(values), step=step)
 
     def close(self) -> None:
         """Finish the trackers; the processes stay together."""
         for tracker in self._accelerator.trackers:
             tracker.finish()
+        self._accelerator.trackers.clear()
+
+
+def checked_trackers(trackers: str | Sequence[str], folder: Path | None) -> list[str]:
+    """The names of trackers, each of which can be used; accelerate leaves out the others with a warning at most.
+
+    Raises:
+        UserError: One cannot.
+    """
+    names = [trackers] if isinstance(trackers, str) else list(trackers)
+    installed = [str(tracker) for tracker in get_available_trackers()]
+    for name in names:
+        if name not in LOGGER_TYPE_TO_CLASS:
+            raise unknown("tracker", name, LOGGER_TYPE_TO_CLASS)
+        if name not in installed:
+            raise UserError(f"Tracker {name} needs a package: pip install {name.replace('_', '-')}.")
+        if folder is None and LOGGER_TYPE_TO_CLASS[name].requires_logging_directory:
+            raise UserError(f"Tracker {name} writes files: give an output_dir.")
+    return names
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level of ``outer.inner``; what is neither number nor text as text."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value if isinstance(value, (bool, int, float, str)) else str(value)
+    return found
 
 
 def fast_bf16() -> bool:

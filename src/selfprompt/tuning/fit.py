@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,8 @@ def fit(
     seed: int = 0,
     dataset: str = "custom",
     resume: bool = False,
-    trackers: tuple[str, ...] = (),
+    trackers: str | Sequence[str] = (),
+    engine: Engine | None = None,
     on_step: OnStep | None = None,
     checkpoint_seconds: float = 60.0,
 ) -> Result:
@@ -66,22 +67,35 @@ def fit(
         seed: Seed of prompts, order, augmentation and dropout.
         dataset: A name for the data, for the record.
         resume: Take up the checkpoint in ``output_dir`` where there is one.
-        trackers: accelerate's trackers to log to, beside log.jsonl and log.csv.
+        trackers: A name, or names, of accelerate's trackers to log to, beside log.jsonl and log.csv.
+        engine: One that has its trackers already and outlives the fit; by default one is made, and closed at the end.
         on_step: Called after every step.
         checkpoint_seconds: Least time between two checkpoints within an epoch; epochs end with one.
 
     Raises:
-        UserError: The loss became NaN or infinite, memory is out at one image, or an image cannot be read.
+        UserError: The loss became NaN or infinite, memory is out at one image, an image cannot be read, or a tracker
+            cannot be used.
     """
     begun = time.monotonic()
     recipe = recipe or default_recipe(model)
     folder = None if output_dir is None else Path(output_dir)
-    engine = Engine(recipe.precision, trackers, folder)
+    own = engine is None
+    engine = engine or Engine(recipe.precision, trackers, folder)
     train_images = ImageTensors(as_examples(train), model.protocol, train=True, seed=seed)
     val_images = None if val is None else ImageTensors(as_examples(val), model.protocol)
     if not len(train_images) or (val_images is not None and not len(val_images)):
         raise UserError("Training and validation need one image or more each.")
 
+    engine.start_trackers(
+        {
+            "method": model.method,
+            "backbone": model.backbone.info.name,
+            "dataset": dataset,
+            "seed": seed,
+            "recipe": recipe.model_dump(mode="json"),
+            "protocol": {**model.protocol.model_dump(mode="json"), "hash": model.protocol.hash},
+        }
+    )
     engine.place(model)
     progress = Progress.load(folder) if resume and folder else None
     if progress:
@@ -150,7 +164,8 @@ def fit(
         model.save_pretrained(folder)
         write_metrics(folder, metrics)
     engine.wait()
-    engine.close()
+    if own:
+        engine.close()
     return Result(metrics, progress.history, folder)
 
 

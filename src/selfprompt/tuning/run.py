@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from selfprompt import registry
 from selfprompt.adapters import replace_file
 from selfprompt.backbones import load_backbone
-from selfprompt.data.datasets import Examples, with_splits
+from selfprompt.data.datasets import with_splits
 from selfprompt.data.loading import ImageTensors
 from selfprompt.data.protocol import Protocol, protocol_for
 from selfprompt.data.sources import load_dataset
-from selfprompt.data.sources.folder import images_below
 from selfprompt.errors import UserError
 from selfprompt.methods import make_method, read_spec
 from selfprompt.model import load
 from selfprompt.recipe import Recipe
-from selfprompt.tuning.engine import Engine
+from selfprompt.tuning.engine import Engine, checked_trackers
 from selfprompt.tuning.evaluation import answers, evaluate_network
 from selfprompt.tuning.fit import Result, fit
 from selfprompt.tuning.loop import OnStep
@@ -89,6 +86,7 @@ class RunConfig(BaseModel):
 
         ``method`` may carry fields of its own (see `read_spec`).
         """
+        checked_trackers(rest.get("trackers", ()), Path())
         method, own_fields = read_spec(method)
         default = EMBEDDED if data is None and backbone in (None, "builtin") else {}
         if data is None and not default:
@@ -132,7 +130,7 @@ def tune(
     Raises:
         UserError: From the data, the backbone, the method or the fit.
     """
-    engine = Engine(config.recipe.precision)
+    engine = Engine(config.recipe.precision, config.trackers, out)
     if not resume and (out / NAME).exists():
         raise UserError(f"{out} holds a run already: go on with --resume {out}, or choose another --out.")
     if resume and (out / "metrics.json").exists():
@@ -161,11 +159,12 @@ def tune(
         seed=config.seed,
         dataset=dataset.name,
         resume=resume,
-        trackers=config.trackers,
+        engine=engine,
         on_step=on_step,
         **options,
     )
     if not config.test:
+        engine.close()
         return result
     test = ImageTensors(splits.test, config.protocol)
     model.insertion.fold(model.backbone)
@@ -179,6 +178,9 @@ def tune(
         train, val = ImageTensors(splits.train, config.protocol), ImageTensors(splits.val, config.protocol)
         with engine.computing(bare), engine.autocast():
             metrics["linear_probe_test_accuracy"] = linear_probe(bare, train, val, test)
+    measured = {k: metrics[k] for k in ("test_accuracy", "linear_probe_test_accuracy") if k in metrics}
+    engine.track(measured, step=len(result.history))
+    engine.close()
     assert model.metrics is not None
     model.metrics["test_accuracy"] = accuracy
     if engine.is_main:
@@ -232,32 +234,3 @@ def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: A
         f"{split}_loss": loss,
         "protocol": model.protocol.hash,
     }
-
-
-def predict(adapter: str | Path, images: Sequence[str | Path], *, backbone: Any = None) -> list[dict[str, Any]]:
-    """The likeliest class of each image.
-
-    Args:
-        adapter: A folder or hub repository.
-        images: Image files, or folders whose images are taken.
-        backbone: The backbone, if it is no longer where it was.
-
-    Returns:
-        For each image ``image``, ``label`` (a name where the adapter knows it) and ``probability``.
-    """
-    model = load(adapter, backbone)
-    paths = [
-        found for path in images for found in (images_below(Path(path)) if Path(path).is_dir() else [Path(path)])
-    ]
-    if not paths:
-        raise UserError("There are no images to predict: give image files, or folders of them.")
-    engine = Engine()
-    engine.place(model)
-    unlabelled = Examples(paths, np.zeros(len(paths), dtype=np.int64))
-    with engine.computing(model), engine.autocast():
-        predicted, probability, _ = answers(model, ImageTensors(unlabelled, model.protocol), engine, 64)
-    names = model.class_names or [str(i) for i in range(model.num_classes)]
-    return [
-        {"image": str(path), "label": names[int(label)], "probability": float(share)}
-        for path, label, share in zip(paths, predicted, probability)
-    ]

@@ -1,0 +1,145 @@
+"""The class of images without labels, whichever of them can be read."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+
+from selfprompt.data.images import ImageSource, read_image
+from selfprompt.data.loading import prepare_image
+from selfprompt.data.protocol import Protocol
+from selfprompt.data.sources.folder import images_below
+from selfprompt.errors import UserError, first_line
+from selfprompt.model import PromptedModel, load
+from selfprompt.tuning.engine import Engine
+
+logger = logging.getLogger("selfprompt")
+
+BATCH_SIZE = 64
+
+Named = tuple[int, str | int, Any]
+"""An image's place among all of them, its name, and the image or what is wrong with it."""
+
+
+@torch.no_grad()
+def predict(
+    adapter: str | Path,
+    images: ImageSource | Iterable[ImageSource],
+    *,
+    backbone: Any = None,
+    on_error: Literal["skip", "stop"] = "skip",
+) -> list[dict[str, Any]]:
+    """The likeliest class of each image, in the order given; memory does not grow with their number.
+
+    Args:
+        adapter: A folder or hub repository.
+        images: Image files, folders whose images are taken, PIL images, or uint8 arrays (H, W) or (H, W, 3); one of
+            these, or several. An image that is named twice is answered twice.
+        backbone: The backbone, if it is no longer where it was.
+        on_error: ``skip`` answers the other images where one cannot be read; ``stop`` ends with an error.
+
+    Returns:
+        For each image ``image`` (its path, or its number from 0 where it has none), ``label`` (a name where the
+        adapter knows it) and ``probability``. Where an image could not be read both are None, and ``error`` says why.
+
+    Raises:
+        UserError: No image can be read, or one cannot and ``on_error`` is ``stop``; or from `load`.
+    """
+    if on_error not in ("skip", "stop"):
+        raise UserError(f"on_error is {on_error!r}: give 'skip' or 'stop'.")
+    model = load(adapter, backbone)
+    names = model.class_names or [str(i) for i in range(model.num_classes)]
+    engine = Engine()
+    engine.place(model)
+    mine = islice(listed(images), engine.rank, None, engine.world)
+    answers: list[tuple[int, dict[str, Any]]] = []
+    with engine.computing(model), engine.autocast():
+        for batch in decoded(mine, model.protocol):
+            wrong = [found for _, _, found in batch if isinstance(found, UserError)]
+            if wrong and on_error == "stop":
+                raise wrong[0]
+            arrays = [found for _, _, found in batch if not isinstance(found, UserError)]
+            guesses = iter(likeliest(model, arrays, engine) if arrays else ())
+            for place, name, found in batch:
+                if isinstance(found, UserError):
+                    answer = {"image": name, "label": None, "probability": None, "error": str(found)}
+                else:
+                    label, probability = next(guesses)
+                    answer = {"image": name, "label": names[label], "probability": probability}
+                answers.append((place, answer))
+    predictions = [answer for _, answer in sorted(engine.gather(answers), key=lambda pair: pair[0])]
+    errors = [p["error"] for p in predictions if "error" in p]
+    if not predictions:
+        raise UserError("There are no images to predict: give image files, or folders of them.")
+    if len(errors) == len(predictions):
+        many = f"None of {len(errors)} images can be read; the first: " if len(errors) > 1 else ""
+        raise UserError(many + errors[0])
+    if errors:
+        logger.warning("%d of %d images could not be read.", len(errors), len(predictions))
+    return predictions
+
+
+def likeliest(model: PromptedModel, arrays: list[np.ndarray], engine: Engine) -> list[tuple[int, float]]:
+    """The class and its probability for each of some (3, S, S) uint8 arrays."""
+    logits = model(torch.from_numpy(np.stack(arrays)).to(engine.device)).float()
+    probability, label = logits.softmax(dim=-1).max(dim=-1)
+    return list(zip(label.tolist(), probability.tolist()))
+
+
+def listed(images: ImageSource | Iterable[ImageSource]) -> Iterator[Named]:
+    """One image, folder or path, or several, as single images; a folder without any as what is wrong with it."""
+    single = isinstance(images, (str, bytes, os.PathLike, Image.Image))
+    single = single or (isinstance(images, np.ndarray) and images.ndim < 4)
+    place = 0
+    for number, source in enumerate([images] if single else images):  # type: ignore[arg-type]
+        found: list[tuple[str | int, Any]] = [(number, source)]
+        if isinstance(source, (str, os.PathLike)):
+            path = Path(source)
+            found = [(str(path), path)]
+            if os.path.isdir(path):
+                none = UserError(f"{path} has no images: give image files, or folders of them.")
+                found = [(str(image), image) for image in images_below(path)] or [(str(path), none)]
+        for name, image in found:
+            yield place, name, image
+            place += 1
+
+
+def decoded(images: Iterator[Named], protocol: Protocol) -> Iterator[list[Named]]:
+    """Batches of images as (3, S, S) uint8 arrays, each batch decoded by threads while the one before is used."""
+    with ThreadPoolExecutor(max_workers=torch.get_num_threads(), thread_name_prefix="decode") as threads:
+
+        def ahead() -> Iterator[Named]:
+            return threads.map(lambda image: decode(image, protocol), list(islice(images, BATCH_SIZE)))
+
+        pending = ahead()
+        while batch := list(pending):
+            pending = ahead()
+            yield batch
+
+
+def decode(image: Named, protocol: Protocol) -> Named:
+    """One image as an array, or what is wrong with it."""
+    place, name, source = image
+    if isinstance(source, UserError):
+        return image
+    try:
+        if isinstance(source, np.ndarray) and source.dtype.kind == "f":
+            raise TypeError("an array of floats")
+        if not isinstance(source, (Path, Image.Image, np.ndarray)):
+            raise TypeError(f"a {type(source).__name__}")
+        return place, name, prepare_image(read_image(source), protocol)
+    except UserError as error:
+        return place, name, error
+    except (AttributeError, OSError, SyntaxError, TypeError, ValueError) as error:
+        what = f"Image number {name}" if isinstance(name, int) else name
+        fix = "give a path, a PIL image, or a uint8 array (H, W) or (H, W, 3)"
+        return place, name, UserError(f"{what} cannot be read ({first_line(error)}): {fix}.")

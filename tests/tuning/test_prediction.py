@@ -1,0 +1,162 @@
+"""predict: every readable image is answered in its place, in bounded memory, and what cannot be read is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import selfprompt as sp
+from conftest import make_backbone, write_image
+from selfprompt import cli
+from selfprompt.tuning import prediction
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Seven images, the third cut short."""
+    for index in range(7):
+        write_image(tmp_path / "new" / f"{index}.png", index % 3, index)
+    whole = (tmp_path / "new" / "2.png").read_bytes()
+    (tmp_path / "new" / "2.png").write_bytes(whole[: len(whole) // 2])
+    return tmp_path / "new"
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    model = sp.create_model(make_backbone(), "vpt", num_classes=3, num_prompts=2, class_names=["ant", "bee", "cow"])
+    model.initialize()
+    model.save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+@pytest.fixture
+def predict(adapter: Path):
+    return partial(sp.predict, adapter, backbone=make_backbone())
+
+
+def test_one_broken_image_leaves_the_others_as_they_are(predict, photos: Path, caplog) -> None:
+    found = predict([photos])
+    assert [p["image"] for p in found] == [str(photos / f"{i}.png") for i in range(7)]
+    assert [("error" in p, p["label"] is None, p["probability"] is None) for p in found] == [
+        (i == 2,) * 3 for i in range(7)
+    ]
+    assert "2.png cannot be decoded" in found[2]["error"]
+    assert "1 of 7 images could not be read" in caplog.text
+    (photos / "2.png").unlink()
+    whole = predict([photos])
+    for one, other in zip([p for p in found if "error" not in p], whole, strict=True):
+        assert one["label"] == other["label"]
+        assert one["probability"] == pytest.approx(other["probability"], abs=1e-5)
+
+
+def test_on_error_stop_ends_at_the_first(predict, photos: Path) -> None:
+    with pytest.raises(sp.UserError, match=r"2\.png cannot be decoded"):
+        predict(photos, on_error="stop")
+    with pytest.raises(sp.UserError, match="give 'skip' or 'stop'"):
+        predict(photos, on_error="ignore")
+
+
+def test_one_image_is_one_image_however_it_is_given(predict, photos: Path, monkeypatch) -> None:
+    path = photos / "0.png"
+    label = predict([path])[0]["label"]
+    picture = Image.open(path)
+    for one, name in ((str(path), str(path)), (path, str(path)), (picture, 0), (np.asarray(picture), 0)):
+        for given in (one, [one]):
+            found = predict(given)
+            assert [(p["image"], p["label"]) for p in found] == [(name, label)]
+    assert len(predict(str(photos))) == len(predict(photos)) == 7
+    assert [p["image"] for p in predict(np.stack([np.asarray(picture)] * 2))] == [0, 1]
+    monkeypatch.chdir(photos)
+    assert predict("0.png")[0]["label"] == label
+
+
+def test_a_mixed_list_keeps_its_order(predict, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    picture = np.asarray(Image.open(photos / "1.png"))
+    given = [
+        photos / "1.png",
+        str(tmp_path / "empty"),
+        "nowhere.png",
+        picture,
+        torch.zeros(3, 32, 32),
+        photos / "1.png",
+    ]
+    found = predict(given)
+    assert [p["image"] for p in found] == [str(given[0]), given[1], "nowhere.png", 3, 4, str(given[0])]
+    assert [p["label"] is None for p in found] == [False, True, True, False, True, False]
+    assert found[0] == found[5]
+    assert "empty has no images" in found[1]["error"]
+    assert "There is no file nowhere.png" in found[2]["error"]
+    assert "Image number 4 cannot be read (a Tensor): give a path" in found[4]["error"]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ([], "There are no images to predict: give"),
+        ("nowhere.png", "There is no file nowhere.png"),
+        (["a.png", "b.png"], "None of 2 images can be read; the first: There is no file a.png"),
+        ("x" * 300, "cannot be decoded"),
+        (b"photo", r"\(a bytes\): give a path"),
+        (np.zeros((8, 8)), "an array of floats"),
+        (np.zeros((8, 8, 7), np.uint8), "cannot be read"),
+    ],
+)
+def test_nothing_readable_is_one_sentence(given, sentence: str, predict) -> None:
+    with pytest.raises(sp.UserError, match=sentence):
+        predict(given)
+
+
+def test_an_empty_folder_is_one_sentence(predict, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("hello")
+    with pytest.raises(sp.UserError, match="empty has no images: give"):
+        predict(tmp_path / "empty")
+
+
+def test_images_are_read_as_they_are_needed(predict, monkeypatch) -> None:
+    monkeypatch.setattr(prediction, "BATCH_SIZE", 4)
+    taken, ahead, likeliest = [0], [], prediction.likeliest
+
+    def endless() -> Iterator[Image.Image]:
+        for taken[0] in range(1, 41):
+            yield Image.new("RGB", (32, 32))
+
+    def watched(model, arrays, engine):
+        ahead.append(taken[0] - 4 * len(ahead))
+        return likeliest(model, arrays, engine)
+
+    monkeypatch.setattr(prediction, "likeliest", watched)
+    assert len(predict(endless())) == 40
+    assert max(ahead) <= 8
+
+
+def test_the_command_answers_in_part(photos: Path, adapter: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(prediction, "load", lambda path, _: sp.load(path, make_backbone()))
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["selfprompt", "predict", str(adapter), *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            cli.main()
+        except SystemExit as stop:
+            return int(stop.code or 0), *capsys.readouterr()
+        return 0, *capsys.readouterr()
+
+    status, out, err = run(photos, "--json")
+    answers = json.loads(out)["predictions"]
+    assert (status, sum(bool(a["label"]) for a in answers)) == (3, 6)
+    assert f"error: {photos / '2.png'} cannot be decoded" in err
+    status, out, err = run(photos)
+    assert (status, len(out.splitlines())) == (3, 6)
+    assert run(photos / "0.png")[0] == 0
+    status, out, err = run(photos, "--on-error", "stop", "--json")
+    assert (status, out) == (2, "")
+    assert "2.png" in err
