@@ -11,7 +11,7 @@ from typing import Any
 from selfprompt import registry
 from selfprompt.backbones import load_backbone
 from selfprompt.data import sources
-from selfprompt.data.datasets import Dataset, Examples
+from selfprompt.data.datasets import Dataset, Examples, problems_of_split
 from selfprompt.data.images import read_image
 from selfprompt.data.sources import load_dataset
 from selfprompt.data.sources.folder import find_split_folders, images_below, subfolders
@@ -68,9 +68,7 @@ def check_data(data: str) -> tuple[dict[str, Any], list[str]]:
     else:
         facts |= facts_of(dataset)
         examples = [s for s in (dataset.train, dataset.val, dataset.test) if s is not None]
-        for name, count in Counter(dataset.class_names[i] for i in dataset.train.labels).items():
-            if count < 3 and dataset.test is None:
-                problems.append(f"Class {name!r} has {count} image(s), too few to be split: add images.")
+        problems += problems_of_split(dataset)
     sources = [image for part in examples for image in part.images] or (
         list(images_below(Path(data))) if Path(data).is_dir() else []
     )

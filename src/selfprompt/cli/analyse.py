@@ -7,7 +7,7 @@ from typing import Any
 
 from selfprompt.analysis import analyse
 from selfprompt.cli.console import report
-from selfprompt.data.datasets import with_splits
+from selfprompt.data.recorded import splits_for
 from selfprompt.data.sources import load_dataset
 from selfprompt.model import load
 
@@ -36,7 +36,7 @@ def command(
         json: Print the whole analysis as one JSON object.
     """
     model = load(adapter, backbone)
-    splits = with_splits(load_dataset(data), model.protocol)
+    splits = splits_for(load_dataset(data), model.protocol, Path(adapter))
     run = Path(adapter) if Path(adapter).is_dir() else None
     found = analyse(model, splits, run=run, images=images, leave_out=leave_one_out)
     if out is not None:

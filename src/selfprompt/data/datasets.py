@@ -2,60 +2,36 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import hashlib
+import logging
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
-from selfprompt.data.images import ImageSource
+from selfprompt.data.examples import Examples as Examples
+from selfprompt.data.examples import check_labels
+from selfprompt.data.pairs import as_examples as as_examples
 from selfprompt.data.protocol import Protocol
+from selfprompt.data.splits import TooFew, cut
 from selfprompt.errors import UserError
 
-
-@dataclass(frozen=True)
-class Examples:
-    """Images and their labels, in one order.
-
-    Args:
-        images: N image sources (paths, or uint8 arrays of shape (H, W) or (H, W, 3)).
-        labels: (N,) int64 array of class indices.
-    """
-
-    images: Sequence[ImageSource]
-    labels: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, indices: np.ndarray) -> Examples:
-        """The examples at ``indices``, in that order."""
-        return Examples(Picked(self.images, indices), self.labels[indices])
-
-    def __add__(self, other: Examples) -> Examples:
-        """These examples, then the others."""
-        return Examples([*self.images, *other.images], np.concatenate([self.labels, other.labels]))
-
-
-@dataclass(frozen=True)
-class Picked(Sequence[ImageSource]):
-    """Some images of a sequence, fetched when they are asked for."""
-
-    images: Sequence[ImageSource]
-    indices: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, i: Any) -> Any:
-        return self.images[int(self.indices[i])]
+logger = logging.getLogger("selfprompt")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named data set with the splits it came with; a missing split is None until `with_splits` makes it."""
+    """A named data set with the splits it came with; a missing split is None until `with_splits` makes it.
+
+    Args:
+        name: Its name.
+        class_names: A name for each class.
+        train, val, test: Its own splits.
+        licence: Of the images.
+        root: The folder that the names of files in records are relative to.
+    """
 
     name: str
     class_names: tuple[str, ...]
@@ -63,11 +39,36 @@ class Dataset:
     val: Examples | None = None
     test: Examples | None = None
     licence: str = "unknown"
+    root: Path | None = None
 
     @property
     def num_classes(self) -> int:
         """The number of classes."""
         return len(self.class_names)
+
+    @property
+    def own(self) -> dict[str, Examples]:
+        """The splits that it came with, by name."""
+        found = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: split for name, split in found.items() if split is not None}
+
+    @property
+    def place(self) -> str:
+        """Where it is, as a record has it: its folder, or its name."""
+        return self.name if self.root is None else str(self.root.resolve())
+
+    def files(self) -> dict[str, list[str]] | None:
+        """The file of every image of `own`, relative to ``root``; None where images are no files."""
+        named = {name: file_names(split, self.root) for name, split in self.own.items()}
+        return None if None in named.values() else {name: files or [] for name, files in named.items()}
+
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that change where an image is added, removed, renamed or labelled anew."""
+        found = hashlib.sha256("\n".join(self.class_names).encode(errors="surrogateescape"))
+        for name, split in self.own.items():
+            files = "\n".join(file_names(split, self.root) or []).encode(errors="surrogateescape")
+            found.update(f"\n{name} {len(split)}\n".encode() + files + split.labels.astype("<i8").tobytes())
+        return found.hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -84,53 +85,95 @@ def with_splits(dataset: Dataset, protocol: Protocol) -> Splits:
     """Fill in the splits that the data set lacks: seeded, stratified by class, and recorded.
 
     The test split is cut first, then the validation split, both from the training images; then
-    ``protocol.train_images`` labelled images are kept for training and validation together (VTAB-1K's way).
+    ``protocol.train_images`` labelled images are kept for training and validation together (VTAB-1K's way). Where
+    there are too few images to stratify, a cut comes as near to it as it can and leaves one image of each class to
+    train on; the record's ``stratified`` is then false.
 
     Raises:
-        UserError: A class has too few images to be in every split.
+        UserError: There are too few images even so, a label fits no class, or a training image is in another split.
     """
+    for name, split in dataset.own.items():
+        check_labels(split, dataset.num_classes, f"{dataset.name}'s {name}")
+        if name != "train" and (shared := shared_file(dataset.train, split)):
+            raise UserError(f"{shared} is a training image and a {name} image of {dataset.name}: remove one of them.")
     rest, seed = dataset.train, protocol.split_seed
-    indices = np.arange(len(rest))
-    record: dict[str, Any] = {"seed": seed, "made": []}
+    left, made, stratified = np.arange(len(rest)), {}, True
+    try:
+        if dataset.test is None:
+            left, made["test"], stratified = cut(rest.labels, left, protocol.test_fraction, seed)
+        if protocol.train_images is not None and protocol.train_images < len(left):
+            _, left, by_class = cut(rest.labels, left, protocol.train_images, seed, trained=1)
+            stratified &= by_class
+        if dataset.val is None:
+            left, made["val"], by_class = cut(rest.labels, left, protocol.val_fraction, seed)
+            stratified &= by_class
+    except TooFew:
+        larger = "" if protocol.train_images is None else ", a larger --train-images"
+        raise UserError(
+            f"{dataset.name} has {len(rest)} image(s) of {dataset.num_classes} classes, too few to train on one of "
+            f"each and cut others off for validation or test: add images, use a smaller --test-fraction or "
+            f"--val-fraction{larger}, or lay out train/, val/ and test/ folders yourself."
+        ) from None
+    splits = dataset.own | {name: rest.take(indices) for name, indices in (made | {"train": left}).items()}
+    record = {
+        "seed": seed,
+        "made": list(made),
+        "stratified": stratified,
+        "without": say_lacking(dataset, {name: splits[name] for name in made}),
+        **{name: indices.tolist() for name, indices in (made | {"train": left}).items()},
+        "data": dataset.place,
+        "classes": list(dataset.class_names),
+        "fingerprint": dataset.fingerprint(),
+    }
+    if files := dataset.files():
+        unused = np.setdiff1d(np.arange(len(rest)), np.concatenate([*made.values(), left]))
+        parts = {**made, "train": left, "unused": unused}
+        record["files"] = files | {name: [files["train"][i] for i in part] for name, part in parts.items()}
+    return Splits(splits["train"], splits["val"], splits["test"], record)
 
-    def cut(pool: np.ndarray, size: float | int) -> tuple[np.ndarray, np.ndarray]:
-        _refuse_rare_classes(dataset, rest.labels[pool])
+
+def problems_of_split(dataset: Dataset, protocol: Protocol | None = None) -> list[str]:
+    """Why a run could not split the data set, in sentences; none where it can."""
+    try:
+        with_splits(dataset, protocol or Protocol())
+    except UserError as error:
+        return [str(error)]
+    return []
+
+
+def say_lacking(dataset: Dataset, made: dict[str, Examples]) -> dict[str, list[str]]:
+    """The classes of which a split that was cut has no image, said where there are any."""
+    lacking = {
+        name: [dataset.class_names[i] for i in sorted(set(range(dataset.num_classes)) - set(split.labels.tolist()))]
+        for name, split in made.items()
+    }
+    lacking = {name: classes for name, classes in lacking.items() if classes}
+    for name, classes in lacking.items():
+        logger.warning(
+            "%s: the %s images cut from the training images have none of %d of %d classes, such as %s.",
+            *(dataset.name, name, len(classes), dataset.num_classes, classes[0]),
+        )
+    return lacking
+
+
+def file_names(examples: Examples, root: Path | None = None) -> list[str] | None:
+    """The examples' files, relative to ``root`` where they are below it; None where images are no files."""
+    images = examples.images
+    if not isinstance(images, (list, tuple)) or not all(isinstance(image, (str, Path)) for image in images):
+        return None
+    above = "" if root is None else os.path.join(str(root), "")
+    return [str(image).removeprefix(above).replace(os.sep, "/") for image in images]
+
+
+def shared_file(some: Examples, others: Examples) -> str | None:
+    """A file of both, under whatever names, if there is one."""
+
+    def identity(path: str) -> Any:
         try:
-            kept, held = train_test_split(pool, test_size=size, random_state=seed, stratify=rest.labels[pool])
-        except ValueError as error:
-            raise UserError(f"{dataset.name} cannot be split by class: {error}") from None
-        return np.sort(kept), np.sort(held)
+            found = os.stat(path)
+        except OSError:
+            return path
+        return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
 
-    test = dataset.test
-    if test is None:
-        indices, held = cut(indices, protocol.test_fraction)
-        test, record["test"] = rest.take(held), held.tolist()
-        record["made"].append("test")
-    if protocol.train_images is not None and protocol.train_images < len(indices):
-        _, indices = cut(indices, protocol.train_images)
-    val = dataset.val
-    if val is None:
-        indices, held = cut(indices, protocol.val_fraction)
-        val, record["val"] = rest.take(held), held.tolist()
-        record["made"].append("val")
-    record["train"] = indices.tolist()
-    return Splits(rest.take(indices), val, test, record)
-
-
-def as_examples(pairs: Examples | Iterable[tuple[ImageSource, int]]) -> Examples:
-    """`Examples` as they are; pairs of an image and a class index gathered into them."""
-    if isinstance(pairs, Examples):
-        return pairs
-    known = getattr(pairs, "samples", None)  # torchvision's ImageFolder: paths, not decoded images
-    images, labels = zip(*(known if known is not None else pairs))
-    return Examples(list(images), np.asarray(labels, dtype=np.int64))
-
-
-def _refuse_rare_classes(dataset: Dataset, labels: np.ndarray) -> None:
-    counts = Counter(labels.tolist())
-    for label, name in enumerate(dataset.class_names):
-        if counts[label] < 2:
-            raise UserError(
-                f"Class {name!r} of {dataset.name} has {counts[label]} image(s), too few for training, "
-                f"validation and test: add images, or lay out train/, val/ and test/ folders yourself."
-            )
+    there = {identity(path) for path in file_names(some) or []}
+    return next((path for path in file_names(others) or [] if identity(path) in there), None)

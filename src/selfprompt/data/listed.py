@@ -122,6 +122,7 @@ def checked(expected: Expected, folder: Path, splits: dict[str, Listed]) -> Data
         examples.get("val"),
         examples.get("test"),
         "see the data set's own",
+        folder,
     )
 
 

@@ -12,9 +12,10 @@ import torch
 
 from selfprompt import registry
 from selfprompt.analysis import analyse, attention, relevance
-from selfprompt.data.datasets import Examples, Splits, with_splits
+from selfprompt.data.datasets import Examples, Splits
 from selfprompt.data.images import read_image
 from selfprompt.data.loading import prepare_image
+from selfprompt.data.recorded import splits_for
 from selfprompt.data.sources import load_dataset
 from selfprompt.model import PromptedModel, load
 from selfprompt.prompts.base import PromptInsertion
@@ -34,7 +35,7 @@ def run_page(folder: Path) -> Path:
     config, metrics = (json.loads((folder / name).read_text()) for name in ("run.json", "metrics.json"))
     history = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     model, dataset = load(folder), load_dataset(config["data"])
-    splits = with_splits(dataset, model.protocol)
+    splits = splits_for(dataset, model.protocol, folder)
     record = registry.module("method", metrics["method"]).RECORD
     sections = [
         again(folder),
@@ -96,19 +97,20 @@ def mistakes(folder: Path, splits: Splits, names: list[str], model: PromptedMode
     path = folder / "predictions.csv"
     if not path.is_file():
         return None
-    with path.open() as file:
+    with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     index = {name: i for i, name in enumerate(names)}
     matrix = np.zeros((len(names), len(names)), dtype=int)
     for row in rows:
         matrix[index[row["label"]], index[row["predicted"]]] += 1
-    wrong = sorted((r for r in rows if r["label"] != r["predicted"]), key=lambda r: -float(r["probability"]))
+    wrong = [(i, row) for i, row in enumerate(rows) if row["label"] != row["predicted"]]
+    wrong.sort(key=lambda found: -float(found[1]["probability"]))
     worst = [
         (
-            pictures.source(pictures.picture(pixels(splits.test, int(row["image"]), model))),
-            f"{row['predicted']} ({100 * float(row['probability']):.0f} %) for {row['label']}",
+            pictures.source(pictures.picture(pixels(splits.test, i, model))),
+            f"{row['predicted']} ({100 * float(row['probability']):.0f} %) for {row['label']}, {row['image']}",
         )
-        for row in wrong[:MISTAKES]
+        for i, row in wrong[:MISTAKES]
     ]
     plots, table = [], []
     if len(names) <= NAMED_CLASSES:
@@ -118,7 +120,7 @@ def mistakes(folder: Path, splits: Splits, names: list[str], model: PromptedMode
         pairs = sorted(pairs.tolist(), key=lambda pair: -matrix[tuple(pair)])[:MISTAKES]
         table = [(names[i], names[j], int(matrix[i, j])) for i, j in pairs]
     words = f"{len(wrong):,} of {len(rows):,} test images are answered wrongly."
-    galleries = [("The surest mistakes: predicted for true", worst)] if worst else []
+    galleries = [("The surest mistakes: predicted for true, and the image", worst)] if worst else []
     head = ("true", "predicted", "images") if table else ()
     return Section("Mistakes", words, plots=plots, galleries=galleries, head=head, rows=table)
 

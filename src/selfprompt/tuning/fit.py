@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Iterable, Sequence
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from selfprompt import registry
-from selfprompt.data.datasets import Examples, as_examples
+from selfprompt.data.datasets import shared_file
+from selfprompt.data.examples import Examples, check_labels
 from selfprompt.data.loading import ImageTensors
+from selfprompt.data.pairs import as_examples
 from selfprompt.errors import UserError
 from selfprompt.methods.base import Method
 from selfprompt.model import PromptedModel
@@ -22,6 +25,8 @@ from selfprompt.tuning.loop import Loop, OnStep
 from selfprompt.tuning.optimization import images_that_fit, make_optimizer
 from selfprompt.tuning.passes import condense, is_condensed, rewind, start_prompts
 from selfprompt.tuning.records import peak_memory, write_metrics
+
+logger = logging.getLogger("selfprompt")
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,8 @@ def fit(
 
     Args:
         model: From `selfprompt.create_model`.
-        train, val: `Examples`, or pairs of a PIL image (or path, or uint8 array) and a class index, such as a
-            torchvision data set. Without ``val`` the last epoch is kept.
+        train, val: What `as_examples` takes: `Examples`, or pairs of an image (a path, a PIL image, an array or a
+            tensor) and a class index, such as a torchvision data set. Without ``val`` the last epoch is kept.
         recipe: The optimisation; the method's published recipe by default.
         output_dir: Where logs, checkpoint and adapter go; None writes nothing.
         seed: Seed of prompts, order, augmentation and dropout.
@@ -73,18 +78,20 @@ def fit(
         checkpoint_seconds: Least time between two checkpoints within an epoch; epochs end with one.
 
     Raises:
-        UserError: The loss became NaN or infinite, memory is out at one image, an image cannot be read, or a tracker
-            cannot be used.
+        UserError: A label is not of the model's classes, an image cannot be read, a tracker cannot be used, the loss
+            became NaN or infinite, or memory is out at one image.
     """
     begun = time.monotonic()
+    train = labelled(train, "training", model)
+    val = None if val is None else labelled(val, "validation", model)
+    if val and (shared := shared_file(train, val)):
+        logger.warning("Training and validation share images, such as %s: the validation accuracy says less.", shared)
     recipe = recipe or default_recipe(model)
     folder = None if output_dir is None else Path(output_dir)
     own = engine is None
     engine = engine or Engine(recipe.precision, trackers, folder)
-    train_images = ImageTensors(as_examples(train), model.protocol, train=True, seed=seed)
-    val_images = None if val is None else ImageTensors(as_examples(val), model.protocol)
-    if not len(train_images) or (val_images is not None and not len(val_images)):
-        raise UserError("Training and validation need one image or more each.")
+    train_images = ImageTensors(train, model.protocol, train=True, seed=seed)
+    val_images = None if val is None else ImageTensors(val, model.protocol)
 
     engine.start_trackers(
         {
@@ -167,6 +174,15 @@ def fit(
     if own:
         engine.close()
     return Result(metrics, progress.history, folder)
+
+
+def labelled(pairs: Examples | Iterable[Any], what: str, model: PromptedModel) -> Examples:
+    """Examples of a split, whose labels are the model's classes."""
+    examples = as_examples(pairs)
+    if not len(examples):
+        raise UserError(f"There are no {what} images: give one or more (a generator gives its images only once).")
+    check_labels(examples, model.num_classes, what)
+    return examples
 
 
 def default_recipe(model: PromptedModel) -> Recipe:

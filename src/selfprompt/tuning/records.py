@@ -44,15 +44,21 @@ def write_prompts(folder: Path, epoch: int, insertion: Insertion) -> None:
 
 
 def write_predictions(
-    folder: Path, names: Sequence[str], labels: Tensor, predicted: Tensor, probability: Tensor
+    folder: Path,
+    images: Sequence[str],
+    names: Sequence[str],
+    labels: Tensor,
+    predicted: Tensor,
+    probability: Tensor,
 ) -> None:
-    """predictions.csv, a row for each test image in its order."""
+    """predictions.csv, a row for each test image in its order: the image's name, and those of classes."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["image", "label", "predicted", "probability"])
-    for i, (label, guess, sure) in enumerate(zip(labels.tolist(), predicted.int().tolist(), probability.tolist())):
-        writer.writerow([i, names[label], names[guess], f"{sure:.4f}"])
-    replace_file(folder / "predictions.csv", table.getvalue().encode())
+    rows = zip(images, labels.tolist(), predicted.int().tolist(), probability.tolist())
+    for image, label, guess, sure in rows:
+        writer.writerow([image, names[label], names[guess], f"{sure:.4f}"])
+    replace_file(folder / "predictions.csv", table.getvalue().encode("utf-8", "backslashreplace"))
 
 
 def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:

@@ -14,6 +14,8 @@ from selfprompt.backbones import load_backbone
 from selfprompt.data.datasets import with_splits
 from selfprompt.data.loading import ImageTensors
 from selfprompt.data.protocol import Protocol, protocol_for
+from selfprompt.data.recorded import NAME as SPLIT_NAME
+from selfprompt.data.recorded import image_names, splits_for
 from selfprompt.data.sources import load_dataset
 from selfprompt.errors import UserError
 from selfprompt.methods import make_method, read_spec
@@ -140,13 +142,13 @@ def tune(
             return Result(metrics, history, out)
     engine.wait()
     dataset = load_dataset(config.data)
-    splits = with_splits(dataset, config.protocol)
+    splits = splits_for(dataset, config.protocol, out) if resume else with_splits(dataset, config.protocol)
     method = registry.build("method", config.method)
     backbone = load_backbone(config.backbone, config.protocol.image_size)
     model = method.build(backbone, dataset.num_classes, config.protocol, list(dataset.class_names), config.seed)
     if engine.is_main:
         out.mkdir(parents=True, exist_ok=True)
-        replace_file(out / "split.json", json.dumps(splits.record).encode())
+        replace_file(out / SPLIT_NAME, json.dumps(splits.record).encode())
         replace_file(out / NAME, (config.model_dump_json(indent=2) + "\n").encode())
     engine.wait()
 
@@ -185,7 +187,7 @@ def tune(
     model.metrics["test_accuracy"] = accuracy
     if engine.is_main:
         model.save_pretrained(out)
-        write_predictions(out, dataset.class_names, test.labels, predicted, probability)
+        write_predictions(out, image_names(splits, "test"), dataset.class_names, test.labels, predicted, probability)
         write_metrics(out, metrics)
     engine.wait()
     return Result(metrics, result.history, out)
@@ -208,7 +210,7 @@ def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: A
     Args:
         adapter: Its folder or hub repository.
         data: What `load_dataset` takes; its classes must be the adapter's.
-        split: ``test``, ``val`` or ``train``; cut as in training where the data has no such split.
+        split: ``test``, ``val`` or ``train``, as the adapter's run recorded it; where it did not, cut as in training.
         backbone: The backbone, if it is no longer where it was.
 
     Raises:
@@ -219,7 +221,9 @@ def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: A
     if model.class_names is not None and list(dataset.class_names) != model.class_names:
         odd = sorted(set(dataset.class_names) ^ set(model.class_names)) or ["their order"]
         raise UserError(f"{data} has other classes than {adapter}: {odd[0]} differs.")
-    examples = getattr(with_splits(dataset, model.protocol), split)
+    examples = getattr(splits_for(dataset, model.protocol, Path(adapter), whole=False), split)
+    if not len(examples):
+        raise UserError(f"{data} has none of the {split} images of the run in {adapter}: restore them.")
     engine = Engine()
     engine.place(model)
     images = ImageTensors(examples, model.protocol)

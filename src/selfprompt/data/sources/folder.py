@@ -48,6 +48,7 @@ def load_folder(root: Path) -> Dataset:
         val=splits.get("val"),
         test=splits.get("test"),
         licence="the user's own",
+        root=root,
     )
 
 

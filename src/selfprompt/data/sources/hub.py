@@ -2,59 +2,147 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from selfprompt.data.datasets import Dataset, Examples
+from selfprompt.data.datasets import Dataset
+from selfprompt.data.examples import Examples, Picked
+from selfprompt.data.pairs import IMAGE_COLUMNS, LABEL_COLUMNS
 from selfprompt.errors import UserError, first_line
+
+logger = logging.getLogger("selfprompt")
+
+SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "val": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
 
 
 def load_hub(name: str) -> Dataset:
-    """Load ``NAME`` or ``NAME/CONFIG`` with an image column and a class-label column.
+    """Load ``NAME`` or ``NAME@CONFIGURATION``, and ``#COLUMN`` behind it where several could hold the label.
 
     Raises:
-        UserError: The datasets library is missing, the hub cannot be reached, or a column is missing.
+        UserError: The datasets library is missing, the hub cannot be reached, it is left open which configuration or
+            column is meant, or training images have no label.
     """
     try:
         import datasets
     except ImportError:
         raise UserError("Data sets of the hub need an extra: pip install 'selfprompt[hf]'.") from None
+    whole, _, columns = name.partition("#")
+    path, _, config = (whole, "", "") if Path(whole).exists() else whole.partition("@")
     try:
-        loaded = datasets.load_dataset(name)
+        loaded = datasets.load_dataset(path, config or None)
     except Exception as error:
+        known = configurations(path)
+        if known and config not in known and (config or len(known) > 1):
+            raise UserError(
+                f"hf:{name} needs one of the configurations {', '.join(known)}: write hf:{path}@{known[0]}."
+            ) from None
         raise UserError(
             f"hf:{name} could not be had ({first_line(error)}): check the name and the network."
         ) from error
-    return from_splits(f"hf:{name}", {str(k): v for k, v in loaded.items()})
+    splits = {str(split): table for split, table in loaded.items()}
+    return from_splits(f"hf:{whole}", splits, [column for column in columns.split(",") if column])
 
 
-def from_splits(name: str, loaded: dict[str, Any]) -> Dataset:
-    """Turn the splits of a loaded data set into ours."""
+def configurations(path: str) -> list[str]:
+    """The names of a data set's configurations, as far as they can be had."""
     import datasets
 
-    if "train" not in loaded:
+    try:
+        return list(datasets.get_dataset_config_names(path))
+    except Exception:
+        return []
+
+
+def from_splits(name: str, loaded: dict[str, Any], chosen: Sequence[str] = ()) -> Dataset:
+    """Turn the splits of a loaded data set into ours; a validation or test split without labels is left out.
+
+    Args:
+        name: Its name.
+        loaded: Tables of the datasets library, by split.
+        chosen: The label column, the image column, or both; where left out, those of a type and name that tells.
+
+    Raises:
+        UserError: There is no training split, no column of images or labels or more than one that could be meant, or
+            training images have no label.
+    """
+    lower = {split.lower(): split for split in reversed(loaded)}
+    named = {
+        split: next(lower[alias] for alias in aliases if alias in lower)
+        for split, aliases in SPLIT_NAMES.items()
+        if any(alias in lower for alias in aliases)
+    }
+    if "train" not in named:
         raise UserError(f"{name} has no train split, but {', '.join(loaded)}.")
-    features = loaded["train"].features
-    image_column = next((c for c, f in features.items() if isinstance(f, datasets.Image)), None)
-    label_column = next((c for c, f in features.items() if isinstance(f, datasets.ClassLabel)), None)
-    if image_column is None or label_column is None:
-        missing = "image" if image_column is None else "class-label"
-        raise UserError(f"{name} has no {missing} column among {', '.join(features)}.")
+    if others := [split for split in loaded if split not in named.values()]:
+        logger.warning("%s: the split(s) %s are left out.", name, ", ".join(others))
+    features = loaded[named["train"]].features
+    image, label = columns_of(name, features, chosen)
+    values = {split: loaded[own][label][:] for split, own in named.items()}
+    kept = {split: [i for i, value in enumerate(found) if not unlabelled(value)] for split, found in values.items()}
+    for split, own in named.items():
+        if lacking := len(values[split]) - len(kept[split]):
+            said = f"{name}: {lacking} of {len(values[split])} images of the split {own} have no label in {label}"
+            if split == "train":
+                raise UserError(f"{said}: write {name}#COLUMN for another column, or fit to the others in Python.")
+            logger.warning("%s, and are left out.", said)
+    names = getattr(features[label], "names", None)
+    known = range(len(names)) if names else sorted({values["train"][i] for i in kept["train"]})
+    index = {value: i for i, value in enumerate(known)}
+    splits: dict[str, Examples] = {}
+    for split, rows in kept.items():
+        if strange := [value for value in (values[split][i] for i in rows) if value not in index]:
+            raise UserError(f"{name}: the split {named[split]} has the label {strange[0]!r}, which train lacks.")
+        if rows:
+            pixels = loaded[named[split]][image]
+            pixels = pixels if len(rows) == len(pixels) else Picked(pixels, np.array(rows))
+            splits[split] = Examples(pixels, np.array([index[values[split][i]] for i in rows]))
+    if "train" not in splits:
+        raise UserError(f"{name} has no training images.")
+    licence = loaded[named["train"]].info.license or "unknown"
+    class_names = tuple(map(str, names or known))
+    return Dataset(name, class_names, splits["train"], splits.get("val"), splits.get("test"), licence)
 
-    def examples(split: str) -> Examples | None:
-        if split not in loaded:
-            return None
-        table = loaded[split]
-        return Examples(table[image_column], np.asarray(table[label_column], dtype=np.int64))
 
-    train = examples("train")
-    assert train is not None
-    return Dataset(
-        name,
-        tuple(features[label_column].names),
-        train,
-        val=examples("validation"),
-        test=examples("test"),
-        licence=loaded["train"].info.license or "unknown",
-    )
+def columns_of(name: str, features: Any, chosen: Sequence[str]) -> tuple[str, str]:
+    """The image and the label column: the chosen ones, the only ones, or those of a name that tells."""
+    import datasets
+
+    def tells(feature: Any) -> bool:
+        """Whole numbers, booleans or texts."""
+        return isinstance(feature, datasets.Value) and feature.dtype.startswith(("int", "uint", "bool", "string"))
+
+    images = [column for column, feature in features.items() if isinstance(feature, datasets.Image)]
+    classes = [column for column, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
+    plain = [column for column, feature in features.items() if tells(feature)]
+    if odd := [column for column in chosen if column not in (*images, *classes, *plain)]:
+        raise UserError(f"{name} has no column {odd[0]} of images or labels among {', '.join(features)}.")
+
+    def the(what: str, found: Sequence[str], possible: Sequence[str], telling: Sequence[str]) -> str:
+        if picked := [column for column in chosen if column in possible]:
+            return picked[0]
+        if not found:
+            hint = f": write {name}#COLUMN if it is {' or '.join(possible)}" if possible else ""
+            raise UserError(f"{name} has no {what} column among {', '.join(features)}{hint}.")
+        if len(found) == 1:
+            return found[0]
+        best = next((column for column in telling if column in found), None)
+        if best is None:
+            raise UserError(f"{name} has {what} columns {', '.join(found)}: choose one, as in {name}#{found[0]}.")
+        logger.warning("%s: %s is taken of the %s columns %s.", name, best, what, ", ".join(found))
+        return best
+
+    likely = classes or [column for column in plain if column in LABEL_COLUMNS]
+    return the("image", images, images, IMAGE_COLUMNS), the("class-label", likely, [*classes, *plain], LABEL_COLUMNS)
+
+
+def unlabelled(value: Any) -> bool:
+    """Whether a label stands for none."""
+    return value is None or value == "" or (isinstance(value, int) and value < 0)

@@ -1,0 +1,125 @@
+"""Labelled images in one order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from selfprompt.data.images import ImageSource
+from selfprompt.errors import UserError
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images and their labels, in one order.
+
+    Args:
+        images: N image sources (paths, PIL images, or uint8 arrays of shape (H, W) or (H, W, 3)).
+        labels: N class indices; kept as an (N,) int64 array.
+
+    Raises:
+        UserError: There are more or fewer labels than images, or a label is no whole number.
+    """
+
+    images: Sequence[ImageSource]
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.images, "__len__"):
+            object.__setattr__(self, "images", list(self.images))
+        object.__setattr__(self, "labels", class_indices(self.labels))
+        if len(self.images) != len(self.labels):
+            raise UserError(
+                f"There are {len(self.images)} images and {len(self.labels)} labels: give one label for each image."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: np.ndarray) -> Examples:
+        """The examples at ``indices``, in that order."""
+        return Examples(Picked(self.images, indices), self.labels[indices])
+
+    def __add__(self, other: Examples) -> Examples:
+        """These examples, then the others."""
+        return Examples([*self.images, *other.images], np.concatenate([self.labels, other.labels]))
+
+
+@dataclass(frozen=True)
+class Picked(Sequence[ImageSource]):
+    """Some images of a sequence, fetched when they are asked for."""
+
+    images: Sequence[ImageSource]
+    indices: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, i: Any) -> Any:
+        return self.images[int(self.indices[i])]
+
+
+def class_indices(labels: Any) -> np.ndarray:
+    """Labels as an (N,) int64 array: integers, booleans and whole floats, of Python, NumPy or PyTorch.
+
+    Raises:
+        UserError: A label is a name, a fraction, missing, or more than one number.
+    """
+    if hasattr(labels, "detach"):
+        labels = labels.detach().cpu().numpy()
+    if not isinstance(labels, np.ndarray):
+        labels = [_plain(label) for label in labels]
+        if odd := [label for label in labels if not isinstance(label, (int, float))]:
+            raise _no_index(odd[0])
+    found = np.asarray(labels)
+    found = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+    if found.ndim != 1:
+        raise UserError(
+            f"Labels of shape {found.shape} are not one class index an image: give labels.argmax(axis=1)."
+        )
+    if len(found) and found.dtype.kind not in "biuf":
+        raise _no_index(found[0])
+    if found.dtype.kind == "f" and not (whole := np.isfinite(found) & (found == np.round(found))).all():
+        raise _no_index(found[~whole][0])
+    return found.astype(np.int64)
+
+
+def _plain(label: Any) -> Any:
+    """The number in a NumPy scalar, or in an array or tensor of one element."""
+    return label.item() if hasattr(label, "item") and np.size(label) == 1 else label
+
+
+def _no_index(label: Any) -> UserError:
+    return UserError(
+        f"The label {str(label)[:40]!r} is no class index: give whole numbers from 0, such as names.index(name)."
+    )
+
+
+def check_labels(examples: Examples, num_classes: int, what: str) -> None:
+    """Refuse labels that are not among the classes.
+
+    Args:
+        examples: Some images of ``what``.
+        num_classes: Labels are 0 to ``num_classes`` - 1.
+        what: Whose images, in a sentence.
+
+    Raises:
+        UserError: A label is negative, or ``num_classes`` or more.
+    """
+    odd = Counter(examples.labels[(examples.labels < 0) | (examples.labels >= num_classes)].tolist())
+    if odd:
+        label, count = odd.most_common(1)[0]
+        if label < 0:
+            fix = "leave images without a label out"
+        elif label == num_classes and examples.labels.min() > 0:
+            fix = "they seem to start at 1, so subtract 1"
+        else:
+            fix = "mend the labels, or num_classes"
+        raise UserError(
+            f"{count} of the {what} images have the label {label}, but labels of {num_classes} classes are "
+            f"0 to {num_classes - 1}: {fix}."
+        )
