@@ -11,7 +11,7 @@ from typing import Any
 
 from selfprompt import registry
 from selfprompt.data.datasets import Examples, as_examples
-from selfprompt.data.loading import ImageTensors
+from selfprompt.data.loading import ImageTensors, with_value_range
 from selfprompt.errors import UserError
 from selfprompt.methods.base import Method
 from selfprompt.model import PromptedModel
@@ -77,7 +77,9 @@ def fit(
     recipe = recipe or default_recipe(model)
     folder = None if output_dir is None else Path(output_dir)
     engine = Engine(recipe.precision, trackers, folder)
-    train_images = ImageTensors(as_examples(train), model.protocol, train=True, seed=seed)
+    train = as_examples(train)
+    model.protocol = with_value_range(model.protocol, train)
+    train_images = ImageTensors(train, model.protocol, train=True, seed=seed)
     val_images = None if val is None else ImageTensors(as_examples(val), model.protocol)
     if not len(train_images) or (val_images is not None and not len(val_images)):
         raise UserError("Training and validation need one image or more each.")
