@@ -11,10 +11,11 @@ from typing import Any
 from selfprompt import registry
 from selfprompt.backbones import load_backbone
 from selfprompt.data import sources
-from selfprompt.data.datasets import Dataset, Examples, problems_of_split
-from selfprompt.data.images import read_image
-from selfprompt.data.sources import load_dataset
-from selfprompt.data.sources.folder import find_split_folders, images_below, subfolders
+from selfprompt.data.datasets import Dataset, problems_of_split
+from selfprompt.data.images import ImageSource, common_range, read_image
+from selfprompt.data.sources import load_dataset, load_located, locate
+from selfprompt.data.sources.folder import Survey
+from selfprompt.data.tree import walk
 from selfprompt.errors import UserError
 
 
@@ -56,44 +57,40 @@ def check_data(data: str) -> tuple[dict[str, Any], list[str]]:
     Returns:
         Facts (classes, images of each split, the smallest class), and problems, each one sentence.
     """
-    problems: list[str] = []
-    examples: list[Examples] = []
     facts: dict[str, Any] = {"data": data}
     try:
-        dataset = load_dataset(data)
+        located = locate(data)
+        survey = Survey(Path(located)) if Path(located).is_absolute() else None
+        if survey:
+            survey.tell()
+        dataset = survey.usable() if survey else load_located(located)
     except UserError as error:
-        problems.append(str(error))
-        if Path(data).is_dir():
-            problems += [f"{f} has no images: add some, or remove the folder." for f in empty_classes(Path(data))]
-    else:
+        return facts, [str(error)]
+    problems = list(survey.problems) if survey else []
+    sources: list[ImageSource] = []
+    if dataset:
         facts |= facts_of(dataset)
-        examples = [s for s in (dataset.train, dataset.val, dataset.test) if s is not None]
         problems += problems_of_split(dataset)
-    sources = [image for part in examples for image in part.images] or (
-        list(images_below(Path(data))) if Path(data).is_dir() else []
-    )
+        sources = [image for part in (dataset.train, dataset.val, dataset.test) if part for image in part.images]
+    else:
+        sources = [Path(file.path) for file in walk(located)]
     with ThreadPoolExecutor() as threads:
         problems += [p for p in threads.map(problem_of, sources) if p]
     return facts, list(dict.fromkeys(problems))
 
 
 def facts_of(dataset: Dataset) -> dict[str, Any]:
-    """Classes, sizes and licence."""
+    """Classes, sizes and licence, and how images of more than 8 bits are scaled."""
     splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     sizes = {f"{k} images": len(v) if v is not None else "none, will be cut from train" for k, v in splits.items()}
+    span = common_range(dataset.train.images)
     smallest, count = Counter(dataset.class_names[i] for i in dataset.train.labels).most_common()[-1]
     return {
         "classes": dataset.num_classes,
         **sizes,
         "smallest class": f"{smallest} ({count})",
         "licence": dataset.licence,
-    }
-
-
-def empty_classes(root: Path) -> list[Path]:
-    """Class folders without an image, in any split."""
-    roots = list(find_split_folders(root).values()) or [root]
-    return [folder for split in roots for folder in subfolders(split) if not images_below(folder)]
+    } | ({"images of more than 8 bits": f"{span[0]:,g} is black, {span[1]:,g} is white"} if span else {})
 
 
 def problem_of(source: Any) -> str | None:

@@ -26,6 +26,7 @@ CHANGES = {
     "split_seed": 1,
     "selection": "last",
     "final": "train+val",
+    "value_range": (0, 4095),
 }
 
 

@@ -33,7 +33,8 @@ def command(
     """Adapt a frozen backbone to labelled images; without DATA, the embedded example, offline.
 
     Args:
-        data: A folder of class folders (flat, or under train/, val/, test/), a registered name, or hf:NAME.
+        data: A folder of class folders (flat, or under train/, val/, test/), a registered name, or hf:NAME. Where a
+            registered name is a folder here, too, write ./NAME or name:NAME.
         backbone: A timm name, a weights file, or builtin (the default).
         method: A name of `selfprompt list methods`, with fields of its own where wanted: gatevpt:gate_init=10.
         image_size: Side of the input in pixels, if not the backbone's own.
@@ -61,7 +62,7 @@ def command(
             probe=probe,
             trackers=tuple(track or ()),
         )
-        stem = config.data.removeprefix("hf:").rstrip("/").rpartition("/")[2]
+        stem = Path(config.data.removeprefix("hf:")).name.lstrip(".") or "data"
         folder = out or Path("runs") / f"{stem}-{config.method['name']}-{time.strftime('%Y%m%d-%H%M%S')}"
     with progress(f"{config.method['name']} on {config.data}") as advance:
         metrics = tune(config, folder, resume=resume is not None, on_step=advance).metrics

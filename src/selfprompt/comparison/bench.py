@@ -14,7 +14,7 @@ from selfprompt.comparison.compare import COLUMNS, Comparison, measure, open_fol
 from selfprompt.comparison.published import Published, published
 from selfprompt.comparison.suites import Suite
 from selfprompt.comparison.workers import Workers
-from selfprompt.data.sources import load_dataset
+from selfprompt.data.sources import NAME, load_located, names
 from selfprompt.errors import UserError
 from selfprompt.methods import read_specs
 from selfprompt.reports.table import Column, markdown, write_tables
@@ -31,7 +31,7 @@ def task_of(suite: Suite, data: str, backbone: str | None = None, **changes: Any
     """
     backbone = backbone or suite.backbone
     return Comparison(
-        data=data,
+        data=NAME + data if data in names() and Path(data).is_dir() else data,
         backbone=backbone,
         protocol=protocol_of(backbone, **(suite.protocol | changes.pop("protocol", {}))),
         recipe=suite.recipe | changes.pop("recipe", {}),
@@ -78,7 +78,7 @@ def bench(
     tasks: dict[str, Comparison] = {}
     for data in (data for group in suite.groups.values() for data in group):
         try:
-            load_dataset(data)
+            load_located(data)
         except UserError:
             if data not in suite.optional:
                 raise

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from selfprompt.data.datasets import Examples
-from selfprompt.data.images import read_image
+from selfprompt.data.images import common_range, read_image
 from selfprompt.data.protocol import Protocol
 
 FILTERS = {
@@ -27,7 +27,14 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+MOST_PIXELS = 2**24  # of a resized image; a strip that would have more is cropped as it is resized
 MEMORY_SHARE = 0.4  # of the free memory, for decoded images
+
+
+def with_value_range(protocol: Protocol, examples: Examples) -> Protocol:
+    """The protocol with ``value_range`` as the (training) examples have it, where it is open and they need one."""
+    span = protocol.value_range or common_range(examples.images)
+    return protocol if span is None else protocol.model_copy(update={"value_range": span})
 
 
 def prepare_image(image: Image.Image, protocol: Protocol, rng: np.random.Generator | None = None) -> np.ndarray:
@@ -41,11 +48,15 @@ def prepare_image(image: Image.Image, protocol: Protocol, rng: np.random.Generat
         short = max(size, round(size / protocol.crop_fraction))
         scale = short / min(image.size)
         width, height = (max(short, round(side * scale)) for side in image.size)
-        image = image.resize((width, height), how)
         left, top = (width - size) // 2, (height - size) // 2
         if rng is not None and protocol.augmentation == "resize_crop_flip":
             left, top = int(rng.integers(width - size + 1)), int(rng.integers(height - size + 1))
-        image = image.crop((left, top, left + size, top + size))
+        if width * height <= MOST_PIXELS:
+            image = image.resize((width, height), how).crop((left, top, left + size, top + size))
+        else:
+            x, y = image.width / width, image.height / height
+            right, bottom = min(image.width, (left + size) * x), min(image.height, (top + size) * y)
+            image = image.resize((size, size), how, box=(left * x, top * y, right, bottom))
     if rng is not None and protocol.augmentation != "none" and rng.random() < 0.5:
         image = ImageOps.mirror(image)
     return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
@@ -101,7 +112,8 @@ class ImageTensors:
         def one(index: int) -> np.ndarray:
             augmented = self.augmented and epoch is not None
             rng = np.random.default_rng((self.seed, epoch, index)) if augmented else None
-            return prepare_image(read_image(self.examples.images[index]), self.protocol, rng)
+            image = read_image(self.examples.images[index], self.protocol.value_range)
+            return prepare_image(image, self.protocol, rng)
 
         size = self.protocol.image_size
         out = np.empty((len(indices), 3, size, size), dtype=np.uint8)

@@ -16,6 +16,10 @@ from selfprompt.backbones.base import BackboneInfo
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 
+LATER: dict[str, Any] = {"value_range": None}
+"""Fields that came after the first hashes were printed, at the value that leaves those hashes true."""
+
+
 class Protocol(BaseModel):
     """How images become tensors, how they are split, and which epoch and metric are reported.
 
@@ -37,6 +41,8 @@ class Protocol(BaseModel):
         final: What a comparison's last runs are trained on, once rate and decay are chosen: ``"train"``, with the
             epoch selected on validation; or ``"train+val"`` to the last epoch, as VTAB-1K does.
         metric: Top-1 accuracy in percent.
+        value_range: The values that become black and white in images of more than 8 bits a channel; None leaves it
+            to the training images.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,11 +62,13 @@ class Protocol(BaseModel):
     selection: Literal["best_val", "last"] = "best_val"
     final: Literal["train", "train+val"] = "train"
     metric: Literal["top1"] = "top1"
+    value_range: tuple[float, float] | None = None
 
     @property
     def hash(self) -> str:
-        """Twelve hexadecimal digits that change with every field but the name."""
+        """Twelve hexadecimal digits that change with every field but the name (and see `LATER`)."""
         fields = self.model_dump(mode="json", exclude={"name"})
+        fields = {key: value for key, value in fields.items() if key not in LATER or value != LATER[key]}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
     def __str__(self) -> str:

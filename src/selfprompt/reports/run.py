@@ -16,7 +16,7 @@ from selfprompt.data.datasets import Examples, Splits
 from selfprompt.data.images import read_image
 from selfprompt.data.loading import prepare_image
 from selfprompt.data.recorded import splits_for
-from selfprompt.data.sources import load_dataset
+from selfprompt.data.sources import load_located
 from selfprompt.model import PromptedModel, load
 from selfprompt.prompts.base import PromptInsertion
 from selfprompt.reports import figures, pictures
@@ -34,7 +34,7 @@ def run_page(folder: Path) -> Path:
     """
     config, metrics = (json.loads((folder / name).read_text()) for name in ("run.json", "metrics.json"))
     history = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    model, dataset = load(folder), load_dataset(config["data"])
+    model, dataset = load(folder), load_located(config["data"])
     splits = splits_for(dataset, model.protocol, folder)
     record = registry.module("method", metrics["method"]).RECORD
     sections = [
@@ -222,4 +222,4 @@ def said(fields: dict[str, Any]) -> str:
 
 def pixels(examples: Examples, index: int, model: PromptedModel) -> np.ndarray:
     """One image as the model sees it, (3, S, S) uint8."""
-    return prepare_image(read_image(examples.images[index]), model.protocol)
+    return prepare_image(read_image(examples.images[index], model.protocol.value_range), model.protocol)

@@ -13,7 +13,7 @@ from typing import Any
 from selfprompt import registry
 from selfprompt.data.datasets import shared_file
 from selfprompt.data.examples import Examples, check_labels
-from selfprompt.data.loading import ImageTensors
+from selfprompt.data.loading import ImageTensors, with_value_range
 from selfprompt.data.pairs import as_examples
 from selfprompt.errors import UserError
 from selfprompt.methods.base import Method
@@ -90,6 +90,7 @@ def fit(
     folder = None if output_dir is None else Path(output_dir)
     own = engine is None
     engine = engine or Engine(recipe.precision, trackers, folder)
+    model.protocol = with_value_range(model.protocol, train)
     train_images = ImageTensors(train, model.protocol, train=True, seed=seed)
     val_images = None if val is None else ImageTensors(val, model.protocol)
 

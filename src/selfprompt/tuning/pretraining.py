@@ -28,8 +28,9 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from selfprompt.data.images import ImageSource, read_image
-from selfprompt.data.sources import load_dataset
-from selfprompt.data.sources.folder import images_below, subfolders
+from selfprompt.data.sources import load_located, locate
+from selfprompt.data.sources.folder import images_below
+from selfprompt.data.tree import subfolders
 from selfprompt.errors import UserError
 
 
@@ -137,9 +138,10 @@ def load_corpus(data: str | Path, side: int) -> tuple[Tensor, list[np.ndarray]]:
     """
     sources: list[ImageSource] = []
     groups: list[np.ndarray] = []
-    path = Path(data)
-    folders = (subfolders(path) or [path]) if path.is_dir() else []
-    for found in [images_below(folder) for folder in folders] or [list(load_dataset(str(data)).train.images)]:
+    located = locate(data)
+    path = Path(located)
+    folders = (subfolders(path) or [path]) if path.is_absolute() else []
+    for found in [images_below(folder, path) for folder in folders] or [list(load_located(located).train.images)]:
         if found:
             groups.append(np.arange(len(sources), len(sources) + len(found)))
             sources += found

@@ -16,7 +16,7 @@ from selfprompt.data.loading import ImageTensors
 from selfprompt.data.protocol import Protocol, protocol_for
 from selfprompt.data.recorded import NAME as SPLIT_NAME
 from selfprompt.data.recorded import image_names, splits_for
-from selfprompt.data.sources import load_dataset
+from selfprompt.data.sources import load_dataset, load_located, locate
 from selfprompt.errors import UserError
 from selfprompt.methods import make_method, read_spec
 from selfprompt.model import load
@@ -51,7 +51,8 @@ class RunConfig(BaseModel):
     """Everything that decides a run's numbers; run.json in its folder.
 
     Args:
-        data, backbone, method, recipe, protocol, seed: What is run, resolved.
+        data: A registered name, hf:NAME, or a folder's absolute path (see `locate`).
+        backbone, method, recipe, protocol, seed: What is run, resolved.
         probe: Measure a linear probe, too, where prompts are trained.
         test: Look at the test set at the end; a trial of a search does not.
         whole: Train on the training and validation images together, and keep the last epoch.
@@ -103,7 +104,7 @@ class RunConfig(BaseModel):
         changes = default.get("recipe", {}) | default_rate | (recipe or {})
         try:
             return cls(
-                data=data or default["data"],
+                data=locate(data) if data else default["data"],
                 backbone=backbone or "builtin",
                 method=chosen.describe(),
                 recipe=Recipe(**(chosen.recipe(info.pretraining).model_dump() | changes)),
@@ -141,7 +142,7 @@ def tune(
             history = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
             return Result(metrics, history, out)
     engine.wait()
-    dataset = load_dataset(config.data)
+    dataset = load_located(config.data)
     splits = splits_for(dataset, config.protocol, out) if resume else with_splits(dataset, config.protocol)
     method = registry.build("method", config.method)
     backbone = load_backbone(config.backbone, config.protocol.image_size)
@@ -168,7 +169,7 @@ def tune(
     if not config.test:
         engine.close()
         return result
-    test = ImageTensors(splits.test, config.protocol)
+    test = ImageTensors(splits.test, model.protocol)
     model.insertion.fold(model.backbone)
     with engine.computing(model), engine.autocast():
         predicted, probability, _ = answers(model, test, engine, 2 * config.recipe.batch_size)
@@ -177,7 +178,7 @@ def tune(
     if config.probe and method.trainable() == "prompts":
         bare = make_method("linear").build(backbone, dataset.num_classes, config.protocol)
         engine.place(bare)
-        train, val = ImageTensors(splits.train, config.protocol), ImageTensors(splits.val, config.protocol)
+        train, val = ImageTensors(splits.train, model.protocol), ImageTensors(splits.val, model.protocol)
         with engine.computing(bare), engine.autocast():
             metrics["linear_probe_test_accuracy"] = linear_probe(bare, train, val, test)
     measured = {k: metrics[k] for k in ("test_accuracy", "linear_probe_test_accuracy") if k in metrics}

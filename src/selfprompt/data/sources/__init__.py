@@ -10,9 +10,11 @@ from pathlib import Path
 
 from selfprompt import registry
 from selfprompt.data.datasets import Dataset
-from selfprompt.data.sources.folder import load_folder
+from selfprompt.data.sources.folder import is_utf8, load_folder
 from selfprompt.data.sources.hub import load_hub
 from selfprompt.errors import UserError
+
+HUB, NAME = "hf:", "name:"
 
 
 def names() -> list[str]:
@@ -24,20 +26,59 @@ def names() -> list[str]:
 def load_dataset(data: str | Path) -> Dataset:
     """Load a folder of class folders, a registered name, or ``hf:NAME``.
 
+    A `Path` is always a folder. A string that is both a folder here and a registered name is refused: write
+    ``./photos`` for the folder, ``name:photos`` for the registered data set.
+
     Raises:
-        UserError: There is no such data set or folder, or it is not in order.
+        UserError: There is no such data set or folder, it is not in order, or both could be meant.
     """
-    if isinstance(data, str) and data.startswith("hf:"):
-        return load_hub(data[3:])
-    name, _, part = str(data).partition("/")
-    if str(data) in names():
-        return registry.module("dataset", name).load(*([part] if part else []))
+    return load_located(locate(data))
+
+
+def locate(data: str | Path) -> str:
+    """What ``data`` stands for, in a form that stands for it anywhere: ``hf:NAME``, a registered name, or a folder's
+    absolute path.
+
+    Raises:
+        UserError: There is no such data set or folder, or both could be meant.
+    """
     path = Path(data)
+    if isinstance(data, str):
+        if data.startswith(HUB):
+            return data
+        name = data.removeprefix(NAME)
+        if name in names() and not (data == name and path.is_dir()):
+            return name
+        if name in names():
+            raise UserError(
+                f"{data} is a folder here and a registered data set: write ./{data} for the folder, or "
+                f"{NAME}{data} for the data set."
+            )
     if path.is_dir():
-        return load_folder(path)
+        absolute = str(path.absolute())
+        if not is_utf8(absolute):
+            raise UserError(f"{absolute!a} has a name that is not UTF-8: rename the folder.")
+        return absolute
     if path.exists():
         raise UserError(f"{data} is a file: give the folder that holds one folder of images for each class.")
+    hint = f"write {NAME}{data} for the data set, " if str(data) in names() else ""
     raise UserError(
-        f"There is no folder or data set {str(data)!r}: give a folder of class folders, hf:NAME, "
+        f"There is no folder or data set {str(data)!r}: {hint}give a folder of class folders, hf:NAME, "
         f"or one of {', '.join(names())}."
     )
+
+
+def load_located(data: str) -> Dataset:
+    """Load what `locate` gave, or a run recorded: a registered name stands for itself, whatever folders are here.
+
+    Raises:
+        UserError: It is no longer there, or not in order.
+    """
+    if data.startswith(HUB):
+        return load_hub(data.removeprefix(HUB))
+    if data in names():
+        name, _, part = data.partition("/")
+        return registry.module("dataset", name).load(*([part] if part else []))
+    if not Path(data).is_dir():
+        raise UserError(f"There is no folder or data set {data!r} any more: put it back where it was.")
+    return load_folder(Path(data))

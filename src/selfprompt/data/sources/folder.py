@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from selfprompt.data.datasets import Dataset, Examples
-from selfprompt.data.images import IMAGE_SUFFIXES
+from selfprompt.data.tree import File, LeftOut, Once, holds_images, loose_images, subfolders, walk
 from selfprompt.errors import UserError
 
 logger = logging.getLogger("selfprompt")
@@ -24,78 +24,230 @@ SPLIT_NAMES = {
 def load_folder(root: Path) -> Dataset:
     """Read the tree ``root/CLASS/*.png`` or ``root/{train,val,test}/CLASS/*.png``.
 
-    Classes are the sorted folder names of the training split, and other splits use its numbering.
+    Classes are the sorted folder names of the training split, and other splits use its numbering. A folder that is
+    named like a split is a class where images lie directly in it and other folders of images stand beside it. What
+    is left out (files that are no images, loose images, splits without labels, links that lead back) is said.
 
     Raises:
-        UserError: No class folders, one class, an empty class, or a class that the training split lacks.
+        UserError: No class folders, one class, an empty class, a class that the training split lacks, a folder that
+            may be a class or a split, one file in two classes or splits, or a class name that is not UTF-8.
     """
-    split_folders = find_split_folders(root)
-    if split_folders and "train" not in split_folders:
-        raise UserError(f"{root} has {', '.join(sorted(split_folders))} but no train folder: add {root / 'train'}.")
-    train_root = split_folders.get("train", root)
-    class_names = [folder.name for folder in subfolders(train_root)]
-    if len(class_names) < 2:
-        found = f"one class folder ({class_names[0]})" if class_names else "no class folders"
-        raise UserError(
-            f"{train_root} has {found}, and a classifier needs two: put the images of each class "
-            f"into a folder of its own, as in {train_root / 'cat' / '1.jpg'}."
-        )
-    splits = {name: read_split(folder, class_names) for name, folder in split_folders.items() if name != "train"}
-    return Dataset(
-        name=root.resolve().name,
-        class_names=tuple(class_names),
-        train=read_split(train_root, class_names),
-        val=splits.get("val"),
-        test=splits.get("test"),
-        licence="the user's own",
-        root=root,
-    )
+    survey = Survey(root)
+    survey.tell()
+    if (dataset := survey.usable()) is None:
+        raise UserError(survey.problems[0])
+    return dataset
 
 
-def find_split_folders(root: Path) -> dict[str, Path]:
-    """The split folders directly under ``root``; empty where it is flat."""
-    names = {folder.name.lower(): folder for folder in subfolders(root)}
-    return {split: names[alias] for split, aliases in SPLIT_NAMES.items() for alias in aliases if alias in names}
-
-
-def subfolders(root: Path) -> list[Path]:
-    """Folders directly under ``root``, sorted, without hidden ones."""
-    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def images_below(root: Path) -> list[Path]:
-    """Every image file below ``root``, sorted; files that are no images by name are said to be left out."""
-    images, others = [], []
-    for folder, subfolder_names, names in os.walk(root, followlinks=True):
-        subfolder_names[:] = sorted(n for n in subfolder_names if not n.startswith("."))
-        for name in sorted(names):
-            if not name.startswith("."):
-                path = Path(folder) / name
-                (images if path.suffix.lower() in IMAGE_SUFFIXES else others).append(path)
-    if others:
-        logger.warning(
-            "%d file(s) under %s are no images by name and left out, such as %s", len(others), root, others[0]
-        )
+def images_below(root: Path, home: Path | None = None) -> list[Path]:
+    """Every image file below ``root`` (of the data set ``home``), in a fixed order; what is left out is said."""
+    left = LeftOut()
+    images = [Path(file.path) for file in walk(root, home, left)]
+    for notice in left.notices(root):
+        logger.warning("%s", notice)
     return images
 
 
-def read_split(root: Path, class_names: list[str]) -> Examples:
-    """The examples of one split; ``class_names`` are the training split's."""
-    strangers = [folder.name for folder in subfolders(root) if folder.name not in class_names]
-    if strangers:
-        raise UserError(
-            f"{root / strangers[0]} is a class that the training split lacks: "
-            f"remove it, or add images of it to the training split."
+class Survey:
+    """All of a folder: its examples, everything that is wrong with it, and what is left out.
+
+    Args:
+        root: The folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.problems: list[str] = []
+        self.class_names: list[str] = []
+        self.splits: dict[str, Examples] = {}
+        self._notices: list[str] = []
+        self._left, self._once = LeftOut(), Once()
+        self._unread: dict[Path, str] = {}  # what to say of a folder without images
+        self._places: dict[str, tuple[str, str]] = {}  # split and class of each file taken
+        try:
+            folders = find_split_folders(root)
+            self._say_loose(root)
+            self._read_train(folders.get("train", root))
+            for split in ("val", "test"):
+                if split in folders:
+                    self._read_other(split, folders[split])
+            if folders:
+                self._refuse_beside(folders)
+        except UserError as error:
+            self.problems.append(str(error))
+
+    def tell(self) -> None:
+        """Log what is left out."""
+        for notice in self._notices + self._left.notices(self.root):
+            logger.warning("%s", notice)
+
+    def usable(self) -> Dataset | None:
+        """The data set; None where there are problems."""
+        if self.problems:
+            return None
+        return Dataset(
+            name=os.fsencode(self.root.resolve().name).decode("utf-8", "replace"),
+            class_names=tuple(self.class_names),
+            train=self.splits["train"],
+            val=self.splits.get("val"),
+            test=self.splits.get("test"),
+            licence="the user's own",
+            root=self.root,
         )
-    images: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(class_names):
-        folder = root / name
-        found = images_below(folder) if folder.is_dir() else []
-        if not found and folder.is_dir():
-            raise UserError(f"{folder} has no images: add some, or remove the folder.")
-        images += found
-        labels += [label] * len(found)
-    if not images:
-        raise UserError(f"{root} has no images.")
-    return Examples(images, np.asarray(labels, dtype=np.int64))
+
+    def _read_train(self, folder: Path) -> None:
+        files = self._files(folder)
+        if folder != self.root:
+            self._say_loose(folder)
+        elif named := [child for child in files if split_of(child)]:
+            self._notices.append(
+                f"{named[0]} is named like a split and read as a class, as images lie in it directly: where it is a "
+                f"split, put its images into class folders, and the other classes into {self.root / 'train'}"
+            )
+        self.class_names = [child.name for child in files]
+        self.splits["train"] = self._take("train", files)
+        self.problems += [not_utf8(child) for child in files if not is_utf8(child.name)]
+        if len(files) < 2:
+            self.problems.insert(0, too_few_classes(folder, list(files), folder != self.root))
+
+    def _read_other(self, split: str, folder: Path) -> None:
+        files = self._files(folder)
+        if not any(files.values()) and (loose := loose_images(folder)):
+            self._notices.append(
+                f"{folder} has no class folders, so its {len(loose):,} image(s) have no labels: they are left out, "
+                f"and the {split} split is cut from the training images"
+            )
+            return
+        self._say_loose(folder)
+        strangers = [child for child, found in files.items() if child.name not in self.class_names and found]
+        self.problems += [
+            f"{child} is a class that the training split lacks: remove it, or add images of it to the training "
+            f"split; images without labels belong elsewhere."
+            for child in strangers
+        ]
+        taken = self._take(split, {child: found for child, found in files.items() if child.name in self.class_names})
+        self.splits[split] = taken
+        if not len(taken) and not strangers:
+            self.problems.append(f"{folder} has no images: add some, or remove the folder.")
+
+    def _files(self, folder: Path) -> dict[Path, list[File]]:
+        """The images below each class folder. A folder without images is none where it, or the root, is a run's."""
+        files = {}
+        in_run = (self.root / "run.json").is_file()
+        for child in subfolders(folder):
+            left = LeftOut()
+            found = list(walk(child, self.root, left))
+            if found or not (left.runs or in_run or str(child) in left.links):
+                files[child] = found
+            if found or not in_run:
+                self._left.add(left)
+            if not found:
+                self._unread[child] = f" that can be read ({len(left.others):,} other files)" if left.others else ""
+        return files
+
+    def _take(self, split: str, files: dict[Path, list[File]]) -> Examples:
+        """Examples of the files, each file once."""
+        numbers = {name: number for number, name in enumerate(self.class_names)}
+        images: list[Path] = []
+        labels: list[int] = []
+        clashes = []
+        for child, found in files.items():
+            if not found:
+                self.problems.append(f"{child} has no images{self._unread[child]}: add some, or remove the folder.")
+            for file in found:
+                before = self._once.take(file)
+                if before is None:
+                    self._places[file.path] = split, child.name
+                    images.append(Path(file.path))
+                    labels.append(numbers[child.name])
+                elif self._places[before] == (split, child.name):
+                    self._left.twice.append(file.path)
+                else:
+                    clashes.append((before, file.path))
+        if clashes:
+            one, other = clashes[0]
+            what = "classes" if self._places[one][0] == split else "splits"
+            more = f" (and {len(clashes) - 1:,} more)" if len(clashes) > 1 else ""
+            self.problems.append(f"{one} and {other} are one file in two {what}{more}: remove one of them.")
+        return Examples(images, np.asarray(labels, dtype=np.int64))
+
+    def _say_loose(self, folder: Path) -> None:
+        if loose := loose_images(folder):
+            self._notices.append(
+                f"{len(loose):,} image(s) directly in {folder} are in no class folder and left out, "
+                f"such as {loose[0]}"
+            )
+
+    def _refuse_beside(self, folders: dict[str, Path]) -> None:
+        """Folders of images beside the splits, unless the splits link into them."""
+        for child in subfolders(self.root):
+            if child in folders.values():
+                continue
+            files = list(walk(child, self.root))
+            if files and not any(file in self._once for file in files):
+                split = folders["train"]
+                self.problems.append(
+                    f"{child} has images and stands beside {split}, which is read as the train split: move "
+                    f"{child.name} into it if it is a class, or out of {self.root}; if {split.name} is a class, "
+                    f"rename it."
+                )
+
+
+def split_of(folder: Path) -> str | None:
+    """The split that a folder is named like."""
+    return next((split for split, aliases in SPLIT_NAMES.items() if folder.name.lower() in aliases), None)
+
+
+def find_split_folders(root: Path) -> dict[str, Path]:
+    """The split folders directly under ``root``; empty where it is flat.
+
+    One name of a split among folders of images, with images directly in it, is a class's (bus, car, train).
+
+    Raises:
+        UserError: There is no train folder, or two folders for one split.
+    """
+    named = [(split, child) for child in subfolders(root) if (split := split_of(child))]
+    nested = any(holds_images(below, root) for _, child in named for below in subfolders(child))
+    beside = any(holds_images(child, root) for child in subfolders(root) if not split_of(child))
+    folders = dict(named)
+    if not nested and beside and len(folders) < 2:
+        return {}
+    names = ", ".join(child.name for _, child in named)
+    if len(named) > len(folders):
+        raise UserError(
+            f"{root} has two folders for one split among {names}: merge them, or rename one if it is a class."
+        )
+    if named and "train" not in folders:
+        raise UserError(
+            f"{root} has {names}, read as a split, but no train folder: put the class folders of the training images "
+            f"into {root / 'train'}, or rename {named[0][1].name} if it is a class."
+        )
+    return folders
+
+
+def too_few_classes(folder: Path, classes: list[Path], is_split: bool) -> str:
+    """The problem of a folder with fewer than two classes."""
+    found = f"one class folder ({classes[0].name})" if classes else "no class folders"
+    text = (
+        f"{folder} has {found}, and a classifier needs two: put the images of each class into a folder of its own, "
+        f"as in {folder / 'cat' / '1.jpg'}"
+    )
+    if is_split:
+        return f"{text}; {folder.name} is read as a split: rename it if it is a class."
+    if classes and len(subfolders(classes[0])) > 1:
+        return f"{text}; or give {classes[0]} if the class folders are in there."
+    return f"{text}."
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a file name is Unicode text, and not bytes that Python had to escape."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def not_utf8(folder: Path) -> str:
+    """The problem of a class folder whose name cannot be written down."""
+    raw = os.fsencode(folder.name)
+    return (
+        f"The class folder {raw!r} in {folder.parent} has a name that is not UTF-8: rename it, "
+        f"to {raw.decode('latin-1')} for example."
+    )
