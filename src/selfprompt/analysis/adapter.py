@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from selfprompt.analysis.neighbours import nearest_patches
 from selfprompt.analysis.worth import leave_one_out, saliency
 from selfprompt.data.datasets import Splits
 from selfprompt.data.loading import ImageTensors, in_order
+from selfprompt.errors import UserError, first_line
 from selfprompt.model import PromptedModel
 
 SNAPSHOTS = "prompts"
@@ -112,10 +114,18 @@ def analyse(
 def snapshots(run: Path) -> dict[int, Tensor]:
     """The trained prompts (layers, P, D) of a run by epoch; 0 is their start."""
     return {
-        int(found[1]): load_file(path)["prompts"]
+        int(found[1]): snapshot(path)
         for path in (run / SNAPSHOTS).glob("epoch-*.safetensors")
         if (found := re.fullmatch(r"epoch-(\d+)\.safetensors", path.name))
     }
+
+
+def snapshot(path: Path) -> Tensor:
+    """The prompts of one file."""
+    try:
+        return load_file(path)["prompts"]
+    except (SafetensorError, KeyError, OSError) as error:
+        raise UserError(f"{path} is damaged ({first_line(error)}): remove it, and the others beside it.") from None
 
 
 def spread(available: int, wanted: int) -> Any:

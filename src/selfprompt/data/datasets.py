@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 from selfprompt.data.images import ImageSource
 from selfprompt.data.protocol import Protocol
 from selfprompt.errors import UserError
+from selfprompt.files import must_be_utf8
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ class Dataset:
     val: Examples | None = None
     test: Examples | None = None
     licence: str = "unknown"
+
+    def __post_init__(self) -> None:
+        must_be_utf8("The data set", self.name)
+        for name in self.class_names:
+            must_be_utf8(f"The class folder of {self.name}", name)
 
     @property
     def num_classes(self) -> int:

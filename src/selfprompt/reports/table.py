@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfprompt.adapters import replace_file
+from selfprompt.files import replace_file
 
 LATEX = {"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "±": r"$\pm$"}
 
@@ -57,17 +57,16 @@ def write_tables(
     folder: Path, stem: str, whole: dict[str, Any], columns: Sequence[Column], rows: Sequence[dict[str, Any]]
 ) -> None:
     """Write STEM.md, .csv and .tex of the columns, and STEM.json of everything."""
-    folder.mkdir(parents=True, exist_ok=True)
     for suffix, text in (
         ("md", markdown(columns, rows)),
         ("csv", comma_separated(columns, rows)),
         ("tex", latex(columns, rows)),
         ("json", json.dumps(whole, indent=2) + "\n"),
     ):
-        replace_file(folder / f"{stem}.{suffix}", text.encode())
+        replace_file(folder / f"{stem}.{suffix}", text)
 
 
 def read_markdown(text: str) -> list[list[str]]:
     """The cells of a table that `markdown` wrote, its title row first."""
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
-    return [lines[0], *lines[2:]]
+    return [lines[0] if lines else [], *lines[2:]]

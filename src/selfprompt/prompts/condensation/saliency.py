@@ -80,7 +80,7 @@ def prompt_scores(
                 last = seen[each - 1 :: each]
                 for i, (weights, gradient) in enumerate(zip(last, torch.autograd.grad(loss, last))):
                     share = insertion.share_gradient(weights, gradient)[keys]
-                    total[min(i, layers - 1)] += share.detach().double().cpu()
+                    total[min(i, layers - 1)] += share.detach().cpu().double()
     finally:
         insertion.prompts.requires_grad_(trained)
     return total.abs()
