@@ -67,7 +67,7 @@ def main() -> None:
         found = {r["method"]: r for r in table["results"]}
         rows.append({"setting": setting, "protocol": table["protocol"], "methods": found})
         write(args.out, args.data, rows, args.methods.split(","))
-        print((args.out / "table.md").read_text(), flush=True)
+        print((args.out / "table.md").read_text(encoding="utf-8"), flush=True)
 
 
 def write(out: Path, data: str, rows: list[dict], methods: list[str]) -> None:

@@ -105,10 +105,10 @@ def settings(table: dict) -> None:
 
 
 def main() -> None:
-    mini = json.loads((HERE / "results" / "mini" / "table.json").read_text())
+    mini = json.loads((HERE / "results" / "mini" / "table.json").read_text(encoding="utf-8"))
     differences(mini)
     rates(mini)
-    settings(json.loads((HERE / "results" / "claim" / "table.json").read_text()))
+    settings(json.loads((HERE / "results" / "claim" / "table.json").read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

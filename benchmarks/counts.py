@@ -146,7 +146,7 @@ def main() -> None:
     found = {"model": args.model, "size": args.size, "torch": torch.__version__, "results": rows}
     print(render(found))
     if args.out:
-        args.out.write_text(json.dumps(found, indent=2) + "\n")
+        args.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 
 
 def peak() -> int:
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    import torch
+
+    from selfprompt.memory import peak_memory
+
+    return peak_memory(torch.device("cpu"))
 
 
 def measure(kind: str, count: int) -> dict[str, float]:

@@ -75,8 +75,11 @@ def block(name: str) -> str:
         return differences()
     stem = name.removesuffix("-in-words")
     if not (RESULTS / f"{stem}.json").is_file():
-        return (RESULTS / name).read_text()
-    found, by = json.loads((RESULTS / f"{stem}.json").read_text()), counts if stem == "counts" else speed
+        return (RESULTS / name).read_text(encoding="utf-8")
+    found, by = (
+        json.loads((RESULTS / f"{stem}.json").read_text(encoding="utf-8")),
+        counts if stem == "counts" else speed,
+    )
     return (by.render(found) if stem == name else "\n".join(by.in_words(found))) + "\n"
 
 
@@ -86,11 +89,13 @@ def filled(text: str) -> str:
 
 
 def main() -> None:
-    stale = [path for path in DOCUMENTS if filled(path.read_text()) != path.read_text()]
+    stale = [
+        path for path in DOCUMENTS if filled(path.read_text(encoding="utf-8")) != path.read_text(encoding="utf-8")
+    ]
     if "--check" in sys.argv:
         sys.exit(f"python benchmarks/render.py mends {', '.join(map(str, stale))}" if stale else 0)
     for path in stale:
-        path.write_text(filled(path.read_text()))
+        path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

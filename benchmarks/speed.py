@@ -321,13 +321,13 @@ def main() -> None:
         with OPEN:
             print(memory_of(args, args.memory))
     elif args.render:
-        print(render(json.loads(args.render.read_text())))
+        print(render(json.loads(args.render.read_text(encoding="utf-8"))))
     else:
         with OPEN:
             found = run(args)
         print(render(found))
         if args.out:
-            args.out.write_text(json.dumps(found, indent=2) + "\n")
+            args.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import safetensors.torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from selfprompt.data.protocol import Protocol
-from selfprompt.errors import UserError
+from selfprompt.errors import UserError, first_line
+from selfprompt.files import checked, read_json, replace_file
 
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
@@ -54,7 +54,7 @@ class AdapterConfig(BaseModel):
     selfprompt_version: str
     method: dict[str, Any]
     backbone: BackboneReference
-    num_classes: int
+    num_classes: int = Field(ge=2)
     class_names: list[str] | None = None
     protocol: Protocol
     sources: list[list[tuple[int, int]]] | None = None
@@ -63,10 +63,11 @@ class AdapterConfig(BaseModel):
 
 def write_adapter(folder: Path, config: AdapterConfig, state: dict[str, Tensor]) -> None:
     """Write both files, each whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
     weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     replace_file(folder / WEIGHTS_NAME, safetensors.torch.save(weights, metadata={"format": "pt"}))
-    replace_file(folder / CONFIG_NAME, (config.model_dump_json(indent=2) + "\n").encode())
+    replace_file(
+        folder / CONFIG_NAME, json.dumps(config.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+    )
 
 
 def read_adapter(folder: Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
@@ -78,27 +79,22 @@ def read_adapter(folder: Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
     for name in FILES:
         if not (folder / name).is_file():
             raise UserError(f"{folder} is no adapter: it has no {name}.")
-    try:
-        raw = json.loads((folder / CONFIG_NAME).read_text())
-        if isinstance(raw, dict) and raw.get("format", 0) > FORMAT:
-            raise UserError(f"{folder / CONFIG_NAME} was written by a newer selfprompt: pip install -U selfprompt.")
-        config = AdapterConfig.model_validate(raw)
-    except (json.JSONDecodeError, ValidationError) as error:
-        raise UserError(f"{folder / CONFIG_NAME} is damaged ({str(error).splitlines()[0]}).") from None
+    path, fix = folder / CONFIG_NAME, "restore it, or save the adapter again"
+    raw = read_json(path, fix)
+    written = raw.get("format", 0)
+    if isinstance(written, int) and written > FORMAT:
+        raise UserError(f"{path} was written by a newer selfprompt: pip install -U selfprompt.")
+    config = checked(raw, AdapterConfig, path, fix)
+    names, lengths = config.class_names, {len(layer) for layer in config.sources or ()}
+    if not isinstance(config.method.get("name"), str):
+        raise UserError(f"{path} is damaged (its method has no name): {fix}.")
+    if len(lengths) > 1 or (names is not None and len(names) != config.num_classes):
+        what = "sources are of different lengths" if len(lengths) > 1 else "class names are not as many as classes"
+        raise UserError(f"{path} is damaged (its {what}): {fix}.")
     try:
         state = safetensors.torch.load_file(folder / WEIGHTS_NAME)
-    except safetensors.SafetensorError as error:
-        raise UserError(f"{folder / WEIGHTS_NAME} is damaged ({error}).") from None
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(f"{folder / WEIGHTS_NAME} is damaged ({first_line(error)}): {fix}.") from None
     if not any(k.startswith("head.") for k in state):
         raise UserError(f"{folder / WEIGHTS_NAME} has no head: save the adapter again with save_pretrained.")
     return config, state
-
-
-def replace_file(path: Path, contents: bytes) -> None:
-    """Write a file so that it is there whole or, if the process dies, as it was."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(contents)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class UserError(Exception):
@@ -28,3 +32,10 @@ def unknown(kind: str, name: str, names: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(name, names, n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(names)}."
     return UserError(f"There is no {kind} named {name!r}: {hint}")
+
+
+def out_of_range(error: ValidationError) -> UserError:
+    """The error for flags that a model does not take."""
+    first = error.errors()[0]
+    flag = "--" + str((first["loc"] or ("settings",))[-1]).replace("_", "-")
+    return UserError(f"{flag} {first['input']} is out of range: {first['msg']}.")

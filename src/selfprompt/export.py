@@ -32,6 +32,8 @@ def export(adapter: str | Path | PromptedModel, out: str | Path, *, backbone: An
     out = Path(out)
     if out.suffix not in (".onnx", ".pt2"):
         raise UserError(f"{out} must end in .onnx or .pt2: its suffix chooses the format.")
+    if out.is_dir():
+        raise UserError(f"{out} is a folder: give --out a file.")
     model = adapter if isinstance(adapter, PromptedModel) else load(adapter, backbone)
     model.eval()
     model.insertion.fold(model.backbone)

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from selfprompt import registry
-from selfprompt.adapters import FILES, AdapterConfig, BackboneReference, read_adapter, replace_file, write_adapter
+from selfprompt.adapters import FILES, AdapterConfig, BackboneReference, read_adapter, write_adapter
 from selfprompt.backbones import load_backbone
 from selfprompt.backbones.base import Backbone
 from selfprompt.card import render_card
 from selfprompt.data.loading import Normalize
 from selfprompt.data.protocol import Protocol
 from selfprompt.errors import UserError, first_line
+from selfprompt.files import replace_file
 from selfprompt.prompts.base import Initialization, Insertion, PromptInsertion
 
 Trainable = Literal["prompts", "head", "bias", "all"]
@@ -222,7 +223,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
 
     def _save_pretrained(self, save_directory: Path) -> None:
         write_adapter(Path(save_directory), self.adapter_config(), self.adapter_state())
-        replace_file(Path(save_directory) / "README.md", str(self.generate_model_card()).encode())
+        replace_file(Path(save_directory) / "README.md", str(self.generate_model_card()))
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """The README.md that stands beside an adapter."""

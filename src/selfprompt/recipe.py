@@ -31,7 +31,7 @@ class Recipe(BaseModel):
             about half as much time again, the same numbers.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int = Field(default=100, ge=1)
     batch_size: int = Field(default=32, ge=1)

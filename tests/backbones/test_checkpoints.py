@@ -89,7 +89,9 @@ def test_timm_files_with_their_config_beside(shape: dict, tmp_path: Path) -> Non
     state = weights(**shape)
     save_file(state, tmp_path / "model.safetensors")
     told = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "interpolation": "bilinear", "crop_pct": 0.9}
-    (tmp_path / "config.json").write_text(json.dumps({"architecture": "vit", "pretrained_cfg": told}))
+    (tmp_path / "config.json").write_text(
+        json.dumps({"architecture": "vit", "pretrained_cfg": told}), encoding="utf-8"
+    )
     assert_all_arrived(tmp_path / "model.safetensors", state)
     info = load_backbone(tmp_path / "model.safetensors").info
     assert (info.mean, info.interpolation, info.crop_fraction) == ((0.5, 0.5, 0.5), "bilinear", 0.9)
@@ -116,7 +118,7 @@ def test_damaged_and_missing_files_are_named(name: str, tmp_path: Path) -> None:
     torch.save(weights(), tmp_path / "cut.pth")
     for whole in (tmp_path / "cut.safetensors", tmp_path / "cut.pth"):
         whole.write_bytes(whole.read_bytes()[:1000])
-    (tmp_path / "text.pth").write_text("hello")
+    (tmp_path / "text.pth").write_text("hello", encoding="utf-8")
     with pytest.raises(UserError, match=name):
         load_backbone(tmp_path / name)
 

@@ -54,7 +54,7 @@ def test_truncated_jpeg(folder: Path, tune) -> None:
 
 
 def test_text_named_png(folder: Path, tune) -> None:
-    (folder / "bee" / "note.png").write_text("hello")
+    (folder / "bee" / "note.png").write_text("hello", encoding="utf-8")
     assert "note.png is no image, whatever its name says: remove it or replace it" in tune()
 
 
@@ -137,8 +137,8 @@ def test_adapter_without_head(adapter: Path, folder: Path, fails) -> None:
 
 
 def test_damaged_adapter_config(adapter: Path, folder: Path, fails) -> None:
-    config = json.loads((adapter / "adapter_config.json").read_text())
-    (adapter / "adapter_config.json").write_text(json.dumps(config | {"num_clases": 3}))
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    (adapter / "adapter_config.json").write_text(json.dumps(config | {"num_clases": 3}), encoding="utf-8")
     assert "adapter_config.json is damaged" in fails("predict", adapter, folder / "ant" / "0.png")
     shutil.rmtree(adapter)
     assert "neither a folder here nor an adapter" in fails("predict", adapter, folder / "ant" / "0.png")

@@ -19,7 +19,7 @@ FILES = sorted(Path(room.__file__).parent.glob("*.json"))
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_every_number_has_its_source_and_a_place(path: Path) -> None:
-    paper = json.loads(path.read_text())
+    paper = json.loads(path.read_text(encoding="utf-8"))
     assert "arXiv" in paper["source"]
     for table in paper["tables"]:
         suite = next(iter(SUITES[table["benchmark"]].values()))

@@ -74,15 +74,15 @@ def table_of(suite: str, task: str, weights: Path, out: Path, monkeypatch: pytes
         trials=1,
     )
     bench(small, ["full"], out, seeds=1)
-    return (out / "table.md").read_text()
+    return (out / "table.md").read_text(encoding="utf-8")
 
 
 def test_vpts_json(root: Path, check: Check) -> None:
     home = root / "CUB_200_2011"
     images(home / "images", ["a 1.jpg", "a2.jpg", "b1.jpg", "b2.jpg", "a3.jpg", "b3.jpg"])
-    (home / "train.json").write_text(json.dumps({"a 1.jpg": "7", "b1.jpg": "31", "a2.jpg": "7"}))
-    (home / "val.json").write_text(json.dumps({"b2.jpg": "31"}))
-    (home / "test.json").write_text(json.dumps({"b3.jpg": "31", "a3.jpg": "7"}))
+    (home / "train.json").write_text(json.dumps({"a 1.jpg": "7", "b1.jpg": "31", "a2.jpg": "7"}), encoding="utf-8")
+    (home / "val.json").write_text(json.dumps({"b2.jpg": "31"}), encoding="utf-8")
+    (home / "test.json").write_text(json.dumps({"b3.jpg": "31", "a3.jpg": "7"}), encoding="utf-8")
     found = find(EXPECTED, ("cub-200-2011",), fgvc_layouts("cub200", id_lists))
     check(found, [0, 1, 0], [1, 0])
     assert found.val is not None
@@ -95,8 +95,8 @@ def test_spts_text_lists(root: Path, above: bool, check: Check) -> None:
     home = root / "deep" / "Dogs"
     images(home / "images", ["a 1.jpg", "a2.jpg", "b1.jpg", "b2.jpg", "a3.jpg", "b3.jpg"])
     lists = home.parent if above else home
-    (lists / "Dogs_train.txt").write_text("a 1.jpg 0\na2.jpg 0\nb1.jpg 1\nb2.jpg 1\n")
-    (lists / "Dogs_test.txt").write_text("a3.jpg 0\nb3.jpg 1\n")
+    (lists / "Dogs_train.txt").write_text("a 1.jpg 0\na2.jpg 0\nb1.jpg 1\nb2.jpg 1\n", encoding="utf-8")
+    (lists / "Dogs_test.txt").write_text("a3.jpg 0\nb3.jpg 1\n", encoding="utf-8")
     check(find(EXPECTED, ("StanfordDogs", "Dog"), fgvc_layouts("Dogs", dogs.original)), [0, 0, 1, 1], [0, 1])
 
 
@@ -104,9 +104,11 @@ def test_cubs_own(root: Path, check: Check) -> None:
     home = root / "cub_200_2011"
     names = ["001.A/1.jpg", "001.A/2.jpg", "200.B/1.jpg", "200.B/2.jpg", "001.A/3.jpg", "200.B/3.jpg"]
     images(home / "images", names)
-    (home / "images.txt").write_text("".join(f"{i} {name}\n" for i, name in enumerate(names)))
-    (home / "image_class_labels.txt").write_text("".join(f"{i} {int(n[:3])}\n" for i, n in enumerate(names)))
-    (home / "train_test_split.txt").write_text("".join(f"{i} {int(i < 4)}\n" for i in range(6)))
+    (home / "images.txt").write_text("".join(f"{i} {name}\n" for i, name in enumerate(names)), encoding="utf-8")
+    (home / "image_class_labels.txt").write_text(
+        "".join(f"{i} {int(n[:3])}\n" for i, n in enumerate(names)), encoding="utf-8"
+    )
+    (home / "train_test_split.txt").write_text("".join(f"{i} {int(i < 4)}\n" for i in range(6)), encoding="utf-8")
     check(find(EXPECTED, ("CUB_200_2011",), fgvc_layouts("cub200", id_lists)), [0, 0, 1, 1], [0, 1])
 
 
@@ -148,7 +150,7 @@ def test_cars_own(root: Path, check: Check) -> None:
 def kitti(folder: Path, lists: dict[str, list[str]]) -> None:
     images(folder, [line.rpartition(" ")[0] for lines in lists.values() for line in lines])
     for name, lines in lists.items():
-        (folder / name).write_text("\n".join(lines) + "\n")
+        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def lines(split: str, count: int, shift: int = 0) -> list[str]:
@@ -196,7 +198,7 @@ def test_what_is_wrong_is_named(root: Path) -> None:
     kitti(root / "kitti", {**WHOLE, "val200.txt": lines("a", 200)})
     with pytest.raises(UserError, match="is in both train and val"):
         load_dataset("vtab/kitti")
-    (root / "kitti" / "test.txt").write_text("images/c/000000.png\n")
+    (root / "kitti" / "test.txt").write_text("images/c/000000.png\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"test.txt, line 1: .* is not a path and a number"):
         load_dataset("vtab/kitti")
     (root / "kitti" / "test.txt").unlink()

@@ -90,7 +90,7 @@ def test_pairs_are_taken_for_examples() -> None:
 
 def test_the_doctor_names_everything_at_once(folder: Path) -> None:
     assert check_data(str(folder))[1] == []
-    (folder / "ant" / "text.png").write_text("no image")
+    (folder / "ant" / "text.png").write_text("no image", encoding="utf-8")
     (folder / "bee" / "cut.png").write_bytes((folder / "bee" / "0.png").read_bytes()[:200])
     (folder / "dog").mkdir()
     _, problems = check_data(str(folder))

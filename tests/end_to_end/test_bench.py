@@ -24,7 +24,7 @@ def test_vtab_in_noahs_layout(tmp_path: Path, weights: Path, monkeypatch: pytest
             name = f"images/{split}-{i}.png"
             Image.fromarray(np.full((8, 8, 3), 60 * (i % 4), dtype=np.uint8)).save(home / name)
             lines.append(f"{name} {i % 4}\n")
-        (home / f"{split}.txt").write_text("".join(lines))
+        (home / f"{split}.txt").write_text("".join(lines), encoding="utf-8")
     monkeypatch.setenv("SELFPROMPT_DATA", str(tmp_path / "data"))
     whole = SUITES["vtab1k"]["spt2024"]
     suite = replace(
@@ -40,7 +40,7 @@ def test_vtab_in_noahs_layout(tmp_path: Path, weights: Path, monkeypatch: pytest
     assert table["results"][0]["published"] == []
     full = table["results"][1]
     assert {row["paper"] for row in full["published"]} == {"spt2024", "vfpt2024"}
-    text = (tmp_path / "out" / "table.md").read_text()
+    text = (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
     difference = full["groups"]["structured"]["mean"] - 75.3
     assert f"53.8 ({full['groups']['structured']['mean'] - 53.82:+.1f}; spt2024)" in text
     assert f"75.3 ({difference:+.1f}; vfpt2024)" in text  # VFPT's appendix prints tasks, of which this is one

@@ -52,7 +52,7 @@ def test_killed_and_started_again_it_gives_the_same_table(folder: Path, weights:
     done = {path: path.stat().st_mtime_ns for path in killed.rglob("metrics.json")}
     assert not (killed / "table.json").exists()
     subprocess.run(command(folder, weights, killed), check=True, capture_output=True)
-    again = json.loads((killed / "table.json").read_text())
+    again = json.loads((killed / "table.json").read_text(encoding="utf-8"))
     assert without_costs(again) == without_costs(printed)
     assert all(path.stat().st_mtime_ns == when for path, when in done.items() if "trial" in str(path))
 
@@ -79,11 +79,13 @@ def test_a_benchmark_is_a_comparison_on_each_task(folder: Path, weights: Path, t
     assert frozen["trainable_parameters"] == round((3 * 65 + 6 * 65) / 2)
     listed = [row["test_accuracy_mean"] for row in full["tasks"].values()]
     assert full["test_accuracy_mean"] == pytest.approx(sum(listed) / len(listed))
-    assert (tmp_path / "out" / "table.md").read_text().startswith("| method | natural | structured |")
-    last = json.loads(next((tmp_path / "out").glob("*/runs/full/seed-0/split.json")).read_text())
+    assert (tmp_path / "out" / "table.md").read_text(encoding="utf-8").startswith("| method | natural | structured |")
+    last = json.loads(next((tmp_path / "out").glob("*/runs/full/seed-0/split.json")).read_text(encoding="utf-8"))
     assert len(last["train"]) + len(last["val"]) == 36
     assert (
-        json.loads(next((tmp_path / "out").glob("*/runs/full/seed-0/metrics.json")).read_text())["val_accuracy"]
+        json.loads(next((tmp_path / "out").glob("*/runs/full/seed-0/metrics.json")).read_text(encoding="utf-8"))[
+            "val_accuracy"
+        ]
         is None
     )
 
@@ -95,5 +97,5 @@ def test_a_study_varies_what_the_methods_share(folder: Path, weights: Path, tmp_
     rows = json.loads(done.stdout)["results"]
     assert [row["setting"] for row in rows] == ["100 images", "200 images", "400 images", "800 images"]
     assert len({row["protocol"] for row in rows}) == 4
-    assert (tmp_path / "table.md").read_text().startswith("| method | setting | protocol |")
-    assert "linear 100 images" in (tmp_path / "report.html").read_text()
+    assert (tmp_path / "table.md").read_text(encoding="utf-8").startswith("| method | setting | protocol |")
+    assert "linear 100 images" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -66,16 +66,16 @@ def test_tune_evaluate_predict_and_load_work_together(mixed: Path, weights: Path
         )
     )
     assert metrics.keys() >= METRICS
-    assert metrics == json.loads((out / "metrics.json").read_text())
+    assert metrics == json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["test_accuracy"] > 60
     assert 0 <= metrics["linear_probe_test_accuracy"] <= 100
-    assert len((out / "log.jsonl").read_text().splitlines()) == 30
-    assert (out / "log.csv").read_text().startswith("epoch,lr,train_loss,val_loss,val_accuracy\n")
-    config = json.loads((out / "adapter_config.json").read_text())
+    assert len((out / "log.jsonl").read_text(encoding="utf-8").splitlines()) == 30
+    assert (out / "log.csv").read_text(encoding="utf-8").startswith("epoch,lr,train_loss,val_loss,val_accuracy\n")
+    config = json.loads((out / "adapter_config.json").read_text(encoding="utf-8"))
     assert config["class_names"] == ["ant", "bee", "cow"]
     assert config["protocol"]["image_size"] == 32
     assert np.array(config["sources"]).shape == (3, 4, 2)
-    assert "selfprompt" in (out / "README.md").read_text()
+    assert "selfprompt" in (out / "README.md").read_text(encoding="utf-8")
 
     assert selfprompt("evaluate", out, mixed)["test_accuracy"] == metrics["test_accuracy"]
     files = sorted((mixed / "ant").glob("*"))
@@ -91,11 +91,11 @@ def test_tune_evaluate_predict_and_load_work_together(mixed: Path, weights: Path
     first = found["prompts"][0]
     assert first.keys() >= {"source", "nearest", "attention", "moved", "turned", "saliency", "leave_one_out"}
     assert first["moved"] > 0
-    page = (out / "report.html").read_text()
+    page = (out / "report.html").read_text(encoding="utf-8")
     assert "selfprompt tune" in page
     (out / "report.html").unlink()
     assert selfprompt("report", out)["report"] == str(out / "report.html")
-    assert (out / "report.html").read_text() == page
+    assert (out / "report.html").read_text(encoding="utf-8") == page
 
     model = sp.load(out)
     pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)

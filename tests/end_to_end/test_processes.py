@@ -27,7 +27,9 @@ def test_two_processes_equal_one(method: str, folder: Path, weights: Path, tmp_p
             list(map(str, command)), capture_output=True, text=True, check=False, env=environment, timeout=300
         )
         assert done.returncode == 0, done.stderr[-3000:]
-    metrics = {out: json.loads((tmp_path / out / "metrics.json").read_text()) for out in ("one", "two")}
+    metrics = {
+        out: json.loads((tmp_path / out / "metrics.json").read_text(encoding="utf-8")) for out in ("one", "two")
+    }
     assert (metrics["one"]["processes"], metrics["two"]["processes"]) == (1, 2)
     assert metrics["one"]["test_accuracy"] == metrics["two"]["test_accuracy"]
     one, two = (load_file(tmp_path / out / "adapter_model.safetensors") for out in ("one", "two"))

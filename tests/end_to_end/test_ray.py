@@ -27,7 +27,7 @@ def settings(folder: Path, weights: Path) -> Comparison:
 
 
 def results(out: Path) -> list[dict]:
-    rows = json.loads((out / "table.json").read_text())["results"]
+    rows = json.loads((out / "table.json").read_text(encoding="utf-8"))["results"]
     return [{k: v for k, v in row.items() if k not in COSTS} for row in rows]
 
 

@@ -45,7 +45,7 @@ def start(folder: Path, weights: Path, out: Path, resume: bool, pause: float) ->
 
 
 def measured(out: Path) -> dict:
-    metrics = json.loads((out / "metrics.json").read_text())
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     return {
         k: v
         for k, v in metrics.items()

@@ -115,4 +115,6 @@ def test_a_run_stopped_in_either_stage_ends_the_same(stop: int, tmp_path: Path, 
         run(tmp_path / "stopped", on_step=on_step)
     again = run(tmp_path / "stopped", resume=True)
     assert torch.equal(straight(images), again(images))
-    assert (tmp_path / "straight" / "log.csv").read_text() == (tmp_path / "stopped" / "log.csv").read_text()
+    assert (tmp_path / "straight" / "log.csv").read_text(encoding="utf-8") == (
+        tmp_path / "stopped" / "log.csv"
+    ).read_text(encoding="utf-8")

@@ -43,7 +43,7 @@ class Outline(HTMLParser):
 
 
 def outline(path: Path) -> Outline:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     found = Outline(text)
     assert found.loads == []
     assert not re.search(r"url\((?!#|\"#)|@import", text)
@@ -59,13 +59,13 @@ def test_page_of_a_run(method: str, folder: Path, weights: Path, tmp_path: Path)
         str(folder), str(weights), method, fields=fields, recipe={"epochs": 2, "batch_size": 4}, probe=False
     )
     tune(config, tmp_path / "run")
-    (tmp_path / "run" / "command.txt").write_text("selfprompt tune <data>\n")
+    (tmp_path / "run" / "command.txt").write_text("selfprompt tune <data>\n", encoding="utf-8")
     page = report(tmp_path / "run")
     found = outline(page)
     expected = [f"{method} on data", "Run it again", "Learning curves", "Mistakes", "What it looks at"]
     expected += [] if method == "linear" else ["Where prompts come from", "What prompts became"]
     assert found.headings == [*expected, "Settings"]
-    assert "selfprompt tune &lt;data&gt;" in page.read_text()
+    assert "selfprompt tune &lt;data&gt;" in page.read_text(encoding="utf-8")
     assert found.plots >= 3
     assert found.images >= 12
 
@@ -82,18 +82,18 @@ def rows(**more: object) -> list[dict]:
 
 def test_pages_of_a_comparison_and_a_benchmark(tmp_path: Path) -> None:
     table = {"protocol": "abc", "dataset": "mnist5k", "results": rows(), "settings": {"backbone": "builtin"}}
-    (tmp_path / "table.json").write_text(json.dumps(table))
+    (tmp_path / "table.json").write_text(json.dumps(table), encoding="utf-8")
     text = markdown((Column("method", lambda r: r["method"]), Column("x", lambda r: "1 ± 0")), rows())
-    (tmp_path / "table.md").write_text(text)
+    (tmp_path / "table.md").write_text(text, encoding="utf-8")
     found = outline(report(tmp_path))
     assert found.headings == ["2 methods on mnist5k", "Results", "Searches", "Settings"]
     assert found.plots == 3
     table |= {"benchmark": "mini", "backbone": "builtin", "seen_in_pretraining": ["photos"]}
-    (tmp_path / "table.json").write_text(json.dumps(table))
-    (tmp_path / "tasks.md").write_text(text)
+    (tmp_path / "table.json").write_text(json.dumps(table), encoding="utf-8")
+    (tmp_path / "tasks.md").write_text(text, encoding="utf-8")
     page = report(tmp_path)
     assert outline(page).headings == ["Benchmark mini", "Results", "By task", "Settings"]
-    assert "pretrained on the images of photos" in page.read_text()
+    assert "pretrained on the images of photos" in page.read_text(encoding="utf-8")
 
 
 def test_markdown_is_read_back() -> None:
@@ -104,6 +104,6 @@ def test_markdown_is_read_back() -> None:
 def test_a_folder_without_a_finished_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no finished run"):
         report(tmp_path)
-    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "run.json").write_text("{}", encoding="utf-8")
     with pytest.raises(UserError, match="--resume"):
         report(tmp_path)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from selfprompt.backbones.base import BackboneInfo, Pretraining
 from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError, first_line
+from selfprompt.files import read_json
 
 State = dict[str, Tensor]
 
@@ -168,7 +169,7 @@ def beside(path: Path) -> dict[str, Any]:
     config = path.parent / "config.json"
     if not config.is_file():
         return {}
-    told = json.loads(config.read_text()).get("pretrained_cfg", {})
+    told = read_json(config, "restore it").get("pretrained_cfg", {})
     seen: dict[str, Any] = {k: tuple(told[k]) for k in ("mean", "std") if k in told}
     if "interpolation" in told:
         seen["interpolation"] = told["interpolation"]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json as jsonlib
 from pathlib import Path
 from typing import Any
 
 from selfprompt.analysis import analyse
 from selfprompt.cli.console import report
+from selfprompt.cli.flags import at_least_one
 from selfprompt.data.recorded import splits_for
 from selfprompt.data.sources import load_dataset
+from selfprompt.errors import UserError
+from selfprompt.files import replace_file
 from selfprompt.model import load
 
 
@@ -35,14 +39,15 @@ def command(
         seed: Nothing is drawn here; every command takes it.
         json: Print the whole analysis as one JSON object.
     """
+    at_least_one(images=images)
+    if out is not None and out.is_dir():
+        raise UserError(f"{out} is a folder: give --out a file, such as {out / 'analysis.json'}.")
     model = load(adapter, backbone)
     splits = splits_for(load_dataset(data), model.protocol, Path(adapter))
     run = Path(adapter) if Path(adapter).is_dir() else None
     found = analyse(model, splits, run=run, images=images, leave_out=leave_one_out)
     if out is not None:
-        import json as jsonlib
-
-        out.write_text(jsonlib.dumps(found, indent=2) + "\n")
+        replace_file(out, jsonlib.dumps(found, indent=2) + "\n")
     report(found, json, summary(found))
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from selfprompt.cli.console import finish, progress, report
-from selfprompt.cli.flags import MethodFlags, RecipeFlags, given
+from selfprompt.cli.console import finish, own_command, progress, report
+from selfprompt.cli.flags import MethodFlags, RecipeFlags, at_least_one, given
 from selfprompt.comparison.bench import bench
 from selfprompt.comparison.suites import SUITES
 from selfprompt.comparison.workers import Workers
@@ -52,8 +52,7 @@ def command(
         seed: Seed of the splits; runs have the seeds 0, 1, ...
         json: Print the table as one JSON object.
     """
-    if seeds < 1 or jobs < 1:
-        raise UserError("--seeds and --jobs must be 1 or more.")
+    at_least_one(seeds=seeds, jobs=jobs, trials=trials)
     presets = SUITES[suite]
     if preset is not None and preset not in presets:
         raise UserError(f"Benchmark {suite} has no preset {preset}: it has {', '.join(presets)}.")
@@ -73,6 +72,6 @@ def command(
             **changes,
             **({} if trials is None else {"trials": trials}),
         )
-    finish(folder)
-    text = f"{(folder / 'table.md').read_text()}protocol {table['protocol']}, tables in {folder}"
+    finish(folder, own_command())
+    text = f"{(folder / 'table.md').read_text(encoding='utf-8')}protocol {table['protocol']}, tables in {folder}"
     report({key: table[key] for key in ("protocol", "benchmark", "results")}, json, text)

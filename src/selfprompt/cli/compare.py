@@ -7,14 +7,13 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from selfprompt.cli.console import finish, progress, report
-from selfprompt.cli.flags import MethodFlags, ProtocolFlags, RecipeFlags, given
+from selfprompt.cli.console import finish, own_command, progress, report
+from selfprompt.cli.flags import MethodFlags, ProtocolFlags, RecipeFlags, at_least_one, given
 from selfprompt.comparison.bench import task_of
 from selfprompt.comparison.compare import Comparison, compare, protocol_of
 from selfprompt.comparison.studies import STUDIES, run_study
 from selfprompt.comparison.suites import MINI
 from selfprompt.comparison.workers import Workers
-from selfprompt.errors import UserError
 
 DEFAULT = ("linear", "full", "vpt", "spt")
 
@@ -60,9 +59,9 @@ def command(
         seed: Seed of the split; runs have the seeds 0, 1, ...
         json: Print the table as one JSON object.
     """
-    if seeds < 1 or jobs < 1:
-        raise UserError("--seeds and --jobs must be 1 or more.")
-    protocol = {"split_seed": seed, **given(protocol_flags)} | ({"image_size": image_size} if image_size else {})
+    at_least_one(seeds=seeds, jobs=jobs, trials=trials, image_size=image_size)
+    size = {} if image_size is None else {"image_size": image_size}
+    protocol = {"split_seed": seed, **given(protocol_flags), **size}
     changes = {"recipe": given(recipe_flags), "fields": given(method_flags), "search": search}
 
     def make(other: str | None = None, more: dict[str, Any] | None = None) -> Comparison:
@@ -72,10 +71,12 @@ def command(
             return task_of(MINI, "mnist5k", chosen, protocol=settings, **changes, **tried)
         chosen = chosen or "builtin"
         settings = protocol_of(chosen, **settings)
-        return Comparison(data=data, backbone=chosen, protocol=settings, trials=trials or 5, **changes)
+        return Comparison(
+            data=data, backbone=chosen, protocol=settings, trials=5 if trials is None else trials, **changes
+        )
 
     plan = STUDIES[study] if study else None
-    wanted = methods.split(",") if methods else plan.methods if plan else DEFAULT
+    wanted = methods.split(",") if methods is not None else plan.methods if plan else DEFAULT
     wanted = [spec.strip() for spec in wanted]
     with progress(f"comparing on {data or 'mnist5k'}") as advance:
         workers = Workers(jobs, on, advance)
@@ -83,6 +84,6 @@ def command(
             table = run_study(plan, wanted, make, out, seeds=seeds, workers=workers)
         else:
             table = compare(make(), wanted, out, seeds=seeds, workers=workers)
-    finish(out)
-    text = f"{(out / 'table.md').read_text()}protocol {table['protocol']}, tables in {out}"
+    finish(out, own_command())
+    text = f"{(out / 'table.md').read_text(encoding='utf-8')}protocol {table['protocol']}, tables in {out}"
     report({key: table[key] for key in ("protocol", "dataset", "results")}, json, text)

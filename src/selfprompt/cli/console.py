@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json as jsonlib
 import logging
+import math
 import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +26,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from selfprompt.errors import UserError
+from selfprompt.files import replace_file
 from selfprompt.reports import report as write_report
 
 errors = Console(stderr=True)
@@ -32,7 +37,29 @@ def report(result: dict[str, Any], json: bool, text: str) -> None:
     """Print the one JSON object, or the text; of several processes the first one speaks."""
     if os.environ.get("RANK", "0") != "0":
         return
-    print(jsonlib.dumps(result) if json else text, file=sys.stdout, flush=True)
+    try:
+        print(jsonlib.dumps(finite(result)) if json else text, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what could not be said is not said at exit
+        raise UserError(
+            f"Standard output cannot be written ({error.strerror}): free space, or read it to its end."
+        ) from None
+
+
+def finite(value: Any) -> Any:
+    """A result without NaN and infinities, which JSON does not have: null in their place."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def any_letter() -> None:
+    """Let the console take every name: a letter that it does not have, or half of one, is written as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def log_to_stderr() -> None:
@@ -42,12 +69,18 @@ def log_to_stderr() -> None:
         logger.addHandler(RichHandler(console=errors, show_time=False, show_path=False, show_level=False))
 
 
-def finish(folder: Path) -> None:
+def own_command() -> str:
+    """The command line, as a shell takes it."""
+    words = ["selfprompt", *sys.argv[1:]]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+def finish(folder: Path, command: str | None = None) -> None:
     """Keep the command beside what it made, and write the page about it; of several processes the first does."""
     if os.environ.get("RANK", "0") != "0":
         return
-    if "--resume" not in sys.argv:
-        (folder / "command.txt").write_text(shlex.join(["selfprompt", *sys.argv[1:]]) + "\n")
+    if command is not None:
+        replace_file(folder / "command.txt", command + "\n")
     write_report(folder)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from selfprompt.errors import UserError
+
 
 @dataclass
 class MethodFlags:
@@ -91,6 +93,17 @@ class ProtocolFlags:
     test_fraction: float | None = None
     split_seed: int | None = None
     selection: Literal["best_val", "last"] | None = None
+
+
+def at_least_one(**flags: int | None) -> None:
+    """Refuse counts below 1.
+
+    Raises:
+        UserError: There is one.
+    """
+    for name, value in flags.items():
+        if value is not None and value < 1:
+            raise UserError(f"--{name.replace('_', '-')} {value} is out of range: it must be 1 or more.")
 
 
 def given(flags: MethodFlags | RecipeFlags | ProtocolFlags | None) -> dict[str, Any]:

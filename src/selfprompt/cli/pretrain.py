@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from pydantic import ValidationError
 
 from selfprompt.cli.console import progress, report
+from selfprompt.errors import out_of_range
 from selfprompt.tuning.pretraining import PretrainConfig, pretrain
 
 
@@ -27,7 +29,10 @@ def command(
         seed: Seed of weights, masks, crops and order.
         json: Print one JSON object.
     """
-    config = (config or PretrainConfig()).model_copy(update={"seed": seed})
+    try:
+        config = PretrainConfig.model_validate((config or PretrainConfig()).model_dump() | {"seed": seed})
+    except ValidationError as error:
+        raise out_of_range(error) from None
     with progress("pretraining") as advance:
         summary = pretrain(data, out, config, lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}"))
     report(

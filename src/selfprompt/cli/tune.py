@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from selfprompt.cli.console import finish, parameter_line, progress, report
+from selfprompt.cli.console import finish, own_command, parameter_line, progress, report
 from selfprompt.cli.flags import MethodFlags, ProtocolFlags, RecipeFlags, given
 from selfprompt.errors import UserError
 from selfprompt.tuning.run import RunConfig, read_run, tune
@@ -18,16 +17,16 @@ def command(
     data: str | None = None,
     *,
     backbone: str | None = None,
-    method: str = "spt",
+    method: str | None = None,
     method_flags: Annotated[MethodFlags | None, Parameter(name="*")] = None,
     recipe_flags: Annotated[RecipeFlags | None, Parameter(name="*")] = None,
     protocol_flags: Annotated[ProtocolFlags | None, Parameter(name="*")] = None,
     image_size: int | None = None,
     out: Path | None = None,
     resume: Path | None = None,
-    probe: bool = True,
+    probe: bool | None = None,
     track: list[str] | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     json: bool = False,
 ) -> None:
     """Adapt a frozen backbone to labelled images; without DATA, the embedded example, offline.
@@ -36,38 +35,42 @@ def command(
         data: A folder of class folders (flat, or under train/, val/, test/), a registered name, or hf:NAME. Where a
             registered name is a folder here, too, write ./NAME or name:NAME.
         backbone: A timm name, a weights file, or builtin (the default).
-        method: A name of `selfprompt list methods`, with fields of its own where wanted: gatevpt:gate_init=10.
+        method: A name of `selfprompt list methods` (spt), with fields of its own where wanted: gatevpt:gate_init=10.
         image_size: Side of the input in pixels, if not the backbone's own.
         out: The run's folder; runs/DATA-METHOD-TIME if left out.
         resume: Go on with the run in this folder, with its own settings.
-        probe: Also measure a linear probe on the same frozen features.
+        probe: Also measure a linear probe on the same frozen features (yes).
         track: Further trackers, such as tensorboard.
-        seed: Seed of the run (not of the split).
+        seed: Seed of the run (0), not of the split.
         json: Print metrics.json as one JSON object.
     """
     if resume is not None:
-        if data is not None or any(map(given, (method_flags, recipe_flags, protocol_flags))):
-            raise UserError(f"--resume {resume} goes on with that run's own settings: leave the others out.")
-        config, folder = read_run(resume), resume
+        own = {"backbone": backbone, "method": method, "image-size": image_size, "out": out, "probe": probe}
+        own |= {"track": track, "seed": seed} | given(method_flags) | given(recipe_flags) | given(protocol_flags)
+        others = ["--" + name.replace("_", "-") for name, value in own.items() if value is not None]
+        if others or data is not None:
+            left = ", ".join(others) or f"DATA ({data})"
+            raise UserError(f"--resume {resume} goes on with that run's own settings: leave {left} out.")
+        config = read_run(resume)
     else:
         config = RunConfig.resolve(
             data,
             backbone,
-            method,
+            "spt" if method is None else method,
             fields=given(method_flags),
             recipe=given(recipe_flags),
             protocol=given(protocol_flags),
             image_size=image_size,
-            seed=seed,
-            probe=probe,
+            seed=seed or 0,
+            probe=probe is not False,
             trackers=tuple(track or ()),
         )
-        stem = Path(config.data.removeprefix("hf:")).name.lstrip(".") or "data"
-        folder = out or Path("runs") / f"{stem}-{config.method['name']}-{time.strftime('%Y%m%d-%H%M%S')}"
+    command = None if resume else own_command()
     with progress(f"{config.method['name']} on {config.data}") as advance:
-        metrics = tune(config, folder, resume=resume is not None, on_step=advance).metrics
-    finish(folder)
-    report(metrics, json, summary(metrics, folder))
+        done = tune(config, resume or out, resume=resume is not None, on_step=advance, command=command)
+    assert done.output_dir is not None
+    finish(done.output_dir)
+    report(done.metrics, json, summary(done.metrics, done.output_dir))
 
 
 def summary(metrics: dict[str, Any], folder: Path) -> str:

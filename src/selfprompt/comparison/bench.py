@@ -10,12 +10,13 @@ from typing import Any
 
 from selfprompt import registry
 from selfprompt.backbones import load_backbone
-from selfprompt.comparison.compare import COLUMNS, Comparison, measure, open_folder, protocol_of
+from selfprompt.comparison.compare import COLUMNS, Comparison, check_methods, measure, open_folder, protocol_of
 from selfprompt.comparison.published import Published, published
 from selfprompt.comparison.suites import Suite
 from selfprompt.comparison.workers import Workers
 from selfprompt.data.sources import NAME, load_located, names
 from selfprompt.errors import UserError
+from selfprompt.files import claimed, replace_file
 from selfprompt.methods import read_specs
 from selfprompt.reports.table import Column, markdown, write_tables
 
@@ -86,14 +87,14 @@ def bench(
         tasks[data] = task_of(suite, data, backbone, **changes)
     first = next(iter(tasks.values()))
     methods = read_specs(methods)
-    for spec in methods:
-        first.run(spec)
+    check_methods(first, methods)
     folders = {data: out / data.replace("/", "-") for data in tasks}
-    for data, comparison in tasks.items():
-        open_folder(comparison, folders[data])
     order = [(spec, data) for spec in methods for data in tasks]
     work = [(tasks[data], folders[data], spec) for spec, data in order]
-    measured = dict(zip(order, measure(work, seeds, workers or Workers())))
+    with claimed(out):
+        for data, comparison in tasks.items():
+            open_folder(comparison, folders[data])
+        measured = dict(zip(order, measure(work, seeds, workers or Workers())))
     for data, comparison in tasks.items():
         rows = [measured[spec, data] for spec in methods]
         table = {"protocol": comparison.protocol.hash, "dataset": data, "results": rows}
@@ -120,7 +121,7 @@ def bench(
         "settings": first.model_dump(mode="json", exclude={"data"}),
     }
     write_tables(out, "table", table, group_columns(counted, "full" in methods, len(tasks), rows), results)
-    (out / "tasks.md").write_text(markdown(task_columns(groups, marked), results))
+    replace_file(out / "tasks.md", markdown(task_columns(groups, marked), results))
     return table
 
 

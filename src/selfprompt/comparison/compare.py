@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from selfprompt import registry
-from selfprompt.adapters import replace_file
 from selfprompt.backbones import load_backbone
 from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
 from selfprompt.comparison.workers import Unit, Workers
 from selfprompt.data.protocol import Protocol, protocol_for
-from selfprompt.errors import UserError
+from selfprompt.errors import UserError, out_of_range
+from selfprompt.files import LOCK, claimed, read_json, replace_file
 from selfprompt.methods import make_method, read_spec, read_specs
 from selfprompt.recipe import Recipe
 from selfprompt.reports.table import Column, write_tables
@@ -80,7 +80,25 @@ class Comparison(BaseModel):
 
 def protocol_of(backbone: str, image_size: int | None = None, **changes: Any) -> Protocol:
     """The protocol of a comparison: the backbone's own, with changes."""
-    return protocol_for(load_backbone(backbone, image_size).info, **changes)
+    info = load_backbone(backbone, image_size).info
+    try:
+        return protocol_for(info, **changes)
+    except ValidationError as error:
+        raise out_of_range(error) from None
+
+
+def check_methods(comparison: Comparison, methods: Sequence[str]) -> None:
+    """Refuse methods that cannot be run side by side, before anything is.
+
+    Raises:
+        UserError: One is not to be had, or stands twice.
+    """
+    for i, spec in enumerate(methods):
+        if not spec:
+            raise UserError("--methods has an empty name: write names with one comma between, such as linear,spt.")
+        if folder_of(Path(), spec) in [folder_of(Path(), other) for other in methods[:i]]:
+            raise UserError(f"--methods has {spec} twice: leave one out.")
+        comparison.run(spec)
 
 
 def open_folder(comparison: Comparison, out: Path) -> None:
@@ -92,12 +110,11 @@ def open_folder(comparison: Comparison, out: Path) -> None:
     path = out / SETTINGS
     settings = comparison.model_dump(mode="json")
     if path.exists():
-        there = json.loads(path.read_text())
+        there = read_json(path, "choose another --out, or remove it")
         odd = next((key for key in settings if there.get(key) != settings[key]), None)
         if odd:
             raise UserError(f"{out} holds a comparison with another {odd}: choose another --out, or remove it.")
-    out.mkdir(parents=True, exist_ok=True)
-    replace_file(path, (json.dumps(settings, indent=2) + "\n").encode())
+    replace_file(path, json.dumps(settings, indent=2) + "\n")
 
 
 def choose(comparison: Comparison, out: Path, spec: str) -> dict[str, Any]:
@@ -154,7 +171,10 @@ def final(comparison: Comparison, out: Path, spec: str, chosen: dict[str, Any], 
     base, folder = comparison.run(spec), folder_of(out, spec)
     whole = comparison.protocol.final == "train+val"
     if seed == 0 and not whole and not (folder / "seed-0").exists():
-        shutil.copytree(folder / f"trial-{chosen['number']}", folder / "seed-0")  # it only lacks its test
+        half = folder / "seed-0.copy"  # a kill leaves no half of a run under its name
+        shutil.rmtree(half, ignore_errors=True)
+        shutil.copytree(folder / f"trial-{chosen['number']}", half, ignore=shutil.ignore_patterns(LOCK))
+        half.rename(folder / "seed-0")  # it only lacks its test
     recipe = at(base.recipe, Point(chosen["lr"], chosen["decay"]))
     config = base.model_copy(update={"recipe": recipe, "seed": seed, "whole": whole})
     return tune(config, folder / f"seed-{seed}", resume=(folder / f"seed-{seed}" / "run.json").exists()).metrics
@@ -162,7 +182,7 @@ def final(comparison: Comparison, out: Path, spec: str, chosen: dict[str, Any], 
 
 def folder_of(out: Path, spec: str) -> Path:
     """Where a method's runs stand."""
-    return out / "runs" / re.sub(r"[^\w.=+-]+", "-", spec)
+    return out / "runs" / re.sub(r"[^\w.=+-]+", "-", spec).rstrip(".")
 
 
 def at(recipe: Recipe, point: Point) -> Recipe:
@@ -237,10 +257,10 @@ def compare(
         UserError: A method is not to be had, the folder holds another comparison, or from a run.
     """
     methods = read_specs(methods)
-    for spec in methods:
-        comparison.run(spec)
-    open_folder(comparison, out)
-    rows = measure([(comparison, out, spec) for spec in methods], seeds, workers or Workers())
+    check_methods(comparison, methods)
+    with claimed(out):
+        open_folder(comparison, out)
+        rows = measure([(comparison, out, spec) for spec in methods], seeds, workers or Workers())
     table = {"protocol": comparison.protocol.hash, "dataset": comparison.data, "results": rows}
     table |= {"settings": comparison.model_dump(mode="json")}
     write_tables(out, "table", table, COLUMNS, rows)

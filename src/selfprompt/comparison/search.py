@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selfprompt.errors import Diverged, UserError
+from selfprompt.files import unwritable
 from selfprompt.methods.base import Grid
 from selfprompt.recipe import Recipe
 
@@ -93,8 +94,16 @@ def search(
     except ImportError:
         raise UserError("A comparison needs optuna: pip install 'selfprompt[search]'.") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = JournalStorage(JournalFileBackend(str(journal)))
-    study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+    try:
+        storage = JournalStorage(JournalFileBackend(str(journal)))
+        study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+        study.trials  # noqa: B018 # reads it all
+    except OSError as error:
+        raise unwritable(journal, error) from None
+    except Exception as error:  # the reader raises whatever damaged lines lead it to
+        raise UserError(
+            f"{journal} is damaged ({type(error).__name__}): remove it; runs that are done are not done again."
+        ) from None
     state = optuna.trial.TrialState
 
     def finish(number: int, point: Point) -> None:

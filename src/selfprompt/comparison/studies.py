@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfprompt.comparison.compare import COLUMNS, Comparison, measure, open_folder
+from selfprompt.comparison.compare import COLUMNS, Comparison, check_methods, measure, open_folder
 from selfprompt.comparison.workers import Workers
+from selfprompt.files import claimed
 from selfprompt.methods import read_specs
 from selfprompt.reports.table import Column, write_tables
 
@@ -81,13 +82,15 @@ def run_study(
     work, labels = [], []
     for label, backbone, changes in study.variations:
         comparison = make(backbone, changes)
+        check_methods(comparison, methods)
         for spec in methods:
-            comparison.run(spec)
             work.append((comparison, out / label.replace(" ", "-").replace("/", "-"), spec))
             labels.append(label)
-    for comparison, folder, _ in work:
-        open_folder(comparison, folder)
-    rows = [{"setting": label, **row} for label, row in zip(labels, measure(work, seeds, workers or Workers()))]
+    with claimed(out):
+        for comparison, folder, _ in work:
+            open_folder(comparison, folder)
+        measured = measure(work, seeds, workers or Workers())
+    rows = [{"setting": label, **row} for label, row in zip(labels, measured)]
     first = work[0][0]
     table = {"protocol": first.protocol.hash, "dataset": first.data, "results": rows}
     table |= {"settings": first.model_dump(mode="json")}

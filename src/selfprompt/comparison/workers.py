@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context
 from typing import Any, Literal
@@ -72,7 +73,13 @@ class Workers:
 
         def one(unit: Unit) -> dict[str, Any]:
             with ProcessPoolExecutor(1, mp_context=context) as process:
-                return process.submit(unit.run, threads, os.getcwd()).result()
+                try:
+                    return process.submit(unit.run, threads, os.getcwd()).result()
+                except BrokenProcessPool:
+                    raise UserError(
+                        f"The process of {unit.label} was killed, as systems do when memory is out: "
+                        f"start the same command again, with fewer --jobs or a smaller --batch-size."
+                    ) from None
 
         results = []
         with ThreadPoolExecutor(self.jobs) as pool:

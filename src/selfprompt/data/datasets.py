@@ -17,6 +17,7 @@ from selfprompt.data.pairs import as_examples as as_examples
 from selfprompt.data.protocol import Protocol
 from selfprompt.data.splits import TooFew, cut
 from selfprompt.errors import UserError
+from selfprompt.files import must_be_utf8
 
 logger = logging.getLogger("selfprompt")
 
@@ -40,6 +41,11 @@ class Dataset:
     test: Examples | None = None
     licence: str = "unknown"
     root: Path | None = None
+
+    def __post_init__(self) -> None:
+        must_be_utf8("The data set", self.name)
+        for name in self.class_names:
+            must_be_utf8(f"The class folder of {self.name}", name)
 
     @property
     def num_classes(self) -> int:

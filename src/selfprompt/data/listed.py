@@ -5,7 +5,6 @@ Nothing is downloaded. The folder that holds them is the environment's ``SELFPRO
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 
 from selfprompt.data.datasets import Dataset, Examples
 from selfprompt.errors import UserError
+from selfprompt.files import read_json, read_text
 
 ROOT = "SELFPROMPT_DATA"
 
@@ -139,7 +139,7 @@ def read_text_list(path: Path, images: Path) -> Listed:
         UserError: A line is written otherwise.
     """
     listed: Listed = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(read_text(path, "restore it").splitlines(), start=1):
         if line.strip():
             name, _, label = line.strip().rpartition(" ")
             if not name or not label.isdigit():
@@ -162,10 +162,7 @@ def json_lists(folder: Path, images: str = "") -> dict[str, Listed] | None:
     for split in ("train", "val", "test"):
         path = folder / f"{split}.json"
         if path.is_file():
-            try:
-                listed = json.loads(path.read_text())
-            except json.JSONDecodeError as error:
-                raise UserError(f"{path} is damaged ({error}).") from None
+            listed = read_json(path, "restore it")
             root = folder / images if (folder / images).is_dir() else folder
             splits[split] = [(root / name, label) for name, label in listed.items()]
     return splits if {"train", "test"} <= splits.keys() else None
@@ -199,7 +196,7 @@ def id_lists(folder: Path) -> dict[str, Listed] | None:
     if not all((folder / name).is_file() for name in names):
         return None
     paths, labels, training = (
-        dict(line.split(maxsplit=1) for line in (folder / name).read_text().splitlines() if line.strip())
+        dict(line.split(maxsplit=1) for line in read_text(folder / name, "restore it").splitlines() if line.strip())
         for name in names
     )
     splits: dict[str, Listed] = {"train": [], "test": []}

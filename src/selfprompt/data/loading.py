@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import psutil
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -20,6 +19,7 @@ from torch import Tensor
 from selfprompt.data.datasets import Examples
 from selfprompt.data.images import common_range, read_image
 from selfprompt.data.protocol import Protocol
+from selfprompt.memory import free_memory
 
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -96,7 +96,7 @@ class ImageTensors:
         self._threads = ThreadPoolExecutor(max_workers=torch.get_num_threads(), thread_name_prefix="decode")
         self._kept: Tensor | None = None
         size = 3 * protocol.image_size**2 * len(examples)
-        if not self.augmented and size < MEMORY_SHARE * psutil.virtual_memory().available:
+        if not self.augmented and size < MEMORY_SHARE * free_memory():
             self._kept = self._decode(np.arange(len(examples)), epoch=0)
 
     def __len__(self) -> int:

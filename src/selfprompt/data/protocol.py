@@ -45,7 +45,7 @@ class Protocol(BaseModel):
             to the training images.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = "selfprompt"
     image_size: int = Field(default=224, ge=1)
@@ -58,7 +58,7 @@ class Protocol(BaseModel):
     train_images: int | None = Field(default=None, ge=1)
     val_fraction: float = Field(default=0.2, gt=0, lt=1)
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
-    split_seed: int = 0
+    split_seed: int = Field(default=0, ge=0, lt=2**32)
     selection: Literal["best_val", "last"] = "best_val"
     final: Literal["train", "train+val"] = "train"
     metric: Literal["top1"] = "top1"

@@ -51,7 +51,7 @@ class Method(BaseModel, ABC):
             the mean over patches and, where they have outputs in the last block, prompts.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: ClassVar[str]
     grid: ClassVar[Grid | None] = None

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import psutil
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from selfprompt.backbones.base import Backbone, Tokens
 from selfprompt.errors import UserError
+from selfprompt.memory import free_memory
 
 COPIES_IN_TRAINING = 16
 
@@ -288,7 +288,7 @@ def new_prompts(layers: int, count: int, width: int) -> nn.Parameter:
         UserError: There are more prompts than memory.
     """
     needed = 4 * layers * count * width * COPIES_IN_TRAINING
-    free = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else psutil.virtual_memory().available
+    free = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else free_memory()
     if needed > free:
         raise UserError(
             f"{count:,} prompts at {layers} block(s) need about {needed / 2**30:,.0f} GiB to train and "

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from selfprompt.errors import UserError
+from selfprompt.files import read_json
+from selfprompt.tuning.records import read_metrics
 
 
 def report(folder: Path) -> Path:
@@ -15,14 +16,13 @@ def report(folder: Path) -> Path:
         UserError: The folder holds none, or one that is not finished.
     """
     from selfprompt.reports.run import run_page
-    from selfprompt.reports.tables import bench_page, comparison_page
+    from selfprompt.reports.tables import AGAIN, bench_page, comparison_page
 
     if (folder / "run.json").is_file():
-        metrics = folder / "metrics.json"
-        if not metrics.is_file() or json.loads(metrics.read_text())["test_accuracy"] is None:
+        if not (folder / "metrics.json").is_file() or read_metrics(folder)["test_accuracy"] is None:
             raise UserError(f"The run in {folder} is not finished: go on with selfprompt tune --resume {folder}.")
         return run_page(folder)
     if (folder / "table.json").is_file():
-        whole = json.loads((folder / "table.json").read_text())
+        whole = read_json(folder / "table.json", AGAIN)
         return bench_page(folder) if "benchmark" in whole else comparison_page(folder)
     raise UserError(f"{folder} holds no finished run, comparison or benchmark (no run.json or table.json).")

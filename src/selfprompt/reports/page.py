@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from selfprompt.adapters import replace_file
+from selfprompt.files import replace_file
 
 NAME = "report.html"
 
@@ -57,5 +57,5 @@ def write_page(
         tiles=tiles,
         version=importlib.metadata.version("selfprompt"),
     )
-    replace_file(folder / NAME, text.encode())
+    replace_file(folder / NAME, text)
     return folder / NAME

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,13 @@ from selfprompt.data.images import read_image
 from selfprompt.data.loading import prepare_image
 from selfprompt.data.recorded import splits_for
 from selfprompt.data.sources import load_located
+from selfprompt.files import read_text
 from selfprompt.model import PromptedModel, load
 from selfprompt.prompts.base import PromptInsertion
 from selfprompt.reports import figures, pictures
 from selfprompt.reports.page import Section, write_page
+from selfprompt.tuning.records import read_history, read_metrics
+from selfprompt.tuning.run import read_run
 
 MISTAKES, OVERLAYS, SHOWN = 9, 9, 9
 NAMED_CLASSES = 30
@@ -32,8 +35,8 @@ def run_page(folder: Path) -> Path:
     Raises:
         UserError: The adapter, its backbone or its data are no longer to be had.
     """
-    config, metrics = (json.loads((folder / name).read_text()) for name in ("run.json", "metrics.json"))
-    history = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    config, metrics = read_run(folder).model_dump(mode="json"), read_metrics(folder, tested=True)
+    history = read_history(folder)
     model, dataset = load(folder), load_located(config["data"])
     splits = splits_for(dataset, model.protocol, folder)
     record = registry.module("method", metrics["method"]).RECORD
@@ -77,7 +80,7 @@ def again(folder: Path) -> Section | None:
     if not path.is_file():
         return None
     words = "The same seed on the same machine gives the same numbers."
-    return Section("Run it again", words, code=path.read_text().strip())
+    return Section("Run it again", words, code=read_text(path, "remove it").strip())
 
 
 def learning(history: list[dict[str, float]]) -> Section:
@@ -97,8 +100,7 @@ def mistakes(folder: Path, splits: Splits, names: list[str], model: PromptedMode
     path = folder / "predictions.csv"
     if not path.is_file():
         return None
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(io.StringIO(read_text(path, "remove it"), newline="")))
     index = {name: i for i, name in enumerate(names)}
     matrix = np.zeros((len(names), len(names)), dtype=int)
     for row in rows:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from selfprompt import markup
-from selfprompt.adapters import replace_file
+from selfprompt.files import replace_file
 
 
 @dataclass(frozen=True)
@@ -56,18 +56,17 @@ def write_tables(
     folder: Path, stem: str, whole: dict[str, Any], columns: Sequence[Column], rows: Sequence[dict[str, Any]]
 ) -> None:
     """Write STEM.md, .csv and .tex of the columns, and STEM.json of everything."""
-    folder.mkdir(parents=True, exist_ok=True)
     for suffix, text in (
         ("md", markdown(columns, rows)),
         ("csv", comma_separated(columns, rows)),
         ("tex", latex(columns, rows)),
         ("json", json.dumps(whole, indent=2) + "\n"),
     ):
-        replace_file(folder / f"{stem}.{suffix}", text.encode())
+        replace_file(folder / f"{stem}.{suffix}", text)
 
 
 def read_markdown(text: str) -> list[list[str]]:
     """The cells of a table that `markdown` wrote, its title row first."""
     lines = [re.findall(r"((?:\\.|[^\\|])*)\|", line)[1:] for line in text.splitlines()]
     lines = [[re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", cell.strip()) for cell in line] for line in lines]
-    return [lines[0], *lines[2:]]
+    return [lines[0] if lines else [], *lines[2:]]

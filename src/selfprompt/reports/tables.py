@@ -2,20 +2,71 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from selfprompt.errors import UserError
+from selfprompt.files import read_as, read_text
 from selfprompt.reports import figures
 from selfprompt.reports.page import Section, write_page
 from selfprompt.reports.run import again, said
 from selfprompt.reports.table import read_markdown
 
+AGAIN = "give the command that made it again; what is done is not done again"
+
+
+class Tried(BaseModel):
+    """One point of a search."""
+
+    model_config = ConfigDict(extra="allow")
+
+    lr: float
+    val_accuracy: float
+
+
+class Result(BaseModel):
+    """What is read again of a row of table.json; it holds more."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    method: str
+    test_accuracy_mean: float
+    test_accuracy_std: float
+    trainable_parameters: int
+    seeds: int
+    trials: list[Tried] = []
+
+
+class Compared(BaseModel):
+    """A comparison's table.json."""
+
+    model_config = ConfigDict(extra="allow")
+
+    protocol: str
+    dataset: str
+    results: list[Result] = Field(min_length=1)
+    settings: dict[str, Any]
+
+
+class Benched(BaseModel):
+    """A benchmark's table.json."""
+
+    model_config = ConfigDict(extra="allow")
+
+    protocol: str
+    benchmark: str
+    backbone: str
+    seen_in_pretraining: list[str]
+    results: list[Result] = Field(min_length=1)
+    settings: dict[str, Any]
+
 
 def comparison_page(folder: Path) -> Path:
     """Write the report of the finished comparison in a folder."""
-    table = json.loads((folder / "table.json").read_text())
+    table = read_as(folder / "table.json", Compared, AGAIN).model_dump(exclude_unset=True)
     rows, settings = table["results"], table["settings"]
     return write_page(
         folder,
@@ -27,7 +78,7 @@ def comparison_page(folder: Path) -> Path:
 
 def bench_page(folder: Path) -> Path:
     """Write the report of the finished benchmark in a folder."""
-    table = json.loads((folder / "table.json").read_text())
+    table = read_as(folder / "table.json", Benched, AGAIN).model_dump(exclude_unset=True)
     rows = table["results"]
     head, *body = cells(folder / "tasks.md")
     tasks = Section("By task", "Mean and deviation over seeds.", head=head, rows=body)
@@ -41,7 +92,10 @@ def bench_page(folder: Path) -> Path:
 
 def cells(path: Path) -> list[list[str]]:
     """A Markdown table's cells, their deviations never on a line of their own."""
-    return [[cell.replace(" ± ", "\u00a0±\u00a0") for cell in line] for line in read_markdown(path.read_text())]
+    lines = read_markdown(read_text(path, AGAIN))
+    if not lines[0]:
+        raise UserError(f"{path} is damaged (it holds no table): {AGAIN}.")
+    return [[cell.replace(" ± ", "\u00a0±\u00a0") for cell in line] for line in lines]
 
 
 def results(folder: Path, name: str, rows: Sequence[dict[str, Any]]) -> Section:

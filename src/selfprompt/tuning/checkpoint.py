@@ -10,10 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from selfprompt.adapters import replace_file
 from selfprompt.errors import UserError
+from selfprompt.files import replace_file
 
 NAME = "checkpoint.pt"
+KINDS: dict[str, Any] = {
+    **dict.fromkeys(("adapter", "optimizer", "best"), dict),
+    **dict.fromkeys(("micro_batch", "stage", "epoch", "step", "best_epoch"), int),
+    **dict.fromkeys(("loss_sum", "best_loss"), float),
+    "history": list,
+    "sources": (Tensor, type(None)),
+    "average": (dict, type(None)),
+}
 
 
 @dataclass
@@ -66,6 +74,10 @@ class Progress:
         if not path.is_file():
             return None
         try:
-            return cls(**torch.load(path, map_location="cpu", weights_only=True))
+            progress = cls(**torch.load(path, map_location="cpu", weights_only=True))
+            for name, kind in KINDS.items():
+                if not isinstance(getattr(progress, name), kind):
+                    raise TypeError(name)
+            return progress
         except Exception as error:  # the reader raises whatever damaged bytes lead it to
             raise UserError(f"{path} is damaged ({type(error).__name__}): remove it to start again.") from None

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor, nn
 
 from selfprompt.errors import UserError, first_line, unknown
 from selfprompt.model import PromptedModel
+
+Made = TypeVar("Made")
 
 
 class Engine:
@@ -103,8 +105,23 @@ class Engine:
         return self._accelerator.no_sync(network)
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum over processes."""
-        return self._accelerator.reduce(values, reduction="sum")  # type: ignore[return-value]
+        """The sum over processes of values that wait on the host; devices without float64 work alone."""
+        if self.world == 1:
+            return values
+        return self._accelerator.reduce(values.to(self.device), reduction="sum").cpu()  # type: ignore[union-attr]
+
+    def from_main(self, make: Callable[[], Made]) -> Made:
+        """What the main process makes, in every process; so is an error of the user's."""
+        made: list[Any] = [None]
+        if self.is_main:
+            try:
+                made = [make()]
+            except UserError as error:
+                made = [error]
+        broadcast_object_list(made)
+        if isinstance(made[0], UserError):
+            raise made[0]
+        return made[0]
 
     def gather(self, items: list[Any]) -> list[Any]:
         """The items of all processes."""

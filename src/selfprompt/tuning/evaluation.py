@@ -25,15 +25,15 @@ def answers(
         Diverged: An answer is NaN or infinite.
     """
     network.eval()
-    rows = torch.zeros(3, len(images), dtype=torch.float64, device=engine.device)
+    rows = torch.zeros(3, len(images), dtype=torch.float64)
     order = [batch[engine.rank :: engine.world] for batch in in_order(len(images), batch_size * engine.world)]
     order = [indices for indices in order if len(indices)]
     for indices, (batch, labels) in zip(order, images.batches(order)):
         logits = network(batch.to(engine.device)).float()
         probability, predicted = logits.softmax(dim=-1).max(dim=-1)
         losses = F.cross_entropy(logits, labels.to(engine.device), reduction="none")
-        rows[:, torch.from_numpy(indices).to(engine.device)] = torch.stack([predicted, probability, losses]).double()
-    predicted, probability, losses = engine.sum(rows).cpu()
+        rows[:, torch.from_numpy(indices)] = torch.stack([predicted, probability, losses]).cpu().double()
+    predicted, probability, losses = engine.sum(rows)
     if not losses.isfinite().all():
         raise Diverged("The network's answers are NaN or infinite: train it with a smaller --lr.")
     return predicted, probability, losses

@@ -16,6 +16,8 @@ from selfprompt.data.examples import Examples, check_labels
 from selfprompt.data.loading import ImageTensors, with_value_range
 from selfprompt.data.pairs import as_examples
 from selfprompt.errors import UserError
+from selfprompt.files import must_be_utf8
+from selfprompt.memory import peak_memory
 from selfprompt.methods.base import Method
 from selfprompt.model import PromptedModel
 from selfprompt.recipe import Recipe
@@ -24,7 +26,7 @@ from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.loop import Loop, OnStep
 from selfprompt.tuning.optimization import images_that_fit, make_optimizer
 from selfprompt.tuning.passes import condense, is_condensed, rewind, start_prompts
-from selfprompt.tuning.records import peak_memory, write_metrics
+from selfprompt.tuning.records import write_metrics
 
 logger = logging.getLogger("selfprompt")
 
@@ -88,6 +90,8 @@ def fit(
         logger.warning("Training and validation share images, such as %s: the validation accuracy says less.", shared)
     recipe = recipe or default_recipe(model)
     folder = None if output_dir is None else Path(output_dir)
+    for name in (dataset, *(model.class_names or ())):
+        must_be_utf8("The class or data set", name)
     own = engine is None
     engine = engine or Engine(recipe.precision, trackers, folder)
     model.protocol = with_value_range(model.protocol, train)
@@ -130,7 +134,10 @@ def fit(
                     rewind(model, method, train_images, seed)
         optimizer = make_optimizer(model, stage)
         if progress and taken_up:
-            optimizer.load_state_dict(progress.optimizer)
+            try:
+                optimizer.load_state_dict(progress.optimizer)
+            except (ValueError, KeyError, TypeError):
+                raise UserError(f"The checkpoint in {folder} is another run's: remove it to start again.") from None
         else:
             micro = images_that_fit(model, math.ceil(recipe.batch_size / engine.world), engine.device)
             history = progress.history if progress else []

@@ -150,7 +150,7 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         if self.recipe.compile and not self.compiling:
             self.compiling = time.monotonic() - begun
-        return self.engine.sum(total.to(self.engine.device)).item() / whole
+        return self.engine.sum(total).item() / whole
 
     def _backward(self, images: Tensor, labels: Tensor, whole: int) -> Tensor:
         if len(images) == 1 and self.model.method["head_norm"] == "batch":
@@ -158,7 +158,7 @@ class Loop:
         logits = self.training_network(images.to(self.engine.device)).float()
         loss = F.cross_entropy(logits, labels.to(self.engine.device), reduction="sum")
         self.engine.backward(loss * (self.engine.world / whole))
-        return loss.detach().double().cpu()
+        return loss.detach().cpu().double()
 
     def _diverged(self, what: str) -> Diverged:
         where = f"in epoch {self.progress.epoch + 1}"
@@ -209,7 +209,6 @@ class Loop:
         self.saved = time.monotonic()
         if self.folder is None or not self.engine.is_main:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.progress.adapter = self.model.adapter_state()
         self.progress.optimizer = self.optimizer.state_dict()
         write_logs(self.folder, self.progress.history)

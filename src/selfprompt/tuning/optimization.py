@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-import psutil
 import torch
 from torch import Tensor, nn
 
+from selfprompt.memory import free_memory
 from selfprompt.model import PromptedModel
 from selfprompt.recipe import Recipe
 
@@ -76,4 +76,4 @@ def images_that_fit(model: PromptedModel, batch_size: int, device: torch.device)
     stream = 24 * tokens * backbone.width + 4 * prompts * backbone.width
     attention = (0 if backbone.fused_attention else 2) * backbone.num_heads * tokens * (tokens + prompts)
     each = 4 * backbone.depth * (stream + attention)
-    return max(1, min(batch_size, int(0.7 * psutil.virtual_memory().available / each)))
+    return max(1, min(batch_size, int(0.7 * free_memory() / each)))

@@ -10,19 +10,19 @@ adds colour inversion and channel gains, since line art and grey photographs hav
 
 from __future__ import annotations
 
+import io
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
-from safetensors.torch import save_file
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+from safetensors.torch import save
 from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
@@ -32,6 +32,9 @@ from selfprompt.data.sources import load_located, locate
 from selfprompt.data.sources.folder import images_below
 from selfprompt.data.tree import subfolders
 from selfprompt.errors import UserError
+from selfprompt.files import only_one, replace_file, unwritable
+
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class PretrainConfig(BaseModel):
@@ -46,23 +49,23 @@ class PretrainConfig(BaseModel):
         mean, std: Normalisation of values in [0, 1].
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     image_size: int = Field(default=32, ge=8)
     patch_size: int = Field(default=4, ge=1)
     width: int = Field(default=128, ge=16)
     depth: int = Field(default=8, ge=1)
     heads: int = Field(default=4, ge=1)
-    decoder_width: int = 128
+    decoder_width: int = Field(default=128, ge=16)
     mask_ratio: float = Field(default=0.75, gt=0, lt=1)
     images_seen: int = Field(default=750_000, ge=1)
     batch_size: int = Field(default=256, ge=1)
-    lr: float = 1.5e-3
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = 0.05
+    lr: float = Field(default=1.5e-3, gt=0)
+    betas: tuple[Share, Share] = (0.9, 0.95)
+    weight_decay: float = Field(default=0.05, ge=0)
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    std: tuple[float, float, float] = (0.25, 0.25, 0.25)
-    seed: int = 0
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.25, 0.25, 0.25)
+    seed: int = Field(default=0, ge=0, lt=2**32)
 
     def architecture(self) -> dict[str, Any]:
         """Arguments of timm's VisionTransformer; the mean of the normalised patch tokens is its feature."""
@@ -88,6 +91,10 @@ class MaskedAutoencoder(nn.Module):
         super().__init__()
         if config.image_size % config.patch_size or config.width % config.heads:
             raise UserError("--image-size must be a multiple of --patch-size, and --width of --heads.")
+        if config.width % 4 or config.decoder_width % 4 or config.decoder_width % max(1, config.decoder_width // 32):
+            raise UserError("--width and --decoder-width must be multiples of 4, the latter of 32 from 64 on.")
+        if int(config.mask_ratio * (config.image_size // config.patch_size) ** 2) < 1:
+            raise UserError("--mask-ratio hides no patch of so small an image: raise it, or lower --patch-size.")
         self.config = config
         self.encoder: Any = VisionTransformer(**config.architecture())
         side = config.image_size // config.patch_size
@@ -194,7 +201,24 @@ def pretrain(
 
     Returns:
         The final loss (mean over the last hundredth of the steps), images in the corpus, steps, seconds.
+
+    Raises:
+        UserError: There are no images, ``out`` is taken or cannot be written, or the loss is no number.
     """
+    if out.is_dir():
+        raise UserError(f"{out} is a folder: give --out a file, such as {out / 'backbone.safetensors'}.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(out, error) from None
+    with only_one(out.with_name(f".{out.name}.lock"), out):
+        return train(data, out, config, on_step)
+
+
+def train(
+    data: str | Path, out: Path, config: PretrainConfig, on_step: Callable[[int, int, float], None] | None
+) -> dict[str, Any]:
+    """`pretrain`, alone with its file."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(config.seed)
     model = MaskedAutoencoder(config).to(device)
@@ -209,14 +233,18 @@ def pretrain(
     start, losses, seconds = 0, [], 0.0
     partial = out.with_name(out.name + ".partial")
     if partial.exists():
-        state = torch.load(partial, weights_only=True)
-        if state["config"] != config.model_dump_json():
+        try:
+            state = torch.load(partial, weights_only=True)
+            same = state["config"] == config.model_dump_json()
+            if same:
+                model.load_state_dict(state["model"])
+                optimizer.load_state_dict(state["optimizer"])
+                start, losses, seconds = state["step"], state["losses"], state["seconds"]
+        except Exception as error:  # the reader raises whatever damaged bytes lead it to
+            raise UserError(f"{partial} is damaged ({type(error).__name__}): remove it to start again.") from None
+        if not same:
             raise UserError(f"{partial} was made with another recipe: remove it, or give the same flags.")
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        start, losses, seconds = state["step"], state["losses"], state["seconds"]
     images, groups = load_corpus(data, 2 * config.image_size)
-    out.parent.mkdir(parents=True, exist_ok=True)
 
     begun = saved = time.monotonic()
     for step in range(start, steps):
@@ -247,8 +275,9 @@ def pretrain(
                 "losses": losses,
                 "seconds": seconds + saved - begun,
             }
-            torch.save(state, partial.with_suffix(".tmp"))
-            os.replace(partial.with_suffix(".tmp"), partial)
+            buffer = io.BytesIO()
+            torch.save(state, buffer)
+            replace_file(partial, buffer.getvalue())
 
     tail = losses[-max(1, steps // 100) :]
     summary = {
@@ -270,6 +299,6 @@ def pretrain(
     weights = {k: v.half().contiguous() for k, v in model.encoder.cpu().state_dict().items()}
     if not all(value.isfinite().all() for value in weights.values()):
         raise UserError(f"A weight became NaN or infinite: use a smaller --lr than {config.lr:g}.")
-    save_file(weights, out, metadata={"selfprompt": json.dumps(header)})
+    replace_file(out, save(weights, metadata={"selfprompt": json.dumps(header)}))
     partial.unlink(missing_ok=True)
     return summary

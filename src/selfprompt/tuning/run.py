@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from selfprompt import registry
-from selfprompt.adapters import replace_file
 from selfprompt.backbones import load_backbone
 from selfprompt.data.datasets import with_splits
 from selfprompt.data.loading import ImageTensors
@@ -17,7 +19,8 @@ from selfprompt.data.protocol import Protocol, protocol_for
 from selfprompt.data.recorded import NAME as SPLIT_NAME
 from selfprompt.data.recorded import image_names, splits_for
 from selfprompt.data.sources import load_dataset, load_located, locate
-from selfprompt.errors import UserError
+from selfprompt.errors import UserError, out_of_range
+from selfprompt.files import claimed, must_be_utf8, read_as, replace_file, unused
 from selfprompt.methods import make_method, read_spec
 from selfprompt.model import load
 from selfprompt.recipe import Recipe
@@ -26,7 +29,7 @@ from selfprompt.tuning.evaluation import answers, evaluate_network
 from selfprompt.tuning.fit import Result, fit
 from selfprompt.tuning.loop import OnStep
 from selfprompt.tuning.probe import linear_probe
-from selfprompt.tuning.records import write_metrics, write_predictions
+from selfprompt.tuning.records import read_history, read_metrics, write_metrics, write_predictions
 
 NAME = "run.json"
 
@@ -66,11 +69,18 @@ class RunConfig(BaseModel):
     method: dict[str, Any]
     recipe: Recipe
     protocol: Protocol
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32 - 1)
     probe: bool = True
     test: bool = True
     whole: bool = False
     trackers: tuple[str, ...] = ()
+
+    @field_validator("method")
+    @classmethod
+    def _is_named(cls, method: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(method.get("name"), str):
+            raise ValueError("it has no name")
+        return method
 
     @classmethod
     def resolve(
@@ -90,6 +100,13 @@ class RunConfig(BaseModel):
         ``method`` may carry fields of its own (see `read_spec`).
         """
         checked_trackers(rest.get("trackers", ()), Path())
+        for flag, given in {"DATA": data, "--backbone": backbone, "--method": method}.items():
+            if given is not None:
+                must_be_utf8(flag, given)
+                if not given.strip():
+                    raise UserError(f"{flag} is empty: leave it out, or say which.")
+        if image_size is not None and image_size < 1:
+            raise UserError(f"--image-size {image_size} is out of range: it must be 1 or more.")
         method, own_fields = read_spec(method)
         default = EMBEDDED if data is None and backbone in (None, "builtin") else {}
         if data is None and not default:
@@ -112,45 +129,80 @@ class RunConfig(BaseModel):
                 **rest,
             )
         except ValidationError as error:
-            first = error.errors()[0]
-            flag = "--" + str(first["loc"][-1]).replace("_", "-")
-            raise UserError(f"{flag} {first['input']} is out of range: {first['msg']}.") from None
+            raise out_of_range(error) from None
 
 
 def tune(
-    config: RunConfig, out: Path, *, resume: bool = False, on_step: OnStep | None = None, **options: Any
+    config: RunConfig,
+    out: Path | None = None,
+    *,
+    resume: bool = False,
+    on_step: OnStep | None = None,
+    command: str | None = None,
+    **options: Any,
 ) -> Result:
     """Run a configuration: split, start, fit, then test once, and write everything to ``out``.
 
     Args:
         config: What to run.
         out: The run's folder: run.json, split.json, log.jsonl, log.csv, checkpoint.pt, prompts/,
-            predictions.csv, metrics.json and the adapter.
+            predictions.csv, metrics.json and the adapter; runs/DATA-METHOD-TIME if left out.
         resume: Go on where the run in ``out`` was stopped; otherwise a folder with another run is refused.
         on_step: Called after every step.
+        command: The command that asked for the run; command.txt.
         **options: Further arguments of `fit`.
 
     Raises:
-        UserError: From the data, the backbone, the method or the fit.
+        UserError: The folder is taken or cannot be written; from the data, the backbone, the method or the fit.
     """
-    engine = Engine(config.recipe.precision, config.trackers, out)
-    if not resume and (out / NAME).exists():
-        raise UserError(f"{out} holds a run already: go on with --resume {out}, or choose another --out.")
+    engine = Engine(config.recipe.precision)
+    with ExitStack() as held:
+
+        def claim() -> Path:
+            folder = held.enter_context(claimed(out or unused(default_folder(config))))
+            if not resume and (folder / NAME).exists():
+                raise UserError(
+                    f"{folder} holds a run already: go on with --resume {folder}, or choose another --out."
+                )
+            return folder
+
+        folder = engine.from_main(claim)
+        engine = Engine(config.recipe.precision, config.trackers, folder)
+        return run_in(folder, config, engine, resume, on_step, command, options)
+
+
+def default_folder(config: RunConfig) -> Path:
+    """runs/DATA-METHOD-TIME, of letters that every file system takes."""
+    path = Path(config.data)
+    name = path.resolve().name if path.is_dir() else config.data.removeprefix("hf:").rstrip("/").rpartition("/")[2]
+    stem = re.sub(r"[^\w.=+-]+", "-", name).strip(".-")[:60] or "data"
+    return Path("runs") / f"{stem}-{config.method['name']}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def run_in(
+    out: Path,
+    config: RunConfig,
+    engine: Engine,
+    resume: bool,
+    on_step: OnStep | None,
+    command: str | None,
+    options: dict[str, Any],
+) -> Result:
+    """`tune` in a folder that this process, or the first of several, has claimed."""
     if resume and (out / "metrics.json").exists():
-        metrics = json.loads((out / "metrics.json").read_text())
+        metrics = read_metrics(out)
         if metrics["test_accuracy"] is not None or not config.test:
-            history = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-            return Result(metrics, history, out)
-    engine.wait()
+            return Result(metrics, read_history(out), out)
     dataset = load_located(config.data)
     splits = splits_for(dataset, config.protocol, out) if resume else with_splits(dataset, config.protocol)
     method = registry.build("method", config.method)
     backbone = load_backbone(config.backbone, config.protocol.image_size)
     model = method.build(backbone, dataset.num_classes, config.protocol, list(dataset.class_names), config.seed)
     if engine.is_main:
-        out.mkdir(parents=True, exist_ok=True)
-        replace_file(out / SPLIT_NAME, json.dumps(splits.record).encode())
-        replace_file(out / NAME, (config.model_dump_json(indent=2) + "\n").encode())
+        if command is not None:
+            replace_file(out / "command.txt", command + "\n")
+        replace_file(out / SPLIT_NAME, json.dumps(splits.record))
+        replace_file(out / NAME, config.model_dump_json(indent=2) + "\n")
     engine.wait()
 
     result = fit(
@@ -198,11 +250,11 @@ def read_run(folder: Path) -> RunConfig:
     """The configuration of the run in a folder.
 
     Raises:
-        UserError: There is none.
+        UserError: There is none, or it is damaged.
     """
     if not (folder / NAME).is_file():
         raise UserError(f"{folder} holds no run to go on with (no {NAME}): start it with --out {folder}.")
-    return RunConfig.model_validate_json((folder / NAME).read_text())
+    return read_as(folder / NAME, RunConfig, "restore it, or run again into another folder")
 
 
 def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: Any = None) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def published(benchmark: str, pretraining: str) -> dict[str, list[Published]]:
     """Rows by method (with fields where they matter, as ``vpt:shallow=true``), for a kind of backbone."""
     found: dict[str, list[Published]] = {}
     for path in sorted(Path(__file__).parent.glob("*.json")):
-        paper = json.loads(path.read_text())
+        paper = json.loads(path.read_text(encoding="utf-8"))
         for table in paper["tables"]:
             if (table["benchmark"], table["pretraining"]) == (benchmark, pretraining):
                 for method, numbers in table["results"].items():

@@ -1,0 +1,190 @@
+"""Files: written whole or not at all, read with one sentence where they are damaged, held by one process."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ValidationError
+
+from selfprompt.errors import UserError, first_line
+
+LOCK = ".lock"
+FIXES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free space there and start it again"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "get the right to it, or choose another place"),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a file stands where a folder is needed, choose another place"),
+    errno.EISDIR: "a folder stands there, choose another name",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def replace_file(path: Path, contents: str | bytes) -> None:
+    """Write a file, with the folders above it, so that it is there whole or, whatever happens, as it was.
+
+    Text becomes UTF-8; half a surrogate pair, as in file names that are not UTF-8, becomes an escape (as in JSON).
+
+    Raises:
+        UserError: It cannot be written: no space, no right, no such place.
+    """
+    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(contents if isinstance(contents, bytes) else contents.encode("utf-8", "backslashreplace"))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise unwritable(path, error) from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def unwritable(path: Path | str, error: OSError, verb: str = "written") -> UserError:
+    """The sentence for a path that the system does not let us write."""
+    fix = FIXES.get(error.errno or 0, "choose another place")
+    return UserError(f"{path} cannot be {verb} ({error.strerror or first_line(error)}): {fix}.")
+
+
+def read_text(path: Path, fix: str) -> str:
+    """A text file, UTF-8 with or without a mark at its beginning.
+
+    Args:
+        path: The file.
+        fix: What to do where it is missing or damaged.
+
+    Raises:
+        UserError: It is.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is damaged (it is not UTF-8): {fix}.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or first_line(error)}): {fix}.") from None
+
+
+def read_json(path: Path, fix: str) -> dict[str, Any]:
+    """A file of one JSON object; arguments and errors as of `read_text`."""
+    try:
+        found = json.loads(read_text(path, fix))
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({first_line(error)}): {fix}.") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path} is damaged (it holds no JSON object): {fix}.")
+    return found
+
+
+def read_as(path: Path, model: type[Model], fix: str) -> Model:
+    """A JSON file as the model that it holds; arguments and errors as of `read_text`."""
+    return checked(read_json(path, fix), model, path, fix)
+
+
+def checked(found: Any, model: type[Model], path: Path, fix: str) -> Model:
+    """What was found in a file, as a model.
+
+    Raises:
+        UserError: It does not fit.
+    """
+    try:
+        return model.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"{path} is damaged ({where}: {first['msg']}): {fix}.") from None
+
+
+def must_be_utf8(what: str, name: str) -> None:
+    """Refuse a name that no file of ours, and no page, could hold.
+
+    Raises:
+        UserError: It is not UTF-8.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        shown = name.encode("utf-8", "surrogateescape" if os.name == "posix" else "surrogatepass")
+        raise UserError(f"{what} {str(shown)[1:]} is not UTF-8: rename it (convmv -f latin1 -t utf8 does).") from None
+
+
+def unused(folder: Path) -> Path:
+    """Make a folder of that name, or of that name with a number where it is taken, and return it.
+
+    Raises:
+        UserError: None can be made there.
+    """
+    for number in itertools.count(1):
+        path = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise unwritable(path, error) from None
+    raise AssertionError
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[Path]:
+    """Make a folder and keep other processes out of it, until the block ends or this process dies.
+
+    The same thread may claim it again within. What a killed process left half-written is removed; a folder that is
+    empty after an error is, too.
+
+    Raises:
+        UserError: Another process is at work in it, or it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    try:
+        with only_one(folder / LOCK, folder):
+            for left in (*folder.glob(".*.[0-9]*.tmp"), *folder.glob("*/.*.[0-9]*.tmp")):
+                left.unlink(missing_ok=True)
+            yield folder
+    except BaseException:
+        with suppress(OSError):
+            folder.rmdir()
+        raise
+
+
+@contextmanager
+def only_one(lock: Path, what: Path) -> Iterator[None]:
+    """Hold a lock file, which the system lets go when this process dies.
+
+    Args:
+        lock: The file; it is removed in the end.
+        what: What it guards, for the message.
+
+    Raises:
+        UserError: Another process holds it, or it cannot be written.
+    """
+    held = FileLock(lock, timeout=0, is_singleton=True)
+    try:
+        held.acquire()
+    except Timeout:
+        raise UserError(
+            f"Another selfprompt is at work in {what}: wait until it is done, or choose another --out."
+        ) from None
+    except OSError as error:
+        raise unwritable(what, error) from None
+    try:
+        yield
+    finally:
+        if held.lock_counter == 1:
+            with suppress(OSError):
+                lock.unlink()
+        held.release()
