@@ -11,7 +11,10 @@ class UserError(Exception):
 
 
 class Diverged(UserError):
-    """A loss that became NaN or infinite: the learning rate is too large. A search counts it as a trial."""
+    """A loss, weight or answer became NaN or infinite: the learning rate is too large.
+
+    A search counts it as a trial.
+    """
 
 
 def first_line(error: BaseException) -> str:

@@ -245,10 +245,13 @@ def load(adapter: str | os.PathLike[str], backbone: Any = None, **hub: Any) -> P
         **hub: Passed to huggingface_hub's `snapshot_download`, such as ``revision``.
 
     Raises:
-        UserError: A file is missing or damaged, the head is missing, or the backbone has other weights.
+        UserError: A file is missing or damaged, the head is missing, a weight is NaN or infinite, or the backbone has
+            other weights.
     """
     folder = find_adapter(adapter, **hub)
     config, state = read_adapter(folder)
+    if odd := not_finite(state):
+        raise UserError(f"{folder} has a weight {odd} that is NaN or infinite: train it again, with a smaller --lr.")
     found = load_backbone(backbone or config.backbone.name, config.backbone.image_size)
     method = registry.build("method", config.method)
     model = method.build(found, config.num_classes, config.protocol, config.class_names)
@@ -263,6 +266,11 @@ def load(adapter: str | os.PathLike[str], backbone: Any = None, **hub: Any) -> P
     model.eval()
     model.insertion.fold(model.backbone)
     return model
+
+
+def not_finite(state: dict[str, Tensor]) -> str | None:
+    """The name of a weight that holds NaN or infinity; None if there is none."""
+    return next((name for name, value in state.items() if not value.isfinite().all()), None)
 
 
 def find_adapter(adapter: str | os.PathLike[str], **hub: Any) -> Path:

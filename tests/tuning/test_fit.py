@@ -13,11 +13,12 @@ import torch
 from conftest import KINDS, make_backbone
 from selfprompt.data.datasets import Examples
 from selfprompt.data.loading import ImageTensors
-from selfprompt.errors import UserError
+from selfprompt.errors import Diverged, UserError
 from selfprompt.methods import create_model
-from selfprompt.model import PromptedModel
+from selfprompt.model import PromptedModel, load
 from selfprompt.recipe import Recipe
 from selfprompt.tuning.engine import Engine
+from selfprompt.tuning.evaluation import evaluate_network
 from selfprompt.tuning.fit import fit
 from selfprompt.tuning.loop import Loop
 from selfprompt.tuning.optimization import MovingAverage, learning_rate, make_optimizer
@@ -30,7 +31,9 @@ def examples(count: int = 12) -> Examples:
 
 
 def model(method: str = "spt", **fields: object) -> PromptedModel:
-    return create_model(make_backbone(), method, num_classes=3, **({"num_prompts": 4} | fields))
+    return create_model(
+        make_backbone(), method, num_classes=3, **({} if method == "linear" else {"num_prompts": 4} | fields)
+    )
 
 
 def test_the_rate_rises_linearly_and_falls_along_a_cosine() -> None:
@@ -66,6 +69,59 @@ def test_rates_of_longer_runs_are_as_they_were(steps: int, warmup: float) -> Non
         along = (done - warmup) / (1 - warmup)
         expected = 1e-8 + (0.032 - 1e-8) * 0.5 * (1 + math.cos(math.pi * along))
         assert learning_rate(recipe, step, steps) == (0.032 * done / warmup if done <= warmup else expected)
+
+
+@pytest.mark.parametrize("ema", [None, 0.5])
+def test_weights_that_are_not_finite_end_a_run(ema: float | None) -> None:
+    recipe = Recipe(optimizer="sgd", momentum=0.0, epochs=1, batch_size=12, ema_decay=ema)
+    with pytest.raises(
+        Diverged, match=r"weight head\.\S+ became NaN or infinite in epoch 1: use a smaller --lr than"
+    ):
+        fit(
+            model("linear"), examples(), None, recipe=recipe.model_copy(update={"lr": 3e38, "head_weight_decay": 1e5})
+        )
+
+
+def test_answers_that_are_not_finite_are_no_accuracy() -> None:
+    broken = model("linear").eval()
+    broken.head.linear.weight.data.fill_(3e38)  # a number, whose products are none
+    images = ImageTensors(examples(), broken.protocol)
+    with pytest.raises(Diverged, match="answers are NaN or infinite: train it with a smaller --lr"):
+        evaluate_network(broken, images, Engine("float32"), 8)
+
+
+def test_an_average_that_is_not_finite_ends_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    update = MovingAverage.update
+
+    def overflow(self: MovingAverage, state: dict[str, torch.Tensor]) -> None:
+        update(self, state)
+        self.state["head.linear.bias"][0] = math.inf
+
+    monkeypatch.setattr(MovingAverage, "update", overflow)
+    with pytest.raises(Diverged, match=r"head\.linear\.bias became NaN or infinite"):
+        fit(model(), examples(), None, recipe=Recipe(epochs=1, batch_size=4, ema_decay=0.9))
+
+
+@pytest.mark.parametrize("kind", ["random", "mean", "max", "kmeans"])
+def test_tokens_that_are_not_finite_are_no_prototypes(kind: str, images: torch.Tensor) -> None:
+    images[0, 0, 0, 0] = math.nan
+    with pytest.raises(UserError, match="tiny class token are NaN or infinite, and no prompt can start"):
+        model(prototypes=kind, num_prompts=16).initialize([images[:1]])
+
+
+def test_a_backbone_that_is_not_finite_is_named() -> None:
+    broken = model("linear")
+    broken.backbone.vit.norm.weight.data[0] = math.nan
+    with pytest.raises(UserError, match="features of tiny class token are NaN or infinite"):
+        fit(broken, examples(), None, recipe=Recipe(epochs=1))
+
+
+def test_an_adapter_with_nan_is_refused(tmp_path: Path) -> None:
+    broken = model()
+    broken.head.linear.bias.data[0] = math.nan
+    broken.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"head\.linear\.bias that is NaN or infinite: train it again"):
+        load(tmp_path, make_backbone())
 
 
 def test_weight_decay_is_per_group_and_spares_biases() -> None:

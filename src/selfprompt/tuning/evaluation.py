@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from selfprompt.data.loading import ImageTensors, in_order
+from selfprompt.errors import Diverged
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.fixed_features import FeatureTensors
 
@@ -19,6 +20,9 @@ def answers(
 
     Returns:
         (N,) each, in float64: the predicted class, its probability, and the cross-entropy.
+
+    Raises:
+        Diverged: An answer is NaN or infinite.
     """
     network.eval()
     rows = torch.zeros(3, len(images), dtype=torch.float64, device=engine.device)
@@ -30,6 +34,8 @@ def answers(
         losses = F.cross_entropy(logits, labels.to(engine.device), reduction="none")
         rows[:, torch.from_numpy(indices).to(engine.device)] = torch.stack([predicted, probability, losses]).double()
     predicted, probability, losses = engine.sum(rows).cpu()
+    if not losses.isfinite().all():
+        raise Diverged("The network's answers are NaN or infinite: train it with a smaller --lr.")
     return predicted, probability, losses
 
 

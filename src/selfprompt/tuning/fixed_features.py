@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from selfprompt.data.loading import ImageTensors, in_order
+from selfprompt.errors import UserError
 from selfprompt.model import PromptedModel
 
 
@@ -37,8 +38,18 @@ class FeatureTensors:
 
 @torch.no_grad()
 def frozen_features(model: PromptedModel, images: ImageTensors | FeatureTensors, batch_size: int) -> FeatureTensors:
-    """The features of all images, computed once."""
+    """The features of all images, computed once.
+
+    Raises:
+        UserError: A feature is NaN or infinite.
+    """
     model.eval()
     device = next(model.parameters()).device
     rows = [model.features(b.to(device)).float().cpu() for b, _ in images.batches(in_order(len(images), batch_size))]
-    return FeatureTensors(torch.cat(rows), images.labels)
+    features = torch.cat(rows)
+    if not features.isfinite().all():
+        raise UserError(
+            f"The features of {model.backbone.info.name} are NaN or infinite: its weights hold such numbers, or "
+            f"float32 is needed (--precision float32)."
+        )
+    return FeatureTensors(features, images.labels)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from selfprompt.data.loading import ImageTensors, shuffled
 from selfprompt.errors import Diverged, UserError
-from selfprompt.model import PromptedModel
+from selfprompt.model import PromptedModel, not_finite
 from selfprompt.recipe import Recipe
 from selfprompt.tuning.checkpoint import Progress
 from selfprompt.tuning.engine import Engine, out_of_memory
@@ -108,9 +108,7 @@ class Loop:
                 group["lr"] = rate
             loss = self._step(images, labels, len(whole))
             if not math.isfinite(loss):
-                raise Diverged(
-                    f"The loss became {loss} in epoch {progress.epoch + 1}: use a smaller --lr than {recipe.lr:g}."
-                )
+                raise self._diverged(f"The loss became {loss}")
             progress.loss_sum += loss
             progress.step += 1
             if self.average:
@@ -162,9 +160,16 @@ class Loop:
         self.engine.backward(loss * (self.engine.world / whole))
         return loss.detach().double().cpu()
 
+    def _diverged(self, what: str) -> Diverged:
+        where = f"in epoch {self.progress.epoch + 1}"
+        return Diverged(f"{what} {where}: use a smaller --lr than {self.recipe.lr:g}.")
+
     def _validate(self, val: ImageTensors | FeatureTensors | None) -> None:
         progress, model = self.progress, self.model
         trained = {k: v.clone() for k, v in model.adapter_state().items()}
+        for state in (trained, self.average.state if self.average else {}):
+            if odd := not_finite(state):
+                raise self._diverged(f"The weight {odd} became NaN or infinite")
         if self.average:
             model.load_adapter_state(self.average.state)
         row = {

@@ -266,6 +266,8 @@ def pretrain(
         **summary,
     }
     weights = {k: v.half().contiguous() for k, v in model.encoder.cpu().state_dict().items()}
+    if not all(value.isfinite().all() for value in weights.values()):
+        raise UserError(f"A weight became NaN or infinite: use a smaller --lr than {config.lr:g}.")
     save_file(weights, out, metadata={"selfprompt": json.dumps(header)})
     partial.unlink(missing_ok=True)
     return summary

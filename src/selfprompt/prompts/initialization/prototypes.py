@@ -53,7 +53,7 @@ class Prototypes(Initialization):
         """One streaming pass.
 
         Raises:
-            UserError: There are fewer tokens than prompts, or more windows than patches.
+            UserError: There are fewer tokens than prompts, more windows than patches, or a token is NaN or infinite.
         """
         if self.kind in ("mean", "max") and num_prompts > backbone.num_patches:
             raise UserError(
@@ -71,6 +71,11 @@ class Prototypes(Initialization):
             raise UserError(
                 f"{num_prompts} prompts need as many tokens to start from, and {images_read} image(s) gave "
                 f"{len(reservoirs[0])}: give more images or use fewer prompts."
+            )
+        if not all(reservoir.tokens.isfinite().all() for reservoir in reservoirs):
+            raise UserError(
+                f"Patch tokens of {backbone.info.name} are NaN or infinite, and no prompt can start from them: its "
+                f"weights or the images hold such numbers, or float32 is needed (--precision float32)."
             )
         if self.kind == "kmeans":
             return Prompts(torch.stack([centres(r.tokens, num_prompts, seed) for r in reservoirs]))
