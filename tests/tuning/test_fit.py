@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,6 +168,28 @@ def test_fewer_images_a_pass_when_memory_is_out(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Loop, "_backward", no_memory)
     with pytest.raises(UserError, match="Memory is out at one image a pass"):
         fit(model(), examples(), examples(), recipe=recipe)
+
+
+def test_a_batch_norm_sees_the_whole_batch_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe(epochs=2, batch_size=8, lr=1e-2)
+    monkeypatch.setattr("selfprompt.tuning.fit.images_that_fit", lambda *_: 3)
+    with pytest.raises(
+        UserError, match=r"batch of 8 images .* memory holds 3: use --batch-size 3 .* --head-norm none"
+    ):
+        fit(model(head_norm="batch"), examples(), examples(), recipe=recipe)
+    few = fit(model(head_norm="batch", frozen_prompts=True), examples(), examples(), recipe=recipe)
+    monkeypatch.undo()
+    whole = fit(model(head_norm="batch", frozen_prompts=True), examples(), examples(), recipe=recipe)
+    assert [row["train_loss"] for row in few.history] == pytest.approx([row["train_loss"] for row in whole.history])
+
+    class Two(Engine):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.world = 2
+
+    monkeypatch.setattr("selfprompt.tuning.fit.Engine", Two)
+    with pytest.raises(UserError, match="2 processes have a part each: use --head-norm none, or one process"):
+        fit(model(head_norm="batch"), examples(), examples(), recipe=recipe)
 
 
 def test_same_seed_same_numbers() -> None:
