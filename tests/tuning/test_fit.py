@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from selfprompt.methods import create_model
 from selfprompt.model import PromptedModel, load
 from selfprompt.recipe import Recipe
 from selfprompt.tuning.engine import Engine
+from selfprompt.tuning.evaluation import evaluate_network
 from selfprompt.tuning.fit import fit
 from selfprompt.tuning.loop import Loop
 from selfprompt.tuning.optimization import MovingAverage, learning_rate, make_optimizer
@@ -71,7 +73,7 @@ def test_rates_of_longer_runs_are_as_they_were(steps: int, warmup: float) -> Non
 
 
 @pytest.mark.parametrize("ema", [None, 0.5])
-def test_weights_and_answers_that_are_not_finite_end_a_run(ema: float | None) -> None:
+def test_weights_that_are_not_finite_end_a_run(ema: float | None) -> None:
     recipe = Recipe(optimizer="sgd", momentum=0.0, epochs=1, batch_size=12, ema_decay=ema)
     with pytest.raises(
         Diverged, match=r"weight head\.\S+ became NaN or infinite in epoch 1: use a smaller --lr than"
@@ -79,13 +81,14 @@ def test_weights_and_answers_that_are_not_finite_end_a_run(ema: float | None) ->
         fit(
             model("linear"), examples(), None, recipe=recipe.model_copy(update={"lr": 3e38, "head_weight_decay": 1e5})
         )
+
+
+def test_answers_that_are_not_finite_are_no_accuracy() -> None:
+    broken = model("linear").eval()
+    broken.head.linear.weight.data.fill_(3e38)  # a number, whose products are none
+    images = ImageTensors(examples(), broken.protocol)
     with pytest.raises(Diverged, match="answers are NaN or infinite: train it with a smaller --lr"):
-        fit(
-            model("linear"),
-            examples(),
-            examples(),
-            recipe=recipe.model_copy(update={"lr": 3e38, "head_weight_decay": 20.0}),
-        )
+        evaluate_network(broken, images, Engine("float32"), 8)
 
 
 def test_an_average_that_is_not_finite_ends_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,6 +168,28 @@ def test_fewer_images_a_pass_when_memory_is_out(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Loop, "_backward", no_memory)
     with pytest.raises(UserError, match="Memory is out at one image a pass"):
         fit(model(), examples(), examples(), recipe=recipe)
+
+
+def test_a_batch_norm_sees_the_whole_batch_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe(epochs=2, batch_size=8, lr=1e-2)
+    monkeypatch.setattr("selfprompt.tuning.fit.images_that_fit", lambda *_: 3)
+    with pytest.raises(
+        UserError, match=r"batch of 8 images .* memory holds 3: use --batch-size 3 .* --head-norm none"
+    ):
+        fit(model(head_norm="batch"), examples(), examples(), recipe=recipe)
+    few = fit(model(head_norm="batch", frozen_prompts=True), examples(), examples(), recipe=recipe)
+    monkeypatch.undo()
+    whole = fit(model(head_norm="batch", frozen_prompts=True), examples(), examples(), recipe=recipe)
+    assert [row["train_loss"] for row in few.history] == pytest.approx([row["train_loss"] for row in whole.history])
+
+    class Two(Engine):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.world = 2
+
+    monkeypatch.setattr("selfprompt.tuning.fit.Engine", Two)
+    with pytest.raises(UserError, match="2 processes have a part each: use --head-norm none, or one process"):
+        fit(model(head_norm="batch"), examples(), examples(), recipe=recipe)
 
 
 def test_same_seed_same_numbers() -> None:

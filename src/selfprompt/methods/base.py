@@ -46,7 +46,8 @@ class Method(BaseModel, ABC):
     """A frozen description of a method: its fields are its hyper-parameters; it holds no tensors.
 
     Args:
-        head_norm: ``"batch"`` puts a BatchNorm without affine parameters before the linear head.
+        head_norm: ``"batch"`` puts a BatchNorm without affine parameters before the linear head. A batch must then
+            fit into memory, and into one process, as a whole.
         readout: ``"backbone"`` is its own; ``"mae_average"`` is the official MAE code's: the final norm of
             the mean over patches and, where they have outputs in the last block, prompts.
     """

@@ -68,6 +68,11 @@ class Loop:
 
     def _run(self, train: ImageTensors | FeatureTensors, val: ImageTensors | FeatureTensors | None) -> None:
         model, progress = self.model, self.progress
+        if self.engine.world > 1 and model.method["head_norm"] == "batch":
+            raise UserError(
+                f"A BatchNorm before the head needs the whole batch in one place, and {self.engine.world} processes "
+                f"have a part each: use --head-norm none, or one process."
+            )
         self.network: nn.Module = model
         if features_are_fixed(model) and not train.augmented:
             with self.engine.autocast():
@@ -125,7 +130,7 @@ class Loop:
         while True:
             try:
                 total = torch.zeros((), dtype=torch.float64)
-                count = max(1, math.ceil(len(labels) / self.progress.micro_batch))
+                count = self._pieces(images)
                 pieces = list(zip(images.tensor_split(count), labels.tensor_split(count)))
                 for piece in pieces[:-1]:
                     with self.engine.no_sync(self.network):
@@ -152,6 +157,18 @@ class Loop:
             self.compiling = time.monotonic() - begun
         return self.engine.sum(total).item() / whole
 
+    def _pieces(self, images: Tensor) -> int:
+        """In how many pieces a batch goes through the network: what memory holds; fixed features are one."""
+        micro, whole = self.progress.micro_batch, len(images)
+        if images.ndim == 2 or whole <= micro:
+            return 1
+        if self.model.method["head_norm"] == "batch":
+            raise UserError(
+                f"A BatchNorm before the head needs the whole batch of {whole} images at once, and memory holds "
+                f"{micro}: use --batch-size {micro} or less, or --head-norm none."
+            )
+        return math.ceil(whole / micro)
+
     def _backward(self, images: Tensor, labels: Tensor, whole: int) -> Tensor:
         if len(images) == 1 and self.model.method["head_norm"] == "batch":
             raise UserError("A BatchNorm before the head needs two images a pass: use --head-norm none.")
@@ -159,6 +176,10 @@ class Loop:
         loss = F.cross_entropy(logits, labels.to(self.engine.device), reduction="sum")
         self.engine.backward(loss * (self.engine.world / whole))
         return loss.detach().cpu().double()
+
+    def _diverged(self, what: str) -> Diverged:
+        where = f"in epoch {self.progress.epoch + 1}"
+        return Diverged(f"{what} {where}: use a smaller --lr than {self.recipe.lr:g}.")
 
     def _diverged(self, what: str) -> Diverged:
         where = f"in epoch {self.progress.epoch + 1}"
