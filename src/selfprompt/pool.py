@@ -68,7 +68,8 @@ class AdapterPool(nn.Module):
                 f"{name!r} has another backbone or normalisation than {self.names[0]!r}: use a second pool."
             )
         insertion = model.eval().insertion.to(next(self.backbone.parameters()).device)
-        with torch.no_grad():
+        device = next(self.backbone.parameters()).device.type
+        with torch.no_grad(), torch.autocast(device, enabled=False):  # the bank serves with autocast and without
             made = [insertion.make(self.backbone, i, 1) for i in range(self.backbone.depth)]  # type: ignore[operator]
         self._members[name], self._keys_values[name] = model, made
         self._build()
@@ -133,7 +134,7 @@ class AdapterPool(nn.Module):
             tokens = self.backbone.block(i, tokens, kv, extra_mask=None if seen is None else seen[rows])
         features = self.backbone.readout(tokens)
         weights, biases = self.get_buffer("weights")[rows], self.get_buffer("biases")[rows]
-        logits = torch.baddbmm(biases[..., None], weights, features[..., None]).squeeze(-1)
+        logits = torch.baddbmm(biases[..., None], weights, features[..., None].to(weights.dtype)).squeeze(-1)
         return [row[: self._members[task].num_classes] for row, task in zip(logits, tasks)]
 
     def predict(self, images: Tensor, tasks: Sequence[str]) -> list[tuple[str, float]]:
