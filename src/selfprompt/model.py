@@ -90,6 +90,7 @@ class PromptedModel(
     ) -> None:
         super().__init__()
         self._hub_mixin_config = None  # adapter_config.json takes the place of the mixin's config.json
+        backbone = backbone.own
         self.backbone, self.insertion, self.head = backbone, insertion, head
         self.method, self.protocol, self.class_names = method, protocol, class_names
         self.initialization = initialization

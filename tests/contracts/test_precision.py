@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,9 @@ from selfprompt.analysis import attention, leave_one_out, mutual_information, ne
 from selfprompt.analysis.effective import effective_prompts
 from selfprompt.export import export
 from selfprompt.prompts.base import KeyedInsertion, PromptInsertion
+from selfprompt.tuning import engine
 from selfprompt.tuning.engine import Engine
+from selfprompt.tuning.run import RunConfig, tune
 
 METHODS = sp.list_methods()
 PROMPTED = [name for name in METHODS if name not in ("linear", "full", "bias", "lora")]
@@ -144,6 +147,7 @@ def test_an_adapter_saved_while_matrices_are_cast_is_the_same(method: str, tmp_p
     with model.cast_frozen(torch.bfloat16):
         model.save_pretrained(tmp_path / "inside")
         again = sp.create_model(model.backbone, "vpt", num_classes=3)
+    assert {p.dtype for p in again.parameters()} == {torch.float32}
     if method not in ("lora", "full", "bias"):
         assert again.backbone_hash == model.backbone_hash
         sp.load(tmp_path / "inside", make_backbone())
@@ -160,6 +164,10 @@ def test_casts_go_back_and_are_made_of_the_original() -> None:
     precise = half.cast(torch.float16)
     assert torch.equal(precise.vit.blocks[0].attn.qkv.weight, own.vit.blocks[0].attn.qkv.weight.half())
     assert half.vit.norm.weight is own.vit.norm.weight
+    assert len(list(half.parameters())) == len(list(own.parameters()))
+    again = copy.deepcopy(half)
+    assert again.cast(torch.float32) is own
+    assert again.fingerprint() == own.fingerprint()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -206,8 +214,7 @@ def test_half_precision_on_a_cpu_takes_plain_attention_wherever_the_loop_is(
     with model.cast_frozen(torch.bfloat16):
         model(images)
     assert len(calls) == 3
-    engine = Engine("bf16")
-    engine.place(model)
+    Engine("bf16").place(model)
     model(images)
     assert len(calls) == 6  # an engine leaves no switch behind
 
@@ -247,3 +254,18 @@ def test_an_accelerator_of_the_callers_survives() -> None:
     assert theirs.device == AcceleratorState().device
     AcceleratorState._reset_state()
     GradientState._reset_state()
+
+
+@pytest.mark.parametrize("method", ["spt", "pc", "e2vpt"])
+def test_a_run_in_bf16_from_folder_to_answers(
+    method: str, folder: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Start, training, condensation, rewinding, test, probe, evaluation and prediction, as with hardware for bf16."""
+    monkeypatch.setattr(engine, "fast_bf16", lambda: True)
+    recipe = {"epochs": 1, "batch_size": 4, "lr": 1e-2}
+    config = RunConfig.resolve(str(folder), str(weights), method, fields={"num_prompts": 4}, recipe=recipe)
+    metrics = tune(config, tmp_path / "run").metrics
+    assert metrics["precision"] == "bf16"
+    assert sp.evaluate(tmp_path / "run", str(folder))["test_accuracy"] == pytest.approx(metrics["test_accuracy"])
+    (found,) = sp.predict(tmp_path / "run", [folder / "ant" / "0.png"])
+    assert 0 < found["probability"] <= 1

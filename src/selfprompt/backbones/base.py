@@ -99,7 +99,7 @@ class Backbone(nn.Module, ABC):
     num_prefix: int
     patch_size: int
     fused_attention: bool
-    original: Backbone | None = None
+    original: Original | None = None
     cast_to: torch.dtype | None = None
     watch: Callable[[Tensor], None] | None = None
 
@@ -219,15 +219,20 @@ class Backbone(nn.Module, ABC):
         """
         if self.cast_to == dtype:
             return self
-        own = self.original or self
+        own = self.own
         if all(matrix.dtype == dtype for _, _, matrix in frozen_matrices(own)):
             return own
         shared = {id(tensor): tensor for tensor in chain(own.parameters(), own.buffers())}
         twin = copy.deepcopy(own, shared)
         for module, name, matrix in frozen_matrices(twin):
             setattr(module, name, nn.Parameter(matrix.to(dtype), requires_grad=False))
-        twin.__dict__.update(original=own, cast_to=dtype)  # no submodule of its own
+        twin.original, twin.cast_to = Original(own), dtype
         return twin
+
+    @property
+    def own(self) -> Backbone:
+        """This backbone, or what it was `cast` from."""
+        return self.original.backbone if self.original else self
 
     def multiplies_in(self) -> torch.dtype:
         """The type in which matrices are multiplied here and now."""
@@ -238,8 +243,8 @@ class Backbone(nn.Module, ABC):
 
     def fingerprint(self) -> str:
         """SHA-256 over names, types, shapes and bytes of all weights and buffers."""
-        if self.original is not None:
-            return self.original.fingerprint()
+        if self.original:
+            return self.own.fingerprint()
         digest = hashlib.sha256()
         for name, value in sorted(self.state_dict().items()):
             value = value.detach().cpu().contiguous()
@@ -257,6 +262,16 @@ def watching(backbone: Backbone) -> Iterator[list[Tensor]]:
         yield seen
     finally:
         backbone.watch = None
+
+
+@dataclass(frozen=True)
+class Original:
+    """What a cast backbone was made of: no submodule of it, and not copied with it."""
+
+    backbone: Backbone
+
+    def __deepcopy__(self, memo: Any) -> Original:
+        return self
 
 
 def as_under_autocast(method: Function) -> Function:

@@ -35,7 +35,7 @@ class Engine:
         self.precision = ("bf16" if fast_bf16() else "float32") if precision == "auto" else precision
         with own_state():
             self._accelerator = Accelerator(
-                mixed_precision="no",  # autocast is entered here: accelerate would change the model's forward for good
+                mixed_precision="no",  # accelerate would leave its autocast on the model: see `prepare`
                 log_with=list(trackers) or None,
                 project_dir=folder,
             )
@@ -68,8 +68,8 @@ class Engine:
             yield
             return
         with model.cast_frozen(self.dtype):
-            own = model.backbone.original
-            waiting = [] if own is None else [matrix for _, _, matrix in frozen_matrices(own)]
+            own = model.backbone.own
+            waiting = [] if own is model.backbone else [matrix for _, _, matrix in frozen_matrices(own)]
             try:
                 for matrix in waiting:
                     matrix.data = matrix.data.to("cpu")
@@ -127,7 +127,7 @@ class UnderAutocast(nn.Module):
 
 @contextmanager
 def own_state() -> Iterator[None]:
-    """Inside, what accelerate shares between its objects starts anew: an `Accelerator` of the caller's keeps its own."""
+    """Inside, what accelerate's objects share starts anew: an `Accelerator` of the caller's keeps its own."""
     kinds: tuple[Any, ...] = (AcceleratorState, GradientState)
     theirs = [kind._shared_state for kind in kinds]
     for kind in kinds:

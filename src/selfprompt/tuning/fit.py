@@ -104,7 +104,8 @@ def fit(
         if condensation and progress and number > 0 and not taken_up:
             with engine.computing(model), engine.autocast():
                 condense(model, condensation, train_images, progress.micro_batch)
-                if condensation.rewinds:
+            if condensation.rewinds:
+                with engine.autocast():
                     rewind(model, method, train_images, seed)
         optimizer = make_optimizer(model, stage)
         if progress and taken_up:
