@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -56,20 +57,25 @@ def batch(args: argparse.Namespace, device: torch.device) -> tuple[Tensor, Tenso
 
 def ours(
     args: argparse.Namespace,
-    method: str,
     precision: str,
+    method: str,
     train: bool = True,
     compiled: bool = False,
     checkpointing: bool = False,
+    own_loop: bool = False,
     **fields: object,
 ) -> Step:
-    """A step as `selfprompt.fit` makes it, or with ``train=False`` a frozen model's answers."""
+    """A step as `selfprompt.fit` makes it, or with ``train=False`` a frozen model's answers.
+
+    With ``own_loop`` it is what anybody would write: the model under autocast, its weights as they are.
+    """
     engine = Engine(precision)
     info = BackboneInfo(args.model, args.model, "mae", args.size)
     model = sp.create_model(ViT(backbone(args), info), method, num_classes=CLASSES, **fields)
     model.initialize([torch.randn(2, 3, args.size, args.size)] if model.initialization else ())
     engine.place(model)
-    OPEN.enter_context(engine.computing(model))
+    if not own_loop:
+        OPEN.enter_context(engine.computing(model))
     images, labels = batch(args, engine.device)
     if not train:
         model.eval()
@@ -113,66 +119,80 @@ def official(args: argparse.Namespace, precision: str, num_prompts: int) -> Step
     return step
 
 
-def prototypes(args: argparse.Namespace, kind: str) -> Step:
+def prototypes(args: argparse.Namespace, precision: str, kind: str) -> Step:
     """Starting prompts from as many batches as a suite asks for."""
     info = BackboneInfo(args.model, args.model, "mae", args.size)
     model = sp.create_model(ViT(backbone(args), info), "spt", num_classes=CLASSES, prototypes=kind)
-    engine = Engine("float32")
+    engine = Engine(precision)
     engine.place(model)
+    OPEN.enter_context(engine.computing(model))
     images, _ = batch(args, engine.device)
-    return lambda: model.initialize([images] * args.batches)
+
+    def start() -> None:
+        with engine.autocast():
+            model.initialize([images] * args.batches)
+
+    return start
 
 
-def frozen(args: argparse.Namespace) -> Step:
+def frozen(args: argparse.Namespace, precision: str) -> Step:
     """The frozen forward pass over as many batches."""
-    one = ours(args, "linear", "float32", train=False)
+    one = ours(args, "linear", precision, train=False)
     return lambda: [one() for _ in range(args.batches)]
 
 
-def pool(args: argparse.Namespace, tasks: int) -> Step:
+def pool(args: argparse.Namespace, precision: str, tasks: int) -> Step:
     """One batch through a pool of 64 adapters, its samples of so many tasks."""
     info = BackboneInfo(args.model, args.model, "mae", args.size)
-    served = sp.AdapterPool(ViT(backbone(args), info)).to(Engine("float32").device)
+    engine = Engine(precision)
+    served = sp.AdapterPool(ViT(backbone(args), info).cast(engine.dtype)).to(engine.device)
     for number in range(64):
         model = sp.create_model(served.backbone, "vpt", num_classes=CLASSES, num_prompts=20)
         model.initialize(seed=number)
         served.add(str(number), model)
-    images, _ = batch(args, next(served.parameters()).device)
+    images, _ = batch(args, engine.device)
     names = [str(number % tasks) for number in range(args.batch)]
-    return lambda: served(images, names)
+
+    def serve() -> object:
+        with engine.autocast():
+            return served(images, names)
+
+    return serve
 
 
 def cases(args: argparse.Namespace) -> dict[str, Callable[[], Step]]:
     """Every case by name, not yet built."""
     found: dict[str, Callable[[], Step]] = {}
-    floor = {"frozen forward, float32": lambda: frozen(args)}
-    if args.suite == "pool":
-        return {f"pool, {n} task(s), float32": lambda n=n: pool(args, n) for n in (1, 64)} | floor
-    if args.suite == "prototypes":
-        return {f"prototypes, {k}, float32": lambda k=k: prototypes(args, k) for k in KINDS} | floor
     for precision in args.precisions.split(","):
-        for count in (20, 100):
-            found[f"reference, {count} prompts, {precision}"] = lambda p=precision, c=count: official(args, p, c)
-            found[f"vpt, {count} prompts, {precision}"] = lambda p=precision, c=count: ours(
-                args, "vpt", p, num_prompts=c
-            )
-        found[f"vpt, 20 prompts, checkpointing, {precision}"] = lambda p=precision: ours(
-            args, "vpt", p, checkpointing=True, num_prompts=20
-        )
-        if args.compile:
-            found[f"vpt, 20 prompts, compiled, {precision}"] = lambda p=precision: ours(
-                args, "vpt", p, compiled=True, num_prompts=20
-            )
-            found[f"frozen forward, compiled, {precision}"] = lambda p=precision: ours(
-                args, "linear", p, train=False, compiled=True
-            )
-        found[f"full, {precision}"] = lambda p=precision: ours(args, "full", p)
-        found[f"frozen forward, {precision}"] = lambda p=precision: ours(args, "linear", p, train=False)
-        for count in (20, 100):
-            found[f"inference, {count} prompts, {precision}"] = lambda p=precision, c=count: ours(
-                args, "vpt", p, train=False, num_prompts=c
-            )
+        if args.suite == "pool":
+            made = {f"pool, {n} task(s)": partial(pool, tasks=n) for n in (1, 64)} | {"frozen forward": frozen}
+        elif args.suite == "prototypes":
+            made = {f"prototypes, {kind}": partial(prototypes, kind=kind) for kind in KINDS}
+            made["frozen forward"] = frozen
+        else:
+            made = steps(compiled=args.compile)
+        found |= {f"{name}, {precision}": partial(make, args, precision) for name, make in made.items()}
     return found
+
+
+def steps(compiled: bool) -> dict[str, Callable[..., Step]]:
+    """The cases of the first suite: training steps, and inference."""
+    frozen_forward = partial(ours, method="linear", train=False)
+    made: dict[str, Callable[..., Step]] = {}
+    for count in (20, 100):
+        vpt = partial(ours, method="vpt", num_prompts=count)
+        made[f"reference, {count} prompts"] = partial(official, num_prompts=count)
+        made[f"vpt, {count} prompts"] = vpt
+        made[f"vpt, {count} prompts, own loop"] = partial(vpt, own_loop=True)
+        if compiled:
+            made[f"vpt, {count} prompts, compiled"] = partial(vpt, compiled=True)
+        made[f"inference, {count} prompts"] = partial(vpt, train=False)
+    made["vpt, 20 prompts, checkpointing"] = partial(ours, method="vpt", num_prompts=20, checkpointing=True)
+    made["full"] = partial(ours, method="full")
+    made["frozen forward"] = frozen_forward
+    if compiled:
+        made["frozen forward, compiled"] = partial(frozen_forward, compiled=True)
+    return made
 
 
 def synchronize() -> None:
@@ -181,17 +201,16 @@ def synchronize() -> None:
 
 
 def measure(args: argparse.Namespace) -> dict[str, list[float]]:
-    """Milliseconds per image of every case in every round."""
+    """Milliseconds per image of every case in every round; the first round warms up, and compiles."""
     built = {name: make() for name, make in cases(args).items()}
     times: dict[str, list[float]] = {name: [] for name in built}
-    for number in range(args.rounds + 1):  # the first round warms up
+    for number in range(args.rounds + 1):
         for name, step in built.items():
             synchronize()
             begun = time.perf_counter()
             step()
             synchronize()
-            if number:
-                times[name].append(1000 * (time.perf_counter() - begun) / (args.batch * args.batches))
+            times[name].append(1000 * (time.perf_counter() - begun) / (args.batch * args.batches))
         print(f"round {number} of {args.rounds}", file=sys.stderr, flush=True)
     return times
 
@@ -227,9 +246,11 @@ def run(args: argparse.Namespace) -> dict:
         command += ["--batch", str(args.batch), "--precisions", args.precisions, "--suite", args.suite]
         command += ["--batches", str(args.batches), *(["--compile"] if args.compile else [])]
         memory = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        first, *found = found
         quarter = statistics.quantiles(found, n=4) if len(found) > 1 else [found[0]] * 3
         spread = [quarter[0], quarter[2]]
-        rows.append({"case": name, "ms_per_image": statistics.median(found), "quartiles": spread, "memory": memory})
+        row = {"case": name, "ms_per_image": statistics.median(found), "quartiles": spread, "memory": memory}
+        rows.append(row | {"first_ms_per_image": first})
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     cpu = f"{platform.machine()} with {torch.backends.cpu.get_cpu_capability()}"
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
@@ -277,30 +298,52 @@ def in_words(found: dict) -> list[str]:
         return f"{rows[case][what] / rows[other][what]:.2f}"
 
     said = []
-    for precision in ("float32", "bf16"):
-        step, full, floor = (f"{case}, {precision}" for case in ("vpt, 20 prompts", "full", "frozen forward"))
-        if step in rows:
-            others = [f"reference, {count} prompts, {precision}" for count in (20, 100)]
-            answers = [f"inference, {count} prompts, {precision}" for count in (20, 100)]
-            many = step.replace("20", "100")
+    for precision, where in (("float32", ""), ("bf16", "In bf16: ")):
+        floor = f"frozen forward, {precision}"
+        few, many = (f"vpt, {count} prompts, {precision}" for count in (20, 100))
+        if few in rows:
+            full, others = f"full, {precision}", [case.replace("vpt", "reference") for case in (few, many)]
+            answers = [case.replace("vpt", "inference") for case in (few, many)]
             said.append(
-                f"In {precision}, the reference takes {ratio(others[0], step)} times our step at 20 prompts and "
-                f"{ratio(others[1], many)} at 100. At 20 prompts a step takes {ratio(step, floor)} times the frozen "
-                f"forward pass and {ratio(step, full)} times full fine-tuning's, and adds "
-                f"{ratio(step, full, 'memory')} times its memory. Inference takes {ratio(answers[0], floor)} "
+                f"In {precision}, the reference takes {ratio(others[0], few)} times our step at 20 prompts and "
+                f"{ratio(others[1], many)} at 100. At 20 prompts a step takes {ratio(few, floor)} times the frozen "
+                f"forward pass and {ratio(few, full)} times full fine-tuning's, and adds "
+                f"{ratio(few, full, 'memory')} times its memory. Inference takes {ratio(answers[0], floor)} "
                 f"(20 prompts) and {ratio(answers[1], floor)} (100) times the backbone without prompts.\n"
             )
-        if step in rows and precision == "bf16" and (published := "reference, 20 prompts, float32") in rows:
+            for case in (few, many):
+                if (own := f"{case.removesuffix(f', {precision}')}, own loop, {precision}") in rows:
+                    said.append(f"A loop of one's own takes {ratio(own, case)} times our step ({case}).\n")
+                said += earned_back(rows, case, precision, found["batch"])
+        if few in rows and precision == "bf16" and (published := "reference, 20 prompts, float32") in rows:
             said.append(
-                f"The reference in float32 takes {ratio(published, step)} times our step in bf16 at 20 prompts and "
-                f"{ratio(published.replace('20', '100'), step.replace('20', '100'))} at 100.\n"
+                f"The reference in float32 takes {ratio(published, few)} times our step in bf16 at 20 prompts and "
+                f"{ratio(published.replace('20', '100'), many)} at 100.\n"
             )
-    one, many, floor = "pool, 1 task(s), float32", "pool, 64 task(s), float32", "frozen forward, float32"
-    if many in rows:
-        said.append(f"Samples of 64 tasks go through at {ratio(one, many)} times the throughput of one task's.\n")
-    if kinds := [f"{ratio(case, floor)} ({case.split(', ')[1]})" for case in rows if case.startswith("prototypes")]:
-        said.append(f"Prototypes take {', '.join(kinds)} times the frozen forward pass over the same images.\n")
+        one, all_of_them = (f"pool, {tasks} task(s), {precision}" for tasks in (1, 64))
+        if one in rows:
+            times = ratio(one, all_of_them)
+            said.append(f"{where}Samples of 64 tasks go through at {times} times the throughput of one task's.\n")
+        starts = [case for case in rows if case.startswith("prototypes") and case.endswith(precision)]
+        if starts:
+            times = ", ".join(f"{ratio(case, floor)} ({case.split(', ')[1]})" for case in starts)
+            said.append(f"{where}Prototypes take {times} times the frozen forward pass over the same images.\n")
     return said
+
+
+def earned_back(rows: dict[str, dict], case: str, precision: str, batch: int) -> list[str]:
+    """After how many steps a compiled case has saved the time that compiling it took, in a sentence."""
+    compiled = rows.get(f"{case.removesuffix(f', {precision}')}, compiled, {precision}")
+    if compiled is None or "first_ms_per_image" not in compiled:
+        return []
+    plain = rows[case]
+    cost = (compiled["first_ms_per_image"] - plain["first_ms_per_image"]) * batch
+    saved = (plain["ms_per_image"] - compiled["ms_per_image"]) * batch
+    after = f"earned back after {cost / saved:,.0f} steps" if saved > 0 else "never earned back"
+    return [
+        f"Compiled, {case} takes {compiled['ms_per_image'] / plain['ms_per_image']:.2f} times as long a step; the "
+        f"{cost / 1000:.0f} s of compiling are {after}.\n"
+    ]
 
 
 def main() -> None:

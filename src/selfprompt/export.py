@@ -36,12 +36,13 @@ def export(adapter: str | Path | PromptedModel, out: str | Path, *, backbone: An
         raise UserError(f"{out} is a folder: give --out a file.")
     model = adapter if isinstance(adapter, PromptedModel) else load(adapter, backbone)
     model.eval()
-    model.insertion.fold(model.backbone)
     size = model.protocol.image_size
-    example = (torch.zeros(2, 3, size, size, dtype=torch.uint8, device=next(model.parameters()).device),)
+    device = next(model.parameters()).device
+    example = (torch.zeros(2, 3, size, size, dtype=torch.uint8, device=device),)
     dynamic = ({0: torch.export.Dim("batch")},)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast(device.type, enabled=False), model.cast_frozen(torch.float32):
+        model.insertion.fold(model.backbone)
         if out.suffix == ".pt2":
             torch.export.save(torch.export.export(model, example, dynamic_shapes=dynamic), out)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,7 +52,7 @@ class Head(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features to logits."""
-        return self.linear(self.norm(features))
+        return self.linear(self.norm(features).to(self.linear.weight.dtype))
 
 
 class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
@@ -90,7 +91,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
     ) -> None:
         super().__init__()
         self._hub_mixin_config = None  # adapter_config.json takes the place of the mixin's config.json
-        backbone = backbone.private()
+        backbone = backbone.own.private()
         self.backbone, self.insertion, self.head = backbone, insertion, head
         self.method, self.protocol, self.class_names = method, protocol, class_names
         self.initialization = initialization
@@ -143,6 +144,20 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) images, uint8 or normalised floats, to (B, C) logits."""
         return self.head(self.features(images))
+
+    @contextmanager
+    def cast_frozen(self, dtype: torch.dtype = torch.bfloat16) -> Iterator[None]:
+        """Inside, frozen matrices are held in ``dtype``: autocast would cast them anew at every use.
+
+        For a training or inference loop of one's own under autocast, of which it changes no number; adapters are
+        saved as outside. What is frozen must not be changed inside.
+        """
+        own = self.backbone
+        self.backbone = own.cast(dtype)
+        try:
+            yield
+        finally:
+            self.backbone = own
 
     def initialize(self, batches: Iterable[Tensor | tuple[Tensor, ...]] = (), seed: int = 0) -> None:
         """Give the prompts their starting values, in one pass over the task's images.

@@ -119,7 +119,7 @@ class AdapterPool(nn.Module):
         model = adapter if isinstance(adapter, PromptedModel) else load(adapter, self.backbone)
         device = next(self.backbone.parameters()).device
         insertion = copy.deepcopy(model.insertion).eval().to(device)
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):  # the bank serves with autocast and without
             made = [insertion.make(self.backbone, i, 1) for i in range(self.backbone.depth)]  # type: ignore[operator]
             member = Member(made, *plain_head(copy.deepcopy(model.head)), model.class_names)  # type: ignore[arg-type]
         self.bank = Bank({**self.bank.members, name: member}, config.protocol, device)
@@ -189,7 +189,7 @@ class AdapterPool(nn.Module):
             tokens = self.backbone.block(i, tokens, kv, extra_mask=seen)
         features = self.backbone.readout(tokens)
         weights, biases = bank.get_buffer("weights")[rows], bank.get_buffer("biases")[rows]
-        logits = torch.baddbmm(biases[..., None], weights, features[..., None]).squeeze(-1)
+        logits = torch.baddbmm(biases[..., None], weights, features[..., None].to(weights.dtype)).squeeze(-1)
         return [row[: len(bank.members[task].bias)] for row, task in zip(logits, tasks)]
 
     @torch.no_grad()

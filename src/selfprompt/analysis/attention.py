@@ -103,7 +103,7 @@ def relevance(model: PromptedModel, images: Tensor, classes: Tensor | None = Non
     with torch.no_grad():
         total = torch.eye(entered, device=images.device).expand(len(images), -1, -1)
         for weight, gradient in zip(weights, gradients):
-            step = (weight * gradient).clamp(min=0).mean(dim=1)[:, :entered, -entered:]
+            step = (weight.float() * gradient.float()).clamp(min=0).mean(dim=1)[:, :entered, -entered:]
             total = total + step @ total
         first = slice(0, 1) if tokens.num_prefix else slice(-backbone.num_patches, None)
         return total[:, first, -backbone.num_patches :].mean(dim=1)

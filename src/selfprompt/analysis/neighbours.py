@@ -44,7 +44,9 @@ def nearest_patches(model: PromptedModel, batches: Iterable[Tensor], count: int 
     for images in batches:
         streams = model.backbone.patch_streams(images, len(prompts))
         for layer, (own, patches) in enumerate(zip(prompts, streams)):
-            similarity, position = (F.normalize(patches, dim=-1) @ own.T).max(dim=1)  # (B, P): one patch an image
+            similarity, position = (F.normalize(patches.float(), dim=-1) @ own.T).max(
+                dim=1
+            )  # (B, P): one patch an image
             image = torch.arange(begun, begun + len(images)).expand(len(own), -1)
             new = torch.stack([image, position.T.cpu()], dim=-1)
             similarities = torch.cat([found[layer].similarity, similarity.T.cpu()], dim=1)

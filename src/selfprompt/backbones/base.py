@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from itertools import chain
+from typing import Any, Literal, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 M = TypeVar("M", bound=nn.Module)
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 Pretraining = Literal["supervised", "mae", "mocov3", "dino", "clip", "unknown"]
 """How a backbone was trained: methods publish one recipe for each kind."""
@@ -81,7 +85,9 @@ class Backbone(nn.Module, ABC):
         num_patches: Patch tokens M of one image.
         num_prefix: Class and register tokens.
         patch_size: Side of a patch in pixels.
-        fused_attention: Whether attention runs in one fused kernel or in plain products.
+        fused_attention: Whether attention may run in one fused kernel, where that is faster (see `fused_is_faster`).
+        original: What a `cast` backbone was made of; None for one that holds its own weights.
+        cast_to: In what a `cast` backbone holds its frozen matrices; None for one that holds its own weights.
         watch: Called with the (B, heads, queries, keys) weights of every attention while it is set.
     """
 
@@ -94,6 +100,8 @@ class Backbone(nn.Module, ABC):
     num_prefix: int
     patch_size: int
     fused_attention: bool
+    original: Original | None = None
+    cast_to: torch.dtype | None = None
     watch: Callable[[Tensor], None] | None = None
 
     @abstractmethod
@@ -208,8 +216,40 @@ class Backbone(nn.Module, ABC):
         """A copy of its own modules and flags around the same weights (see `private_copy`)."""
         return private_copy(self)
 
+    def cast(self, dtype: torch.dtype) -> Backbone:
+        """This backbone with its frozen matrices held in ``dtype``, in which autocast would cast them at every use.
+
+        Under autocast the results are the same, to the bit; elsewhere it computes as it does there. Norms, positions
+        and whatever is trained are shared with this one, and its fingerprint is this one's.
+        """
+        if self.cast_to == dtype:
+            return self
+        own = self.own
+        if all(matrix.dtype == dtype for _, _, matrix in frozen_matrices(own)):
+            return own
+        shared = {id(tensor): tensor for tensor in chain(own.parameters(), own.buffers())}
+        twin = copy.deepcopy(own, shared)
+        for module, name, matrix in frozen_matrices(twin):
+            setattr(module, name, nn.Parameter(matrix.to(dtype), requires_grad=False))
+        twin.original, twin.cast_to = Original(own), dtype
+        return twin
+
+    @property
+    def own(self) -> Backbone:
+        """This backbone, or what it was `cast` from."""
+        return self.original.backbone if self.original else self
+
+    def multiplies_in(self) -> torch.dtype:
+        """The type in which matrices are multiplied here and now."""
+        device = next(self.parameters()).device.type
+        if torch.is_autocast_enabled(device):
+            return torch.get_autocast_dtype(device)
+        return self.cast_to or torch.float32
+
     def fingerprint(self) -> str:
         """SHA-256 over names, types, shapes and bytes of all weights and buffers."""
+        if self.original:
+            return self.own.fingerprint()
         digest = hashlib.sha256()
         for name, value in sorted(self.state_dict().items()):
             value = value.detach().cpu().contiguous()
@@ -238,3 +278,40 @@ def watching(backbone: Backbone) -> Iterator[list[Tensor]]:
         yield seen
     finally:
         backbone.watch = None
+
+
+@dataclass(frozen=True)
+class Original:
+    """What a cast backbone was made of: no submodule of it, and not copied with it."""
+
+    backbone: Backbone
+
+    def __deepcopy__(self, memo: Any) -> Original:
+        return self
+
+
+def as_under_autocast(method: Function) -> Function:
+    """A method of a backbone that computes as under autocast where the backbone is `cast`, wherever it is called."""
+
+    @functools.wraps(method)
+    def run(self: Backbone, *args: Any, **kwargs: Any) -> Any:
+        if self.cast_to is None or torch.is_autocast_enabled(device := next(self.parameters()).device.type):
+            return method(self, *args, **kwargs)
+        with torch.autocast(device, self.cast_to):
+            return method(self, *args, **kwargs)
+
+    return run  # type: ignore[return-value]
+
+
+def frozen_matrices(backbone: Backbone) -> Iterator[tuple[nn.Module, str, nn.Parameter]]:
+    """What is multiplied by and not trained: module, name and value of linear and convolution weights and biases."""
+    for module in backbone.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            for name, value in module.named_parameters(recurse=False):
+                if not value.requires_grad:
+                    yield module, name, value
+
+
+def fused_is_faster(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether fused attention is the faster one: not in half precision on a CPU, where its backward pass is slow."""
+    return device.type != "cpu" or dtype.itemsize >= 4

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import Block, ResPostBlock, VisionTransformer
 from torch import Tensor, nn
 
-from selfprompt.backbones.base import Backbone, BackboneInfo, Tokens
+from selfprompt.backbones.base import Backbone, BackboneInfo, Tokens, as_under_autocast, fused_is_faster
 from selfprompt.errors import UserError
 
 
@@ -52,18 +52,22 @@ class ViT(Backbone):
         self.patch_size = vit.patch_embed.patch_size[0]
         self.fused_attention = first.fused_attn
 
+    @as_under_autocast
     def embed_patches(self, images: Tensor) -> Tensor:
         return self.vit.patch_embed(images).flatten(1, -2)
 
+    @as_under_autocast
     def embed(self, images: Tensor) -> Tokens:
         vit = self.vit
         x = vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(images))))
         return Tokens(x, self.num_prefix)
 
+    @as_under_autocast
     def normalize(self, i: int, x: Tensor) -> Tensor:
         block: Any = self.vit.blocks[i]
         return block.norm1(x) if isinstance(block, Block) else x
 
+    @as_under_autocast
     def attention(
         self,
         i: int,
@@ -92,6 +96,7 @@ class ViT(Backbone):
             seen = F.pad(extra_mask, (0, k.shape[-2] - extra_mask.shape[-1]), value=True)[:, None, None]
         return self._attend(block, asking, q, k, v, seen)
 
+    @as_under_autocast
     def cross_attention(self, i: int, x: Tensor, kv: tuple[Tensor, Tensor]) -> Tensor:
         block: Any = self.vit.blocks[i]
         (q,) = self._project(block.attn, x, 0, 1)
@@ -114,7 +119,7 @@ class ViT(Backbone):
         self, block: Any, asking: Tensor, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None = None
     ) -> Tensor:
         attn = block.attn
-        if self.fused_attention and self.watch is None:
+        if self.fused_attention and self.watch is None and fused_is_faster(q.device, q.dtype):
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
         else:
             scores = (q * attn.scale) @ k.transpose(-2, -1)
@@ -129,10 +134,12 @@ class ViT(Backbone):
         out = attn.proj(out)
         return block.ls1(out) if isinstance(block, Block) else block.norm1(out)
 
+    @as_under_autocast
     def mlp(self, i: int, x: Tensor) -> Tensor:
         block: Any = self.vit.blocks[i]
         return block.ls2(block.mlp(block.norm2(x))) if isinstance(block, Block) else block.norm2(block.mlp(x))
 
+    @as_under_autocast
     def keys_values(self, i: int, prompts: Tensor, normalize: bool = True) -> tuple[Tensor, Tensor]:
         block: Any = self.vit.blocks[i]
         attn = block.attn
@@ -142,6 +149,7 @@ class ViT(Backbone):
     def reads(self, pool: Literal["backbone", "average"] = "backbone") -> int | None:
         return 1 if pool == "backbone" and self.vit.global_pool == "token" and self.vit.attn_pool is None else None
 
+    @as_under_autocast
     def readout(self, tokens: Tokens, pool: Literal["backbone", "average"] = "backbone") -> Tensor:
         vit = self.vit
         if pool == "average":

@@ -218,7 +218,9 @@ class KeyedInsertion(PromptInsertion, ABC):
     def keys_values(self, backbone: Backbone, i: int, batch: int) -> tuple[Tensor, Tensor]:
         """Keys and values of layer ``i``: folded ones where there are, as long as they hold."""
         if self.folded and not torch.is_grad_enabled():
-            return self.get_buffer(f"keys_{i}"), self.get_buffer(f"values_{i}")
+            keys, values = self.get_buffer(f"keys_{i}"), self.get_buffer(f"values_{i}")
+            if keys.dtype in (torch.float32, backbone.multiplies_in()):
+                return keys, values
         return self.make(backbone, i, batch)
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -10,12 +9,13 @@ from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, GradientState, SharedDict
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import broadcast_object_list, gather_object
 from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor, nn
 
+from selfprompt.backbones.base import frozen_matrices
 from selfprompt.errors import UserError, first_line, unknown
 from selfprompt.model import PromptedModel
 
@@ -43,13 +43,13 @@ class Engine:
         self, precision: str = "auto", trackers: str | Sequence[str] = (), folder: Path | None = None
     ) -> None:
         names = checked_trackers(trackers, folder)
-        AcceleratorState._reset_state()  # a second run in one process may want another precision
         self.precision = ("bf16" if fast_bf16() else "float32") if precision == "auto" else precision
-        self._accelerator = Accelerator(
-            mixed_precision="bf16" if self.precision == "bf16" else "no",
-            log_with=[*names] or None,
-            project_dir=folder,
-        )
+        with own_state():
+            self._accelerator = Accelerator(
+                mixed_precision="no",  # accelerate would leave its autocast on the model: see `prepare`
+                log_with=[*names] or None,
+                project_dir=folder,
+            )
         self.device = self._accelerator.device
         self.rank, self.world = self._accelerator.process_index, self._accelerator.num_processes
 
@@ -59,42 +59,41 @@ class Engine:
         return self._accelerator.is_main_process
 
     @property
-    def fused_attention(self) -> bool:
-        """Whether the fused kernel is the faster one: not for bf16 on a CPU, where its backward pass is slow."""
-        return not (self.device.type == "cpu" and self.precision == "bf16")
+    def dtype(self) -> torch.dtype:
+        """The type in which matrices are multiplied."""
+        return torch.bfloat16 if self.precision == "bf16" else torch.float32
 
     def place(self, model: PromptedModel) -> None:
-        """Move a model to the device, with the attention that is faster there."""
+        """Move a model to the device."""
         model.to(self.device)
-        model.backbone.fused_attention = self.fused_attention
 
     @contextmanager
     def computing(self, model: PromptedModel) -> Iterator[None]:
-        """Inside, a frozen backbone's matrices are held in the precision in which they are multiplied.
+        """Inside, frozen matrices are held in the compute precision (see `PromptedModel.cast_frozen`).
 
-        Autocast would cast them anew at every use, as it keeps casts only of weights that are trained. The results
-        are the same, to the bit. The model gets its own backbone back at the end; until then that waits in the
-        host's memory.
+        Those in float32 wait in the host's memory.
         """
-        own = model.backbone
-        if self.precision == "bf16" and not any(p.requires_grad for p in own.parameters()):
-            model.backbone = copy.deepcopy(own)
-            own.to("cpu")
-            for module in model.backbone.modules():
-                if isinstance(module, (nn.Linear, nn.Conv2d)):
-                    module.to(torch.bfloat16)
-        try:
+        if self.precision == "float32":
             yield
-        finally:
-            model.backbone = own.to(self.device)
+            return
+        with model.cast_frozen(self.dtype):
+            own = model.backbone.own
+            waiting = [] if own is model.backbone else [matrix for _, _, matrix in frozen_matrices(own)]
+            try:
+                for matrix in waiting:
+                    matrix.data = matrix.data.to("cpu")
+                yield
+            finally:
+                for matrix in waiting:
+                    matrix.data = matrix.data.to(self.device)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Inside, what is multiplied outside the prepared network is so in the compute precision, too."""
-        return self._accelerator.autocast()
+        """Inside, matrices are multiplied in the compute precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def prepare(self, network: nn.Module) -> nn.Module:
         """The network on the device, under autocast, its gradients averaged over processes."""
-        return self._accelerator.prepare(network)
+        return self._accelerator.prepare(network if self.precision == "float32" else UnderAutocast(network, self))
 
     def backward(self, loss: Tensor) -> None:
         """Backward pass."""
@@ -185,6 +184,33 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[prefix + key] = value if isinstance(value, (bool, int, float, str)) else str(value)
     return found
+
+
+class UnderAutocast(nn.Module):
+    """A network under an engine's autocast; its outputs are float32."""
+
+    def __init__(self, network: nn.Module, engine: Engine) -> None:
+        super().__init__()
+        self.network, self.engine = network, engine
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The network's outputs."""
+        with self.engine.autocast():
+            return self.network(*inputs).float()
+
+
+@contextmanager
+def own_state() -> Iterator[None]:
+    """Inside, what accelerate's objects share starts anew: an `Accelerator` of the caller's keeps its own."""
+    kinds: tuple[Any, ...] = (AcceleratorState, GradientState)
+    theirs = [kind._shared_state for kind in kinds]
+    for kind in kinds:
+        kind._shared_state = SharedDict()
+    try:
+        yield
+    finally:
+        for kind, state in zip(kinds, theirs):
+            kind._shared_state = state
 
 
 def fast_bf16() -> bool:

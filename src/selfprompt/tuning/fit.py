@@ -128,7 +128,8 @@ def fit(
             continue
         taken_up = progress is not None and progress.stage == number
         if condensation and progress and number > 0 and not taken_up:
-            condense(model, condensation, train_images, progress.micro_batch)
+            with engine.computing(model), engine.autocast():
+                condense(model, condensation, train_images, progress.micro_batch)
             if condensation.rewinds:
                 with engine.autocast():
                     rewind(model, method, train_images, seed)
@@ -139,7 +140,7 @@ def fit(
             except (ValueError, KeyError, TypeError):
                 raise UserError(f"The checkpoint in {folder} is another run's: remove it to start again.") from None
         else:
-            micro = images_that_fit(model, math.ceil(recipe.batch_size / engine.world), engine.device)
+            micro = images_that_fit(model, math.ceil(recipe.batch_size / engine.world), engine.device, engine.dtype)
             history = progress.history if progress else []
             progress = Progress(model.adapter_state(), optimizer.state_dict(), micro, model.sources)
             progress.stage, progress.history = number, history

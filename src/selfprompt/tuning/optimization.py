@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from selfprompt.backbones.base import fused_is_faster
 from selfprompt.memory import free_memory
 from selfprompt.model import PromptedModel
 from selfprompt.recipe import Recipe
@@ -62,7 +63,7 @@ class MovingAverage:
                 self.state[name].copy_(value)
 
 
-def images_that_fit(model: PromptedModel, batch_size: int, device: torch.device) -> int:
+def images_that_fit(model: PromptedModel, batch_size: int, device: torch.device, dtype: torch.dtype) -> int:
     """How many images one backward pass can hold on a CPU, by a rough count of activations.
 
     A CPU's allocator promises more than there is and the process is killed later, so the count is made beforehand;
@@ -74,6 +75,7 @@ def images_that_fit(model: PromptedModel, batch_size: int, device: torch.device)
     prompts = model.insertion.num_prompts
     tokens = backbone.num_patches + backbone.num_prefix
     stream = 24 * tokens * backbone.width + 4 * prompts * backbone.width
-    attention = (0 if backbone.fused_attention else 2) * backbone.num_heads * tokens * (tokens + prompts)
+    fused = backbone.fused_attention and fused_is_faster(device, dtype)
+    attention = (0 if fused else 2) * backbone.num_heads * tokens * (tokens + prompts)
     each = 4 * backbone.depth * (stream + attention)
     return max(1, min(batch_size, int(0.7 * free_memory() / each)))

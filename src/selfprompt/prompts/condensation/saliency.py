@@ -79,8 +79,8 @@ def prompt_scores(
                 each = len(seen) // backbone.depth
                 last = seen[each - 1 :: each]
                 for i, (weights, gradient) in enumerate(zip(last, torch.autograd.grad(loss, last))):
-                    share = insertion.share_gradient(weights, gradient)[keys]
-                    total[min(i, layers - 1)] += share.detach().cpu().double()
+                    share = insertion.share_gradient(weights.detach().float(), gradient.float())[keys]
+                    total[min(i, layers - 1)] += share.cpu().double()
     finally:
         insertion.prompts.requires_grad_(trained)
     return total.abs()
