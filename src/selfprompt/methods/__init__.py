@@ -66,5 +66,7 @@ def create_model(
     Raises:
         UserError: The backbone or method is not to be had, or a field is wrong.
     """
-    found = load_backbone(backbone, image_size or (protocol.image_size if protocol else None))
+    if image_size is None and protocol:
+        image_size = protocol.image_size
+    found = load_backbone(backbone, image_size)
     return make_method(method, **fields).build(found, num_classes, protocol, class_names, seed)
