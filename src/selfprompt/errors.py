@@ -27,10 +27,15 @@ def first_line(error: BaseException) -> str:
 
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> UserError:
-    """The error for a ``name`` that no ``kind`` has, with the nearest names or the whole list."""
+    """The error for a ``name`` that no ``kind`` has, with the nearest names: all, where they are ten or fewer."""
     names = sorted(names)
-    near = difflib.get_close_matches(name, names, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(names)}."
+    near, few = difflib.get_close_matches(name, names, n=3), names
+    if len(names) > 10:
+        few = difflib.get_close_matches(name, names, n=10, cutoff=0.0)
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
+    else:
+        hint = f"{'known' if few is names else 'the nearest'} are {', '.join(few)}."
     return UserError(f"There is no {kind} named {name!r}: {hint}")
 
 

@@ -269,9 +269,10 @@ def load(adapter: str | os.PathLike[str], backbone: Any = None, **hub: Any) -> P
     if odd := not_finite(state):
         raise UserError(f"{folder} has a weight {odd} that is NaN or infinite: train it again, with a smaller --lr.")
     found = load_backbone(backbone or config.backbone.name, config.backbone.image_size)
+    known = found.answers_to(config.backbone.hash)  # before a method writes into it
     method = registry.build("method", config.method)
     model = method.build(found, config.num_classes, config.protocol, config.class_names)
-    if model.backbone_hash != config.backbone.hash:
+    if not known:
         raise UserError(
             f"{folder} was trained on {config.backbone.name} with weights {config.backbone.hash[:12]}, but the "
             f"backbone found has {model.backbone_hash[:12]}: give the right one (backbone=..., or --backbone)."

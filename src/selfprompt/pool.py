@@ -148,7 +148,7 @@ class AdapterPool(nn.Module):
                 f"{name!r} was trained on images of {config.protocol.image_size} pixels and the pool's backbone sees "
                 f"{size}: make the pool with image_size={config.protocol.image_size}."
             )
-        if config.backbone.hash != self.backbone.fingerprint():
+        if not self.backbone.answers_to(config.backbone.hash):
             raise UserError(f"{name!r} was trained on another backbone than the pool's: use a second pool.")
         known = self.bank.protocol or config.protocol
         if odd := next((f for f in VIEW if getattr(known, f) != getattr(config.protocol, f)), None):

@@ -10,7 +10,7 @@ from torch import nn
 
 from selfprompt import registry
 from selfprompt.backbones import timm_hub
-from selfprompt.backbones.base import Backbone, private_copy
+from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.checkpoints import load_file
 from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError
@@ -31,7 +31,7 @@ def load_backbone(source: str | os.PathLike[str] | nn.Module, image_size: int | 
     if isinstance(source, Backbone):
         return resized(source, image_size)
     if isinstance(source, nn.Module):
-        return resized(timm_hub.wrap_module(private_copy(source)), image_size)
+        return resized(timm_hub.wrap_module(source), image_size)
     name = os.fspath(source)
     if name in registry.modules("backbone"):
         backbone = registry.module("backbone", name).load()
@@ -43,11 +43,17 @@ def load_backbone(source: str | os.PathLike[str] | nn.Module, image_size: int | 
 
 
 def resized(backbone: Backbone, image_size: int | None) -> Backbone:
-    """The backbone for another input size: patch positions interpolated as timm does it."""
-    if image_size is None or image_size == backbone.info.image_size:
+    """The backbone for square inputs of that size, or of its own; the one given stays as it is."""
+    name, own = backbone.info.name, (backbone.info.image_size, backbone.info.image_size)
+    if isinstance(backbone, ViT):
+        own = tuple(backbone.vit.patch_embed.img_size)
+    if image_size is None and own[0] != own[1]:
+        raise UserError(
+            f"{name} takes images of {own[0]} x {own[1]} pixels, and selfprompt gives it square ones: "
+            f"give their size (--image-size {min(own)})."
+        )
+    if image_size is None or own == (image_size, image_size):
         return backbone
-    if image_size % backbone.patch_size:
-        raise UserError(f"--image-size {image_size} is no multiple of the patch size {backbone.patch_size}.")
-    assert isinstance(backbone, ViT)
-    backbone.vit.set_input_size(img_size=(image_size, image_size))
-    return ViT(backbone.vit, dataclasses.replace(backbone.info, image_size=image_size, crop_fraction=1.0))
+    if not isinstance(backbone, ViT):
+        raise UserError(f"{name} takes images of {own[0]} pixels alone: leave --image-size out.")
+    return backbone.resized(image_size)

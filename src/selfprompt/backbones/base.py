@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from selfprompt.backbones import fingerprints
 
 M = TypeVar("M", bound=nn.Module)
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -103,6 +104,7 @@ class Backbone(nn.Module, ABC):
     original: Original | None = None
     cast_to: torch.dtype | None = None
     watch: Callable[[Tensor], None] | None = None
+    _known: tuple[str, bytes] | None = None
 
     @abstractmethod
     def embed_patches(self, images: Tensor) -> Tensor:
@@ -247,15 +249,38 @@ class Backbone(nn.Module, ABC):
         return self.cast_to or torch.float32
 
     def fingerprint(self) -> str:
-        """SHA-256 over names, types, shapes and bytes of all weights and buffers."""
+        """SHA-256 over names, types, shapes and bytes of all weights and buffers, as they were loaded.
+
+        What is computed from them later (`computing`) differs in the last bit between machines, and leaves it.
+        """
         if self.original:
             return self.own.fingerprint()
-        digest = hashlib.sha256()
-        for name, value in sorted(self.state_dict().items()):
-            value = value.detach().cpu().contiguous()
-            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.view(-1).numpy().tobytes() if value.numel() else b"")
-        return digest.hexdigest()
+        marks = fingerprints.marks(self)
+        if self._known is None or self._known[1] != marks:
+            self._known = fingerprints.digest(self), marks
+        return self._known[0]
+
+    def answers_to(self, known: str) -> bool:
+        """Whether that is the fingerprint, or (as adapters were once saved) a hash of what was computed here."""
+        return known in (self.fingerprint(), fingerprints.digest(self))
+
+    @contextmanager
+    def computing(self, known: str | None = None) -> Iterator[None]:
+        """Inside, weights are computed from those loaded (another size, another precision): same fingerprint.
+
+        Args:
+            known: The fingerprint of what was loaded, where that is not this backbone's own.
+        """
+        known = known or self.fingerprint()
+        yield
+        self._known = known, fingerprints.marks(self)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Backbone:
+        weight = next(self.parameters())
+        if weight.is_meta or fn(weight.detach()[:0]).dtype == weight.dtype:
+            return super()._apply(fn, recurse)
+        with self.computing():
+            return super()._apply(fn, recurse)
 
 
 def private_copy(module: M) -> M:

@@ -5,12 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import timm
+import torch
 from timm.data.config import resolve_model_data_config
 from torch import nn
 
-from selfprompt.backbones.base import BackboneInfo, Pretraining
-from selfprompt.backbones.vit import ViT, what_lacks
+from selfprompt.backbones.base import BackboneInfo, Pretraining, private_copy
+from selfprompt.backbones.vit import ViT, checked, what_lacks
 from selfprompt.errors import UserError, first_line, unknown
+
+ELSEWHERE = {
+    "facebook/dinov2-": "vit_{}_patch14_dinov2.lvd142m",
+    "facebook/dinov2-with-registers-": "vit_{}_patch14_reg4_dinov2.lvd142m",
+    "facebook/dino-vits": "vit_small_patch{}_224.dino",
+    "facebook/dino-vitb": "vit_base_patch{}_224.dino",
+    "facebook/vit-mae-": "vit_{}_patch16_224.mae",
+    "openai/clip-vit-base-patch": "vit_base_patch{}_clip_quickgelu_224.openai",
+    "openai/clip-vit-large-patch": "vit_large_patch{}_clip_quickgelu_224.openai",
+    "google/siglip-base-patch16-": "vit_base_patch16_siglip_{}.webli",
+    "google/siglip-large-patch16-": "vit_large_patch16_siglip_{}.webli",
+}
+"""Beginnings of names in transformers, and timm's names of the same weights; what follows fills the gap."""
 
 
 def list_names() -> list[str]:
@@ -21,31 +35,61 @@ def list_names() -> list[str]:
 def load_timm(name: str, image_size: int | None = None) -> ViT:
     """Load pretrained weights by timm name, from the hub or its local cache.
 
+    The class is looked at first, without weights: what cannot be used is not downloaded.
+
     Raises:
         UserError: No such name, no network and no cached copy, or another class of model.
     """
-    bare = name.removeprefix("timm/").removeprefix("hf-hub:timm/")
-    if not name.startswith("hf-hub:") and not timm.is_model(bare):
-        raise unknown("backbone", name, [*timm.list_models(), "builtin"])
-    size: dict[str, Any] = {} if image_size is None else {"img_size": image_size}
+    bare = name if name.startswith("hf-hub:") else name.removeprefix("timm/")
+    bare = bare.removeprefix("hf-hub:timm/")
+    if not bare.startswith("hf-hub:") and not timm.is_model(bare):
+        raise no_such(name)
+    tags = timm.list_models(f"{bare.partition('.')[0]}.*", pretrained=True)
+    if "." in bare and tags and bare not in tags:
+        raise unknown("backbone", name, tags)
+    with torch.device("meta"):
+        empty = wrap_module(create(bare, pretrained=False), name)
+    if image_size is not None:
+        empty.expect_size(image_size)
+    backbone = checked(wrap_module(create(bare, pretrained=True), name))
+    if image_size in (None, backbone.info.image_size):
+        return backbone
+    other = checked(wrap_module(create(bare, pretrained=True, img_size=image_size), name))
+    with other.computing(backbone.fingerprint()):
+        return other
+
+
+def create(name: str, **options: Any) -> nn.Module:
+    """timm's model without a classifier.
+
+    Raises:
+        UserError: timm does not give it.
+    """
     try:
-        model = timm.create_model(
-            name if name.startswith("hf-hub:") else bare, pretrained=True, num_classes=0, **size
-        )
-    except UserError:
-        raise
-    except TypeError as error:
-        raise UserError(f"{name} does not take an image size of its own ({error}).") from None
-    except Exception as error:
+        return timm.create_model(name, num_classes=0, **options)
+    except Exception as error:  # the hub's client raises whatever its many layers do
         raise UserError(
             f"The weights of {name} could not be had from the hub ({first_line(error)[:200]}): "
             f"use --backbone builtin, or --backbone FILE with a weights file on disk."
         ) from error
-    return wrap_module(model, name)
+
+
+def no_such(name: str) -> UserError:
+    """The error for a name that timm does not know, with timm's own name of the same weights where that is known."""
+    for start, own in sorted(ELSEWHERE.items(), reverse=True):
+        same = own.format(name.removeprefix(start))
+        if name.startswith(start) and timm.is_model(same):
+            return UserError(f"There is no backbone named {name!r}: timm's name of it is {same}.")
+    return unknown("backbone", name, [*timm.list_models(), "builtin"])
 
 
 def wrap_module(model: nn.Module, name: str | None = None) -> ViT:
-    """A `ViT` around a timm module; normalisation and resizing come from its own configuration."""
+    """A `ViT` around a timm module's numbers, in float32; normalisation and resizing come from its own configuration.
+
+    The module itself stays as it is.
+    """
+    while hasattr(model, "_orig_mod") or isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        model = model._orig_mod if hasattr(model, "_orig_mod") else model.module  # type: ignore[assignment]
     config: dict[str, Any] = dict(getattr(model, "pretrained_cfg", None) or {})
     architecture = config.get("architecture") or type(model).__name__
     name = name or f"module:{architecture}"
@@ -53,19 +97,18 @@ def wrap_module(model: nn.Module, name: str | None = None) -> ViT:
         return ViT(model, BackboneInfo(name, architecture, "unknown", 0))
     data = resolve_model_data_config(model)
     patch_embed: Any = model.patch_embed
-    size = patch_embed.img_size
     info = BackboneInfo(
         name=name,
         architecture=architecture,
         pretraining=kind_of(config.get("tag") or name.partition(".")[2], architecture),
-        image_size=int(size[0]) if size else int(data["input_size"][-1]),
+        image_size=int(patch_embed.img_size[0]),
         mean=tuple(data["mean"]),
         std=tuple(data["std"]),
         interpolation=data["interpolation"],
         crop_fraction=float(data["crop_pct"]),
         resize="squash" if data.get("crop_mode") == "squash" else "crop",
     )
-    return ViT(model, info)
+    return ViT(private_copy(model).float(), info)
 
 
 def kind_of(tag: str, architecture: str) -> Pretraining:

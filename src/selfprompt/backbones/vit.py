@@ -6,22 +6,23 @@ separate branches are taken: pre-norm (`Block`) and post-norm (`ResPostBlock`).
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from timm.models.vision_transformer import Block, ResPostBlock, VisionTransformer
+from timm.models.vision_transformer import Attention, Block, ResPostBlock, VisionTransformer
 from torch import Tensor, nn
 
-from selfprompt.backbones.base import Backbone, BackboneInfo, Tokens, as_under_autocast, fused_is_faster
-from selfprompt.errors import UserError
+from selfprompt.backbones.base import Backbone, BackboneInfo, Tokens, as_under_autocast, fused_is_faster, private_copy
+from selfprompt.errors import UserError, first_line
 
 
 class ViT(Backbone):
     """A timm VisionTransformer as a `Backbone`.
 
     The module is taken over: its classifier is removed, its weights are frozen, and it stays in eval mode
-    (`load_backbone` hands over a private copy of a caller's module).
+    (`private_copy` gives one that may be).
 
     Args:
         vit: The model.
@@ -39,6 +40,15 @@ class ViT(Backbone):
                 f"selfprompt takes models of timm's plain VisionTransformer class, such as vit_base_patch16_224.mae."
             )
         assert isinstance(vit, VisionTransformer)
+        embed: Any = vit.patch_embed
+        if (channels := getattr(embed, "in_chans", None) or embed.proj.in_channels) != 3:
+            raise UserError(
+                f"{info.name} takes images of {channels} channels, and selfprompt gives it three: "
+                f"build it with in_chans=3."
+            )
+        if embed.patch_size[0] != embed.patch_size[1]:
+            height, width = embed.patch_size
+            raise UserError(f"{info.name} has patches of {height} x {width} pixels: selfprompt takes square ones.")
         vit.reset_classifier(0)
         vit.requires_grad_(False)
         self.vit: Any = vit
@@ -49,8 +59,29 @@ class ViT(Backbone):
         self.num_features = vit.num_features
         self.num_patches = vit.patch_embed.num_patches
         self.num_prefix = vit.num_prefix_tokens
-        self.patch_size = vit.patch_embed.patch_size[0]
+        self.patch_size = embed.feat_ratio()
         self.fused_attention = first.fused_attn
+
+    def resized(self, image_size: int) -> ViT:
+        """The same weights for square inputs of another size: positions interpolated as timm does it.
+
+        Raises:
+            UserError: The size is no positive multiple of the patch size.
+        """
+        self.expect_size(image_size)
+        known, vit = self.fingerprint(), private_copy(self.vit)
+        vit.set_input_size(img_size=(image_size, image_size))  # type: ignore[operator]
+        other = ViT(vit, dataclasses.replace(self.info, image_size=image_size, crop_fraction=1.0))
+        with other.computing(known):
+            return other
+
+    def expect_size(self, image_size: int) -> None:
+        """Raise `UserError` unless square inputs of that size are whole patches."""
+        if image_size < 1 or image_size % self.patch_size:
+            raise UserError(
+                f"--image-size {image_size} is no multiple of {self.info.name}'s patch size {self.patch_size}: "
+                f"give one from {self.patch_size} on."
+            )
 
     @as_under_autocast
     def embed_patches(self, images: Tensor) -> Tensor:
@@ -158,6 +189,40 @@ class ViT(Backbone):
         return vit.forward_head(vit.norm(tokens.x), pre_logits=True)
 
 
+def checked(backbone: ViT) -> ViT:
+    """The backbone, once its features without prompts are its model's own output on two random images.
+
+    Raises:
+        UserError: They are not, are no vectors, or are not finite.
+    """
+    name, weight = backbone.info.name, next(backbone.parameters())
+    images = torch.randn(2, 3, *backbone.vit.patch_embed.img_size, generator=torch.Generator().manual_seed(0))
+    try:
+        with torch.no_grad():
+            own = backbone.vit(images.to(weight))
+            tokens = backbone.embed(images.to(weight))
+            for i in range(backbone.depth):
+                tokens = backbone.block(i, tokens)
+            features = backbone.readout(tokens)
+    except Exception as error:  # whatever a model from outside raises
+        raise UserError(f"{name} does not run on two images of noise ({first_line(error)}).") from error
+    if own.shape != (2, backbone.num_features):
+        raise UserError(
+            f"{name} gives {tuple(own.shape)} for two images, not one vector each: "
+            f"build it with global_pool='token' or 'avg'."
+        )
+    if not own.isfinite().all():
+        raise UserError(f"{name} answers with NaN or infinity: its weights are damaged.")
+    if tokens.x.shape[1] != backbone.num_prefix + backbone.num_patches or (
+        (features - own).norm() > 1e-3 * own.norm()
+    ):
+        raise UserError(
+            f"{name} computes what selfprompt does not follow (without prompts its features are not its own): "
+            f"it takes models of timm's plain VisionTransformer class, such as vit_base_patch16_224.mae."
+        )
+    return backbone
+
+
 def what_lacks(vit: nn.Module) -> str | None:
     """What a model lacks to be a `ViT`, in words; None if nothing."""
     if not isinstance(vit, VisionTransformer):
@@ -169,6 +234,6 @@ def what_lacks(vit: nn.Module) -> str | None:
     for i, block in enumerate(vit.blocks):
         if not isinstance(block, (Block, ResPostBlock)):
             return f"separate attention and MLP branches (block {i} is a {type(block).__name__})"
-        if not isinstance(getattr(block.attn, "qkv", None), nn.Linear) or not hasattr(block.attn, "q_norm"):
-            return f"a plain qkv projection (attention of block {i} is a {type(block.attn).__name__})"
+        if type(block.attn).forward is not Attention.forward or not isinstance(block.attn.qkv, nn.Linear):
+            return f"plain attention (that of block {i} is a {type(block.attn).__name__})"
     return None

@@ -77,5 +77,7 @@ def create_model(
         raise UserError(
             f"class_names is {class_names!r:.80}: give a list of {num_classes} names, one for each class."
         )
-    found = load_backbone(backbone, image_size or (protocol.image_size if protocol else None))
+    if image_size is None and protocol:
+        image_size = protocol.image_size
+    found = load_backbone(backbone, image_size)
     return make_method(method, **fields).build(found, num_classes, protocol, names, seed)
