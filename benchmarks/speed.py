@@ -65,7 +65,7 @@ def ours(
 ) -> Step:
     """A step as `selfprompt.fit` makes it, or with ``train=False`` a frozen model's answers."""
     engine = Engine(precision)
-    info = BackboneInfo(args.model, args.model, "mae", args.size)
+    info = BackboneInfo(args.model, args.model, "supervised", args.size)
     model = sp.create_model(ViT(backbone(args), info), method, num_classes=CLASSES, **fields)
     model.initialize([torch.randn(2, 3, args.size, args.size)] if model.initialization else ())
     engine.place(model)
@@ -115,7 +115,7 @@ def official(args: argparse.Namespace, precision: str, num_prompts: int) -> Step
 
 def prototypes(args: argparse.Namespace, kind: str) -> Step:
     """Starting prompts from as many batches as a suite asks for."""
-    info = BackboneInfo(args.model, args.model, "mae", args.size)
+    info = BackboneInfo(args.model, args.model, "supervised", args.size)
     model = sp.create_model(ViT(backbone(args), info), "spt", num_classes=CLASSES, prototypes=kind)
     engine = Engine("float32")
     engine.place(model)
@@ -131,7 +131,7 @@ def frozen(args: argparse.Namespace) -> Step:
 
 def pool(args: argparse.Namespace, tasks: int) -> Step:
     """One batch through a pool of 64 adapters, its samples of so many tasks."""
-    info = BackboneInfo(args.model, args.model, "mae", args.size)
+    info = BackboneInfo(args.model, args.model, "supervised", args.size)
     served = sp.AdapterPool(ViT(backbone(args), info)).to(Engine("float32").device)
     for number in range(64):
         model = sp.create_model(served.backbone, "vpt", num_classes=CLASSES, num_prompts=20)
