@@ -70,7 +70,7 @@ def ours(
     With ``own_loop`` it is what anybody would write: the model under autocast, its weights as they are.
     """
     engine = Engine(precision)
-    info = BackboneInfo(args.model, args.model, "mae", args.size)
+    info = BackboneInfo(args.model, args.model, "supervised", args.size)
     model = sp.create_model(ViT(backbone(args), info), method, num_classes=CLASSES, **fields)
     model.initialize([torch.randn(2, 3, args.size, args.size)] if model.initialization else ())
     engine.place(model)
@@ -121,7 +121,7 @@ def official(args: argparse.Namespace, precision: str, num_prompts: int) -> Step
 
 def prototypes(args: argparse.Namespace, precision: str, kind: str) -> Step:
     """Starting prompts from as many batches as a suite asks for."""
-    info = BackboneInfo(args.model, args.model, "mae", args.size)
+    info = BackboneInfo(args.model, args.model, "supervised", args.size)
     model = sp.create_model(ViT(backbone(args), info), "spt", num_classes=CLASSES, prototypes=kind)
     engine = Engine(precision)
     engine.place(model)
@@ -143,7 +143,7 @@ def frozen(args: argparse.Namespace, precision: str) -> Step:
 
 def pool(args: argparse.Namespace, precision: str, tasks: int) -> Step:
     """One batch through a pool of 64 adapters, its samples of so many tasks."""
-    info = BackboneInfo(args.model, args.model, "mae", args.size)
+    info = BackboneInfo(args.model, args.model, "supervised", args.size)
     engine = Engine(precision)
     served = sp.AdapterPool(ViT(backbone(args), info).cast(engine.dtype)).to(engine.device)
     for number in range(64):

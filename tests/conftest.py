@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
 
-from selfprompt.backbones.base import BackboneInfo
+from selfprompt.backbones.base import BackboneInfo, Pretraining
 from selfprompt.backbones.vit import ViT
 
 torch.set_num_threads(1)
@@ -35,13 +35,13 @@ KINDS = {
 }
 
 
-def make_backbone(kind: str = "class token", seed: int = 0) -> ViT:
+def make_backbone(kind: str = "class token", seed: int = 0, pretraining: Pretraining = "unknown") -> ViT:
     """A random ViT whose every weight differs from its default, so that no term is lost in zeros or ones."""
     torch.manual_seed(seed)
     vit = VisionTransformer(**{**TINY, **KINDS[kind]})
     for parameter in vit.parameters():
         parameter.data += 0.2 * torch.randn_like(parameter)
-    return ViT(vit, BackboneInfo(f"tiny {kind}", "tiny", "mae", 32))
+    return ViT(vit, BackboneInfo(f"tiny {kind}", "tiny", pretraining, 32))
 
 
 @pytest.fixture(params=KINDS)

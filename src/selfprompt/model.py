@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from selfprompt import registry
 from selfprompt.adapters import FILES, AdapterConfig, BackboneReference, read_adapter, write_adapter
 from selfprompt.backbones import load_backbone
-from selfprompt.backbones.base import Backbone
+from selfprompt.backbones.base import Backbone, Readout
 from selfprompt.card import render_card
 from selfprompt.data.loading import Normalize
 from selfprompt.data.protocol import Protocol
@@ -32,22 +32,25 @@ Trainable = Literal["prompts", "head", "bias", "all"]
 class Head(nn.Module):
     """A linear classifier on the readout, after an optional normalisation without parameters.
 
-    The weight starts from a normal of deviation 0.02 cut at two deviations, the bias at 0 (as in SPT's code).
+    The weight starts from a normal cut at -2 and 2, the bias at 0 (as in SPT's code).
 
     Args:
         num_features: Width F of the readout.
         num_classes: Classes C.
         norm: ``"batch"`` puts a BatchNorm without affine parameters before the classifier, as MAE's linear probing
             does (He et al., arXiv 2111.06377, A.1).
+        std: Deviation of the normal.
 
     Shape: (B, F) to (B, C).
     """
 
-    def __init__(self, num_features: int, num_classes: int, norm: Literal["none", "batch"] = "none") -> None:
+    def __init__(
+        self, num_features: int, num_classes: int, norm: Literal["none", "batch"] = "none", std: float = 0.02
+    ) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(num_features, affine=False, eps=1e-6) if norm == "batch" else nn.Identity()
         self.linear = nn.Linear(num_features, num_classes)
-        nn.init.trunc_normal_(self.linear.weight, std=0.02)
+        nn.init.trunc_normal_(self.linear.weight, std=std)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -66,7 +69,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         protocol: What images the model wants.
         trainable: Which parameters are trained.
         initialization: Where prompts start; None where there are none.
-        readout: ``"backbone"`` or ``"average"`` (see `Backbone.readout`).
+        readout: See `Backbone.readout`.
         class_names: Names of the head's outputs.
         seed: Seed of what the insertion owns beside prompts.
 
@@ -85,7 +88,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         protocol: Protocol,
         trainable: Trainable = "prompts",
         initialization: Initialization | None = None,
-        readout: Literal["backbone", "average"] = "backbone",
+        readout: Readout = "backbone",
         class_names: list[str] | None = None,
         seed: int = 0,
     ) -> None:
@@ -95,7 +98,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         self.backbone, self.insertion, self.head = backbone, insertion, head
         self.method, self.protocol, self.class_names = method, protocol, class_names
         self.initialization = initialization
-        self.readout: Literal["backbone", "average"] = readout
+        self.readout: Readout = readout
         self.sources: Tensor | None = None
         self.initialized = initialization is None
         self.metrics: dict[str, Any] | None = None
@@ -107,6 +110,8 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
             parameter.requires_grad_(trained)
             if trained:
                 parameter.data = parameter.data.clone()
+        for module in backbone.unread(readout):
+            module.requires_grad_(False)
         insertion.requires_grad_(trainable in ("prompts", "all"))
         insertion.attach(backbone, seed)
 

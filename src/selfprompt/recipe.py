@@ -18,7 +18,8 @@ class Recipe(BaseModel):
         epochs: Passes over the training images.
         batch_size: Images in one optimiser step, over all processes.
         optimizer: ``adamw``, or ``sgd`` with ``momentum``.
-        lr: Peak learning rate, as it is (no scaling with the batch).
+        lr: Peak learning rate, as it is. Where a paper gives a base rate times batch / 256, a method's recipe for
+            another batch has another rate (`Method.recipe_with`).
         weight_decay: Of prompts, and of backbone weights where these are trained.
         head_weight_decay: Of the head's weight. One-dimensional parameters (biases, norms) have none.
         warmup: Share of the epochs.

@@ -31,9 +31,10 @@ def labelled(images: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
     return [(images[:3], labels[:3]), (images[3:], labels[3:])]
 
 
+@pytest.mark.parametrize("readout", ["backbone", "mae_average"])
 @pytest.mark.parametrize("method", ["vpt", "spt", "gatevpt", "cvpt", "e2vpt"])
-def test_a_score_estimates_the_loss_without_the_prompt(method: str, images: torch.Tensor) -> None:
-    model = create_model(make_backbone(), method, num_classes=3, num_prompts=64)
+def test_a_score_estimates_the_loss_without_the_prompt(method: str, readout: str, images: torch.Tensor) -> None:
+    model = create_model(make_backbone(), method, num_classes=3, num_prompts=64, readout=readout)
     model.initialize([torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(2))])
     model.eval()
     labels = torch.cat([y for _, y in labelled(images)])

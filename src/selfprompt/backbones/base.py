@@ -22,6 +22,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Pretraining = Literal["supervised", "mae", "mocov3", "dino", "clip", "unknown"]
 """How a backbone was trained: methods publish one recipe for each kind."""
 
+Readout = Literal["backbone", "mae_average", "fresh_average"]
+"""How tokens become one feature: see `Backbone.readout`."""
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -89,7 +92,8 @@ class Backbone(nn.Module, ABC):
         fused_attention: Whether attention may run in one fused kernel, where that is faster (see `fused_is_faster`).
         original: What a `cast` backbone was made of; None for one that holds its own weights.
         cast_to: In what a `cast` backbone holds its frozen matrices; None for one that holds its own weights.
-        watch: Called with the (B, heads, queries, keys) weights of every attention while it is set.
+        watch: Called with the (B, heads, queries, keys) weights of every attention while it is set, and with the
+            (B, tokens) weights of a readout that is a mean.
     """
 
     info: BackboneInfo
@@ -173,18 +177,23 @@ class Backbone(nn.Module, ABC):
         """
 
     @abstractmethod
-    def readout(self, tokens: Tokens, pool: Literal["backbone", "average"] = "backbone") -> Tensor:
+    def readout(self, tokens: Tokens, pool: Readout = "backbone") -> Tensor:
         """Tokens after the last block to (B, F) features.
 
         Args:
             tokens: The stream.
-            pool: ``"backbone"`` pools as the backbone was built to; ``"average"`` takes the final norm of the
-                mean over all tokens after the prefix.
+            pool: ``"backbone"`` pools as the backbone was built to; ``"mae_average"`` takes the final norm of the
+                mean over all tokens after the prefix; ``"fresh_average"`` takes the same mean, and a LayerNorm
+                without scale and shift in place of the final norm.
         """
 
-    def reads(self, pool: Literal["backbone", "average"] = "backbone") -> int | None:
+    def reads(self, pool: Readout = "backbone") -> int | None:
         """How many of the first tokens `readout` reads; None means all."""
         return None
+
+    def unread(self, pool: Readout = "backbone") -> tuple[nn.Module, ...]:
+        """Modules that no feature depends on: they are trained by no method."""
+        return ()
 
     def block(
         self,

@@ -7,15 +7,26 @@ separate branches are taken: pre-norm (`Block`) and post-norm (`ResPostBlock`).
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from timm.models.vision_transformer import Attention, Block, ResPostBlock, VisionTransformer
 from torch import Tensor, nn
 
-from selfprompt.backbones.base import Backbone, BackboneInfo, Tokens, as_under_autocast, fused_is_faster, private_copy
+from selfprompt.backbones.base import (
+    Backbone,
+    BackboneInfo,
+    Readout,
+    Tokens,
+    as_under_autocast,
+    fused_is_faster,
+    private_copy,
+)
 from selfprompt.errors import UserError, first_line
+
+EPSILON = 1e-6
+"""Of a fresh LayerNorm, as in ViT."""
 
 
 class ViT(Backbone):
@@ -177,16 +188,29 @@ class ViT(Backbone):
         k, v = self._project(attn, self.normalize(i, prompts) if normalize else prompts, 1, 3)
         return attn.k_norm(k), v
 
-    def reads(self, pool: Literal["backbone", "average"] = "backbone") -> int | None:
+    def reads(self, pool: Readout = "backbone") -> int | None:
         return 1 if pool == "backbone" and self.vit.global_pool == "token" and self.vit.attn_pool is None else None
 
-    @as_under_autocast
-    def readout(self, tokens: Tokens, pool: Literal["backbone", "average"] = "backbone") -> Tensor:
+    def unread(self, pool: Readout = "backbone") -> tuple[nn.Module, ...]:
+        if pool != "fresh_average":
+            return ()
         vit = self.vit
-        if pool == "average":
-            norm = vit.fc_norm if isinstance(vit.norm, nn.Identity) else vit.norm
-            return norm(tokens.x[:, tokens.num_prefix :].mean(dim=1))
-        return vit.forward_head(vit.norm(tokens.x), pre_logits=True)
+        return tuple(part for part in (vit.norm, vit.fc_norm, vit.attn_pool) if part is not None)
+
+    @as_under_autocast
+    def readout(self, tokens: Tokens, pool: Readout = "backbone") -> Tensor:
+        vit = self.vit
+        if pool == "backbone":
+            return vit.forward_head(vit.norm(tokens.x), pre_logits=True)
+        x = tokens.x[:, tokens.num_prefix :]
+        mean = x.mean(dim=1)
+        if self.watch is not None:  # the same, as attention with equal weights
+            weights = x.new_full(x.shape[:2], 1 / x.shape[1]).requires_grad_()
+            self.watch(weights)
+            mean = (weights[:, None] @ x).squeeze(1)
+        if pool == "fresh_average":
+            return F.layer_norm(mean, mean.shape[-1:], eps=EPSILON)
+        return (vit.fc_norm if isinstance(vit.norm, nn.Identity) else vit.norm)(mean)
 
 
 def checked(backbone: ViT) -> ViT:

@@ -13,7 +13,7 @@ class MethodFlags:
     """Fields that methods share; one that a method does not have is refused. A method's own stand in its name.
 
     Args:
-        num_prompts: Prompts of each block.
+        num_prompts: Prompts of each block (20; shallow 100).
         shallow: Prompts at the input only.
         prototypes: What the prompts start from (spt: random); left out, the paper's own start.
         prototype_share: Share of the training images that prototypes are made from.
@@ -21,7 +21,8 @@ class MethodFlags:
         prompt_dropout: Dropout on each sample's copy of the prompts.
         frozen_prompts: Train the head only.
         keep: Share of the prompts that condensation keeps after training.
-        readout: backbone, or the official MAE code's average over prompts and patches.
+        readout: backbone, mae_average (of prompts and patches, as SPT under MAE), or fresh_average (the same with a
+            fresh norm, as VPT under MAE); left out, the paper's for the backbone's pretraining.
         head_norm: batch puts a BatchNorm without parameters before the head.
     """
 
@@ -33,7 +34,7 @@ class MethodFlags:
     prompt_dropout: float | None = None
     frozen_prompts: bool | None = None
     keep: float | None = None
-    readout: Literal["backbone", "mae_average"] | None = None
+    readout: Literal["backbone", "mae_average", "fresh_average"] | None = None
     head_norm: Literal["none", "batch"] | None = None
 
 
@@ -45,7 +46,7 @@ class RecipeFlags:
         epochs: Passes over the training images.
         batch_size: Images in one optimiser step, over all processes.
         optimizer: adamw or sgd.
-        lr: Peak learning rate.
+        lr: Peak learning rate; left out, that of vpt, pc, e2vpt, vfpt and full follows the batch size.
         weight_decay: Of prompts (and of backbone weights where these are trained).
         head_weight_decay: Of the head's weight.
         warmup: Share of the epochs in which the rate rises.

@@ -61,10 +61,10 @@ def climb(start: Point, trials: list[Trial]) -> Point:
 
 
 def grid_points(grid: Grid, recipe: Recipe) -> list[Point]:
-    """All points of a paper's grid, its decays as multiples of the recipe's."""
+    """All points of a paper's grid for the recipe's batch, its decays as multiples of the recipe's."""
     own = recipe.weight_decay or recipe.head_weight_decay
     decays = [wd / own for wd in grid.weight_decay] if own else [1.0]
-    return [Point(lr, decay) for decay in decays for lr in grid.lr]
+    return [Point(lr, decay) for decay in decays for lr in grid.rates(recipe.batch_size)]
 
 
 def search(

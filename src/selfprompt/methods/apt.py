@@ -19,8 +19,10 @@ class APT(PromptMethod):
     """Wu et al., "Approximated Prompt Tuning for Vision-Language Pre-trained Models", arXiv 2306.15706.
 
     The paper tunes ViLT and METER, with 200 prompts a layer and a rank of 4; on a plain ViT there is one memory
-    beside each attention. The recipe is ViLT's with the cosine of all recipes here (the paper's falls linearly, over
-    10 epochs). The official code drops scores out, where ``prompt_dropout`` drops prompts.
+    beside each attention; where a block has LayerScale (the paper's have none), that acts on its attention alone.
+    The recipe is ViLT's with the cosine of all recipes here (the paper's falls linearly, over 10 epochs) and AdamW's
+    usual betas (the paper's are .9 and .98). The official code drops scores out, where ``prompt_dropout`` drops
+    prompts.
 
     Args:
         rank: Rank of the map from prompts to keys.
@@ -30,7 +32,7 @@ class APT(PromptMethod):
     rank: int = Field(default=4, ge=1)
 
     def insertion(self, backbone: Backbone) -> Insertion:
-        return Beside(backbone.depth, self.num_prompts, backbone.width, rank=self.rank, dropout=self.prompt_dropout)
+        return Beside(backbone.depth, self.count, backbone.width, rank=self.rank, dropout=self.prompt_dropout)
 
     def start(self) -> Normal:
         return Normal()

@@ -25,7 +25,7 @@ class CVPT(PromptMethod):
     grid: ClassVar[Grid] = Grid((2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2), (1e-5, 5e-2))
 
     def insertion(self, backbone: Backbone) -> Insertion:
-        return CrossAttention(backbone.depth, self.num_prompts, backbone.width, dropout=self.prompt_dropout)
+        return CrossAttention(backbone.depth, self.count, backbone.width, dropout=self.prompt_dropout)
 
     def start(self) -> Xavier:
         return Xavier()

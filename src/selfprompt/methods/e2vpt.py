@@ -53,18 +53,15 @@ class E2VPT(PromptMethod):
     def insertion(self, backbone: Backbone) -> Insertion:
         if self.prunes() and self.keep < 1:
             raise UserError("Method e2vpt is pruned (prune_tokens, prune_segments) or condensed (keep), not both.")
-        if self.readout == "mae_average":
-            raise UserError(
-                "Method e2vpt reads the backbone's own feature; readout mae_average goes with vpt, spt and gatevpt."
-            )
         return KeyValue(
             backbone.depth,
-            self.num_prompts,
+            self.count,
             backbone.width,
             heads=backbone.num_heads,
             num_key_values=self.num_key_values,
             dropout=self.prompt_dropout,
-            parametrization=Masked(self.num_prompts, backbone.width) if self.prunes() else None,
+            keep_outputs=self.averages,
+            parametrization=Masked(self.count, backbone.width) if self.prunes() else None,
         )
 
     def start(self) -> Uniform:

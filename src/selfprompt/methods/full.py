@@ -14,18 +14,20 @@ from selfprompt.registry import Record
 class Full(WithoutPrompts):
     """All weights of the backbone are trained with the head.
 
-    The backbone stays in eval mode (no dropout or drop-path, which most checkpoints set to 0 anyway). The recipe is
-    the middle of VPT's grid for full fine-tuning with AdamW, {.0001, .0005, .001, .005} (arXiv 2203.12119).
+    The backbone stays in eval mode (no dropout or drop-path, which most checkpoints set to 0 anyway). The grid is
+    VPT's for full fine-tuning with AdamW (arXiv 2203.12119), whose rates are base rates times batch / 256; the recipe
+    has the second of its four. Under MAE VPT's code trains its fresh norm's scale and
+    shift, which are left to the head here.
     """
 
     name: ClassVar[str] = "full"
-    grid: ClassVar[Grid] = Grid((1e-4, 5e-4, 1e-3, 5e-3), (0.0, 1e-4, 1e-3, 1e-2))
+    grid: ClassVar[Grid] = Grid((1e-4, 5e-4, 1e-3, 5e-3), (0.0, 1e-4, 1e-3, 1e-2), base=True)
 
     def trainable(self) -> Trainable:
         return "all"
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
-        return Recipe(lr=1e-4, batch_size=64, weight_decay=1e-2, head_weight_decay=1e-2)
+        return Recipe(lr=5e-4 * 64 / 256, batch_size=64, weight_decay=1e-2, head_weight_decay=1e-2)
 
 
 RECORD = Record(

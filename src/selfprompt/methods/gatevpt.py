@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from selfprompt.backbones.base import Backbone, Pretraining
+from selfprompt.backbones.base import Backbone, Pretraining, Readout
 from selfprompt.methods.base import Grid, PromptMethod
 from selfprompt.prompts.base import Insertion
 from selfprompt.prompts.initialization.uniform import Uniform
@@ -19,9 +19,9 @@ class GateVPT(PromptMethod):
     VPT-shallow with a gate and an attention temperature at every block. The paper has 100 prompts on FGVC and 1, 5,
     10 or 100 on VTAB, a ``prompt_dropout`` of 0.1 (here 0), and a gate start searched between 1 and 20.
 
-    The recipe is the middle of its grid; every task's rate is searched there. Under MAE the paper averages prompts
-    into the feature with the pretrained norm: that is ``readout="mae_average"``; the default here is the backbone's
-    own readout. The rate is stepped at every iteration, not once an epoch, and the head starts at SPT's values.
+    The recipe has one rate of its grid, where every task's is searched; rates are used as they are, whatever the
+    batch. Under MAE the paper averages prompts into the feature with the pretrained norm. Differences: the rate is
+    stepped at every iteration, not once an epoch, and the head starts at SPT's values.
 
     Args:
         gate_init: The gates start at sigmoid(-gate_init).
@@ -34,12 +34,15 @@ class GateVPT(PromptMethod):
     def insertion(self, backbone: Backbone) -> Insertion:
         return Gated(
             backbone.depth,
-            self.num_prompts,
+            self.count,
             backbone.width,
             gate_init=self.gate_init,
             dropout=self.prompt_dropout,
-            keep_outputs=self.readout == "mae_average",
+            keep_outputs=self.averages,
         )
+
+    def published_readout(self, pretraining: Pretraining) -> Readout:
+        return "mae_average" if pretraining == "mae" else "backbone"
 
     def start(self) -> Uniform:
         return Uniform()

@@ -15,8 +15,8 @@ class Linear(WithoutPrompts):
     """A linear head on the frozen backbone, the baseline of every prompt-tuning paper.
 
     Features are computed once where the images are not augmented. MAE's own linear probing (arXiv 2111.06377, A.1)
-    puts a BatchNorm without parameters before the classifier: ``head_norm="batch"``; the other baselines here
-    have none by default, so this one has none either.
+    reads the class token and puts a BatchNorm without parameters before the classifier: ``readout="backbone"``,
+    ``head_norm="batch"``; by default it reads what VPT's linear probe does, without one, as the other baselines here.
     The recipe is ours: prompt-tuning papers search the rate for every task.
     """
 

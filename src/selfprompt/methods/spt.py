@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from selfprompt.backbones.base import Pretraining
+from selfprompt.backbones.base import Pretraining, Readout
 from selfprompt.methods.base import TokenPrompts
 from selfprompt.prompts.base import Initialization
 from selfprompt.prompts.initialization.prototypes import Kind, Prototypes
@@ -23,14 +23,15 @@ class SPT(TokenPrompts):
     The official MoCo-v3 script makes prototypes of exactly one image (``prototype_share``).
 
     The paper's deep runs have 20 prompts a block, its shallow ones 100 in all; there is no dropout, and prototypes
-    are left at their scale, the default here, too: about 20 times VPT's, so that they want a learning rate as much
-    larger, or ``prompt_rms``. ``frozen_prompts`` is the upper half of its Table 1.
+    are left at their scale, the default here, too. That depends on data and block (2 to 16 times VPT's on the
+    built-in backbone), so that they want a learning rate as much larger, or ``prompt_rms``. ``frozen_prompts`` is the
+    upper half of its Table 1.
 
-    Recipes are the official commands: MAE (CUB) and supervised (Dogs). None is published for MoCo-v3, DINO and CLIP;
-    MoCo-v3 uses MAE's, as it is self-supervised, and the others the supervised one. Differences: the best epoch is
-    chosen on validation images, not on the test set; no moving average of the weights is kept (the official code
-    saves one but never evaluates it); drop-path is off, as in the published commands; the readout is the backbone's
-    own (the official MAE code's is ``readout="mae_average"``).
+    Recipes are the official commands: MAE (CUB), and supervised (Dogs), which the official page gives for MoCo-v3,
+    too, with a head that starts at half the deviation. None is published for DINO and CLIP, which use the supervised
+    one. Under MAE the feature is the mean over patches and prompts, with the pretrained norm. Differences: the best
+    epoch is chosen on validation images, not on the test set; no moving average of the weights is kept (the official
+    code saves one but never evaluates it); drop-path is off, as in the published commands.
     """
 
     name: ClassVar[str] = "spt"
@@ -39,8 +40,14 @@ class SPT(TokenPrompts):
     def start(self) -> Initialization:
         return Prototypes(self.prototypes)
 
+    def published_readout(self, pretraining: Pretraining) -> Readout:
+        return "mae_average" if pretraining == "mae" else "backbone"
+
+    def head_std(self, pretraining: Pretraining) -> float:
+        return 0.01 if pretraining == "mocov3" else 0.02
+
     def recipe(self, pretraining: Pretraining) -> Recipe:
-        if pretraining in ("mae", "mocov3"):
+        if pretraining == "mae":
             return Recipe(lr=5e-2, weight_decay=1e-2, head_weight_decay=0.5)
         return Recipe(lr=1e-3, weight_decay=1e-2, head_weight_decay=3.0)
 

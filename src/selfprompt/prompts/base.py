@@ -212,8 +212,12 @@ class KeyedInsertion(PromptInsertion, ABC):
         return slice(0, self.num_prompts)
 
     @abstractmethod
+    def project(self, backbone: Backbone, i: int, prompts: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values that (P, D) or (B, P, D) prompts of layer ``i`` make, see `Backbone.keys_values`."""
+
     def make(self, backbone: Backbone, i: int, batch: int) -> tuple[Tensor, Tensor]:
-        """Keys and values of layer ``i``, see `Backbone.keys_values`."""
+        """Keys and values of layer ``i``."""
+        return self.project(backbone, i, self.layer(i, batch))
 
     def keys_values(self, backbone: Backbone, i: int, batch: int) -> tuple[Tensor, Tensor]:
         """Keys and values of layer ``i``: folded ones where there are, as long as they hold."""

@@ -37,7 +37,7 @@ EMBEDDED: dict[str, Any] = {
     "data": "mnist5k",
     "backbone": "builtin",
     "protocol": {"name": "embedded", "train_images": 1000},
-    "fields": {"head_norm": "batch", "prompt_rms": 0.1},
+    "fields": {"head_norm": "batch", "prompt_rms": 0.1, "readout": "backbone"},
     "recipe": {"epochs": 12, "batch_size": 32, "optimizer": "adamw", "weight_decay": 0.01, "head_weight_decay": 0.01},
     "rates": {"spt": 3.2e-2, "vpt": 1e-1, "linear": 3.2e-2, "full": 1e-3, "bias": 1e-2, "lora": 1e-2}
     | {"vfpt": 3.2e-2, "gatevpt": 1e-1, "cvpt": 1e-1, "pc": 1e-1, "e2vpt": 3.2e-1},
@@ -45,8 +45,8 @@ EMBEDDED: dict[str, Any] = {
 """What `selfprompt tune` runs without an argument, in about two minutes on two cores.
 
 800 + 200 labelled images as in VTAB-1K. Against the published recipe: 12 epochs in the place of 100, a BatchNorm
-without parameters before the head, prompts rescaled to a root mean square of 0.1, and rates that searches on
-validation images chose.
+without parameters before the head, prompts rescaled to a root mean square of 0.1, the backbone's own readout, and
+rates that searches on validation images chose.
 """
 
 
@@ -117,14 +117,14 @@ class RunConfig(BaseModel):
         own = registry.module("method", method).RECORD.factory.model_fields
         default_rate = {"lr": default["rates"][method]} if method in default.get("rates", {}) else {}
         suggested = {k: v for k, v in default.get("fields", {}).items() if k in own}
-        chosen = make_method(method, **(suggested | (fields or {}) | own_fields))
+        chosen = make_method(method, **(suggested | (fields or {}) | own_fields)).settled(info.pretraining)
         changes = default.get("recipe", {}) | default_rate | (recipe or {})
         try:
             return cls(
                 data=locate(data) if data else default["data"],
                 backbone=backbone or "builtin",
                 method=chosen.describe(),
-                recipe=Recipe(**(chosen.recipe(info.pretraining).model_dump() | changes)),
+                recipe=chosen.recipe_with(info.pretraining, changes),
                 protocol=protocol_for(info, **(default.get("protocol", {}) | (protocol or {}))),
                 **rest,
             )
@@ -228,7 +228,8 @@ def run_in(
     accuracy = 100 * int((predicted == test.labels).sum()) / len(test)
     metrics = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test)}
     if config.probe and method.trainable() == "prompts":
-        bare = make_method("linear").build(backbone, dataset.num_classes, config.protocol)
+        linear = make_method("linear", readout=config.method["readout"])
+        bare = linear.build(backbone, dataset.num_classes, config.protocol)
         engine.place(bare)
         train, val = ImageTensors(splits.train, model.protocol), ImageTensors(splits.val, model.protocol)
         with engine.computing(bare), engine.autocast():

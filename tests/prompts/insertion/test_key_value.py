@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from conftest import KINDS, make_backbone
-from selfprompt.errors import UserError
 from selfprompt.methods import create_model
 
 
@@ -45,8 +44,3 @@ def test_one_tensor_is_both_keys_and_values(images: torch.Tensor) -> None:
     x = x + block.attn.proj(seen.transpose(1, 2).flatten(2))
     found = model.insertion.block(backbone, 0, backbone.embed(images)).x
     assert torch.allclose(found, x + block.mlp(block.norm2(x)), atol=1e-5)
-
-
-def test_a_readout_that_averages_prompts_is_refused() -> None:
-    with pytest.raises(UserError, match="readout mae_average goes with vpt, spt and gatevpt"):
-        create_model(make_backbone(), "e2vpt", num_classes=3, readout="mae_average")

@@ -51,11 +51,12 @@ def prompt_scores(
     network: Callable[[Tensor], Tensor],
     batches: Iterable[tuple[Tensor, Tensor]],
 ) -> Tensor:
-    """What the loss would change if a prompt were taken out of all attention, to first order.
+    """What the loss would change if a prompt were taken out of all attention and out of the feature, to first order.
 
     That is ``|dL/dm|`` at ``m = 1``, with ``m`` a factor on the prompt's share before the softmax's sum,
     ``m exp(q k / sqrt(d))``; at ``m = 0`` the prompt is gone. A factor on the prompt itself would say nothing, since
-    the LayerNorm before keys and values undoes it: ``<dL/dp, p>`` is zero up to the norm's epsilon.
+    the LayerNorm before keys and values undoes it: ``<dL/dp, p>`` is zero up to the norm's epsilon. A readout that
+    averages prompts' outputs is taken as one more attention, with equal weights.
 
     Args:
         insertion: Owns the prompts.
@@ -76,11 +77,17 @@ def prompt_scores(
             for images, labels in batches:
                 seen.clear()
                 loss = F.cross_entropy(network(images).float(), labels, reduction="sum")
+                mean = [seen.pop()] if seen[-1].dim() == 2 else []
                 each = len(seen) // backbone.depth
                 last = seen[each - 1 :: each]
-                for i, (weights, gradient) in enumerate(zip(last, torch.autograd.grad(loss, last))):
+                gradients = torch.autograd.grad(loss, last + mean)
+                for i, (weights, gradient) in enumerate(zip(last, gradients)):
                     share = insertion.share_gradient(weights.detach().float(), gradient.float())[keys]
                     total[min(i, layers - 1)] += share.cpu().double()
+                if mean and mean[0].shape[1] == backbone.num_patches + count:
+                    others = (mean[0] * gradients[-1]).sum(dim=-1, keepdim=True)
+                    share = (mean[0] * (gradients[-1] - others)).sum(dim=0)[:count]
+                    total[-1] += share.detach().cpu().double()
     finally:
         insertion.prompts.requires_grad_(trained)
     return total.abs()

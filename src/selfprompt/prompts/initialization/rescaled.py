@@ -18,7 +18,7 @@ class Rescaled(Initialization):
 
     A deep prompt meets a pre-norm block's LayerNorm first, so this changes outputs by no more than that norm's
     epsilon does, but it sets how far one optimiser step of a given learning rate moves the prompt. With prompts that
-    flow as tokens (shallow, or the ``mae_average`` readout) and with post-norm blocks it changes outputs, too.
+    flow as tokens (shallow, or an averaging readout) and with post-norm blocks it changes outputs, too.
 
     Args:
         start: The start.

@@ -27,8 +27,8 @@ class CrossAttention(KeyedInsertion):
     Shape: prompts (depth, P, D).
     """
 
-    def make(self, backbone: Backbone, i: int, batch: int) -> tuple[Tensor, Tensor]:
-        return backbone.keys_values(i, self.layer(i, batch), normalize=False)
+    def project(self, backbone: Backbone, i: int, prompts: Tensor) -> tuple[Tensor, Tensor]:
+        return backbone.keys_values(i, prompts, normalize=False)
 
     def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
         x = tokens.asking + backbone.attention(i, tokens.x, queries=tokens.queries)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from typing import Any
 
 from torch import Tensor
@@ -11,7 +12,33 @@ from selfprompt.prompts.base import KeyedInsertion, insert
 from selfprompt.registry import Record
 
 
-class Deep(KeyedInsertion):
+class AtEveryBlock(KeyedInsertion, ABC):
+    """Fresh prompts at every block: keys and values, and with ``keep_outputs`` tokens of the last block, too.
+
+    A readout that averages prompts reads their outputs there. The last block's queries are then those of the prompts,
+    too; keys and values stay the same.
+
+    Args:
+        depth: Blocks of the backbone.
+        num_prompts, width, dropout, parametrization: See `PromptInsertion`.
+        keep_outputs: Leave the last block's prompt outputs in the stream.
+    """
+
+    def __init__(self, depth: int, num_prompts: int, width: int, *, keep_outputs: bool = False, **rest: Any) -> None:
+        super().__init__(depth, num_prompts, width, **rest)
+        self.keep_outputs = keep_outputs
+
+    def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
+        batch = tokens.x.shape[0]
+        if not self.keep_outputs or i < backbone.depth - 1:
+            return backbone.block(i, tokens, extra_kv=self.keys_values(backbone, i, batch))
+        prompts = self.layer(i, batch)  # once, so that dropout leaves the same out of keys and queries
+        asking = insert(tokens, prompts).x
+        x = asking + backbone.attention(i, tokens.x, self.project(backbone, i, prompts), queries=asking)
+        return Tokens(x + backbone.mlp(i, x), tokens.num_prefix)
+
+
+class Deep(AtEveryBlock):
     """VPT-deep (Jia et al., "Visual Prompt Tuning", ECCV 2022, arXiv 2203.12119).
 
     As published, ``[prefix ; P_i ; patches]`` goes into block ``i`` and the outputs at ``P_i`` are thrown away.
@@ -19,29 +46,17 @@ class Deep(KeyedInsertion):
 
         ``x = x + Attention(Q(x), [K(P_i) ; K(x)], [V(P_i) ; V(x)])``, ``x = x + MLP(x)``
 
-    These are computed once a step. The result is the same (tests/parity); the prompts never enter the stream.
-    With ``keep_outputs`` the last block runs them as tokens, since a readout that averages them reads their
-    outputs there.
+    These are computed once a step. The result is the same (tests/parity); only where a readout averages the last
+    block's prompt outputs do prompts enter the stream, there.
 
     Args:
-        depth: Blocks of the backbone.
-        num_prompts, width, dropout, parametrization: See `PromptInsertion`.
-        keep_outputs: Leave the last block's prompt outputs in the stream.
+        depth, num_prompts, width, keep_outputs, dropout, parametrization: See `AtEveryBlock`.
 
     Shape: prompts (depth, P, D).
     """
 
-    def __init__(self, depth: int, num_prompts: int, width: int, *, keep_outputs: bool = False, **rest: Any) -> None:
-        super().__init__(depth, num_prompts, width, **rest)
-        self.keep_outputs = keep_outputs
-
-    def make(self, backbone: Backbone, i: int, batch: int) -> tuple[Tensor, Tensor]:
-        return backbone.keys_values(i, self.layer(i, batch))
-
-    def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
-        if self.keep_outputs and i == backbone.depth - 1:
-            return backbone.block(i, insert(tokens, self.layer(i, tokens.x.shape[0])))
-        return backbone.block(i, tokens, extra_kv=self.keys_values(backbone, i, tokens.x.shape[0]))
+    def project(self, backbone: Backbone, i: int, prompts: Tensor) -> tuple[Tensor, Tensor]:
+        return backbone.keys_values(i, prompts)
 
 
 RECORD = Record(

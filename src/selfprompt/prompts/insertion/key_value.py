@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from selfprompt.backbones.base import Backbone, Tokens
-from selfprompt.prompts.base import KeyedInsertion
+from selfprompt.backbones.base import Backbone
+from selfprompt.prompts.insertion.deep import AtEveryBlock
 from selfprompt.registry import Record
 
 
-class KeyValue(KeyedInsertion):
+class KeyValue(AtEveryBlock):
     """E2VPT's prompts (Han et al., "E2VPT: An Effective and Efficient Approach", ICCV 2023, arXiv 2307.13770).
 
     Beside the keys and values of deep prompts ``P_i`` every head sees trained ones ``T_i`` that no projection made,
@@ -25,8 +25,7 @@ class KeyValue(KeyedInsertion):
     `attach` it is 0. Zero values are not neutral: they take attention.
 
     Args:
-        depth: Blocks of the backbone.
-        num_prompts, width, dropout, parametrization: See `PromptInsertion`.
+        depth, num_prompts, width, keep_outputs, dropout, parametrization: See `AtEveryBlock`.
         heads: Attention heads.
         num_key_values: Keys and values P_kv of each head and block; 0 leaves deep prompts alone.
 
@@ -56,13 +55,10 @@ class KeyValue(KeyedInsertion):
         free = self.key_values.shape[2]
         return slice(free, free + self.num_prompts)
 
-    def make(self, backbone: Backbone, i: int, batch: int) -> tuple[Tensor, Tensor]:
-        keys, values = backbone.keys_values(i, self.layer(i, batch))
+    def project(self, backbone: Backbone, i: int, prompts: Tensor) -> tuple[Tensor, Tensor]:
+        keys, values = backbone.keys_values(i, prompts)
         free = self.key_values[i].to(keys.dtype).expand(*keys.shape[:-2], -1, -1)
         return torch.cat([free, keys], dim=-2), torch.cat([free, values], dim=-2)
-
-    def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
-        return backbone.block(i, tokens, extra_kv=self.keys_values(backbone, i, tokens.x.shape[0]))
 
 
 RECORD = Record(
