@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.models.vision_transformer import Attention, Block, ResPostBlock, VisionTransformer
+from timm.layers.attention import Attention
+from timm.models.vision_transformer import Block, ResPostBlock, VisionTransformer
 from torch import Tensor, nn
 
 from selfprompt.backbones.base import (

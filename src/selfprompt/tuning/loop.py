@@ -181,10 +181,6 @@ class Loop:
         where = f"in epoch {self.progress.epoch + 1}"
         return Diverged(f"{what} {where}: use a smaller --lr than {self.recipe.lr:g}.")
 
-    def _diverged(self, what: str) -> Diverged:
-        where = f"in epoch {self.progress.epoch + 1}"
-        return Diverged(f"{what} {where}: use a smaller --lr than {self.recipe.lr:g}.")
-
     def _validate(self, val: ImageTensors | FeatureTensors | None) -> None:
         progress, model = self.progress, self.model
         trained = {k: v.clone() for k, v in model.adapter_state().items()}
