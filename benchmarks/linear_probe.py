@@ -26,7 +26,7 @@ def main() -> None:
         data = sp.load_dataset(name)
         accuracies = []
         for trained in (False, True):
-            model = sp.create_model(backbone, "linear", num_classes=data.num_classes)
+            model = sp.create_model(backbone, "linear", num_classes=data.num_classes, readout="backbone")
             if not trained:
                 torch.manual_seed(0)
                 model.backbone.vit.init_weights()

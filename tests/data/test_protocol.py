@@ -7,6 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from selfprompt.comparison.compare import protocol_of
+from selfprompt.comparison.suites import MINI
 from selfprompt.data.datasets import Examples
 from selfprompt.data.images import read_image
 from selfprompt.data.loading import ImageTensors, Normalize, prepare_image, shuffled
@@ -35,6 +37,16 @@ def test_the_hash_changes_with_every_field_but_the_name() -> None:
     assert len(hashes | {Protocol().hash}) == len(CHANGES) + 1
     assert set(CHANGES) == set(Protocol.model_fields) - {"name", "metric"}
     assert Protocol(name="other").hash == Protocol().hash
+
+
+def test_hashes_that_were_printed_stay_true() -> None:
+    assert protocol_of("builtin", **MINI.protocol).hash == "1237979b854b"
+
+    class Later(Protocol):
+        fresh: bool = False
+
+    assert Later().hash == Protocol().hash
+    assert Later(fresh=True).hash != Protocol().hash
 
 
 def test_crop_keeps_the_aspect_and_squash_does_not() -> None:

@@ -11,6 +11,7 @@ from conftest import make_backbone
 from selfprompt import registry
 from selfprompt.analysis import leave_one_out, saliency
 from selfprompt.data.datasets import Examples
+from selfprompt.errors import UserError
 from selfprompt.methods import create_model
 from selfprompt.model import PromptedModel, load
 from selfprompt.prompts.condensation.saliency import keep_best, prompt_scores
@@ -86,14 +87,34 @@ def test_a_condensed_run_keeps_its_share_and_comes_back(method: str, tmp_path: P
     result = fit(model, examples, examples, recipe=Recipe(epochs=2, batch_size=4, lr=1e-2), output_dir=tmp_path)
     kept = -(-layers * 6 * 3 // 10)
     assert model.prompts.shape == (kept, 32)
-    assert [row["epoch"] for row in result.history] == [1, 2, 3]
-    assert result.metrics["best_epoch"] == 3
+    assert [row["epoch"] for row in result.history] == [1, 2]
+    assert result.metrics["best_epoch"] == result.metrics["epochs"] == 2
     back = load(tmp_path, backbone=make_backbone())
     assert torch.equal(back(images), model(images))
     assert model.sources is None or ((model.sources[..., 0] < 0).sum() == layers * 6 - kept)
 
 
-@pytest.mark.parametrize("stop", [4, 9])
+@pytest.mark.parametrize("method", PROMPTED)
+@pytest.mark.parametrize("epochs", [2, 3, 5])
+def test_a_condensed_run_takes_as_many_steps_as_any(method: str, epochs: int) -> None:
+    pixels = torch.randint(0, 256, (12, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    examples = Examples(list(pixels.numpy()), torch.arange(12).remainder(3).numpy())
+    steps: list[float] = []
+    for keep in (1.0, 0.4):
+        recipe = Recipe(epochs=epochs, batch_size=4, lr=1e-3)
+        fit(
+            started(method, keep=keep),
+            examples,
+            examples,
+            recipe=recipe,
+            on_step=lambda *_, keep=keep: steps.append(keep),
+        )
+    assert steps.count(1.0) == steps.count(0.4) == 3 * epochs
+    with pytest.raises(UserError, match="use --epochs 2"):
+        fit(started(method, keep=0.4), examples, examples, recipe=Recipe(epochs=1))
+
+
+@pytest.mark.parametrize("stop", [4, 8])
 def test_a_run_stopped_in_either_stage_ends_the_same(stop: int, tmp_path: Path, images: torch.Tensor) -> None:
     pixels = torch.randint(0, 256, (12, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     examples = Examples(list(pixels.numpy()), torch.arange(12).remainder(3).numpy())
@@ -107,7 +128,7 @@ def test_a_run_stopped_in_either_stage_ends_the_same(stop: int, tmp_path: Path, 
 
     def run(folder: Path, **more: object) -> PromptedModel:
         model = create_model(make_backbone(), "spt", num_classes=3, num_prompts=6, keep=0.4)
-        recipe = Recipe(epochs=2, batch_size=4, lr=1e-2)
+        recipe = Recipe(epochs=3, batch_size=4, lr=1e-2)
         fit(model, examples, examples, recipe=recipe, output_dir=folder, checkpoint_seconds=0, **more)
         return model
 

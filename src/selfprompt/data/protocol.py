@@ -14,10 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from selfprompt.backbones.base import BackboneInfo
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-
-
-LATER: dict[str, Any] = {"value_range": None}
-"""Fields that came after the first hashes were printed, at the value that leaves those hashes true."""
+FIRST_FIELDS = {"image_size", "resize", "crop_fraction", "interpolation", "mean", "std", "augmentation", "metric"}
+FIRST_FIELDS |= {"train_images", "val_fraction", "test_fraction", "split_seed", "selection", "final"}
+"""Fields of the first hashes, which are in every hash."""
 
 
 class Protocol(BaseModel):
@@ -66,9 +65,13 @@ class Protocol(BaseModel):
 
     @property
     def hash(self) -> str:
-        """Twelve hexadecimal digits that change with every field but the name (and see `LATER`)."""
-        fields = self.model_dump(mode="json", exclude={"name"})
-        fields = {key: value for key, value in fields.items() if key not in LATER or value != LATER[key]}
+        """Twelve hexadecimal digits that change with every field but the name.
+
+        A field that came later counts only where it is not at its default, so that hashes printed before stay true.
+        """
+        known = type(self).model_fields
+        unset = {name for name in known.keys() - FIRST_FIELDS if getattr(self, name) == known[name].default}
+        fields = self.model_dump(mode="json", exclude={"name"} | unset)
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
     def __str__(self) -> str:

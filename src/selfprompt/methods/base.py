@@ -176,7 +176,8 @@ class PromptMethod(Method, ABC):
         prompt_rms: Scale each layer's start to this root mean square (see `Rescaled`); None leaves it.
         prompt_dropout: Dropout on each sample's copy of the prompts; keys and values are then made per sample.
         frozen_prompts: Train the head only, on prompts as they start.
-        keep: Share of the prompts that condensation keeps after training (see `Saliency`); 1 keeps all.
+        keep: Share of the prompts that condensation keeps after two thirds of the epochs (see `Saliency`); 1 keeps
+            all.
     """
 
     num_prompts: int | None = Field(default=None, ge=1)

@@ -249,12 +249,14 @@ class Condensation(ABC):
     """Which prompts are kept, decided after a first training; a last one follows.
 
     Attributes:
-        epochs: Of the last training, as a share of the first one's.
         rewinds: Whether the last training begins from a fresh start.
     """
 
-    epochs: float
     rewinds: bool
+
+    @abstractmethod
+    def share(self, epochs: int) -> tuple[int, int]:
+        """Epochs of the first and of the last training, under a recipe of so many."""
 
     @abstractmethod
     def apply(

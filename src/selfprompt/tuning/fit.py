@@ -119,9 +119,8 @@ def fit(
 
     method: Method = registry.build("method", model.method)
     condensation = method.condensation() if progress or not is_condensed(model) else None
-    stages = [recipe]
-    if condensation:
-        stages.append(recipe.model_copy(update={"epochs": max(1, round(condensation.epochs * recipe.epochs))}))
+    lengths = condensation.share(recipe.epochs) if condensation else (recipe.epochs,)
+    stages = [recipe.model_copy(update={"epochs": epochs}) for epochs in lengths]
     waiting = trained = compiling = 0.0
     for number, stage in enumerate(stages):
         if progress and progress.stage > number:
@@ -163,6 +162,7 @@ def fit(
         "num_prompts": model.insertion.num_prompts,
         "trainable_parameters": trainable,
         "total_parameters": total,
+        "epochs": sum(lengths),
         "best_epoch": progress.best_epoch + 1,
         "val_accuracy": progress.best_accuracy,
         "test_accuracy": None,
@@ -175,7 +175,7 @@ def fit(
         "recipe": recipe.model_dump(mode="json"),
         "method_fields": model.method,
     }
-    model.metrics = {k: metrics[k] for k in ("dataset", "seed", "val_accuracy", "test_accuracy")}
+    model.metrics = {k: metrics[k] for k in ("dataset", "seed", "val_accuracy", "test_accuracy", "precision")}
     if folder and engine.is_main:
         model.save_pretrained(folder)
         write_metrics(folder, metrics)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selfprompt.backbones.base import Backbone, watching
+from selfprompt.errors import UserError
 from selfprompt.prompts.base import Condensation, PromptInsertion
 from selfprompt.registry import Record
 
@@ -22,16 +23,24 @@ class Saliency(Condensation):
     Train, score every prompt by a gradient, rank all prompts of all layers together, keep the best share, tune what
     is kept. A reconstruction: we had the abstract and summaries, which state these four stages and no formula, and no
     code is public. Ours are: the score (see `prompt_scores`), scoring on the training images in
-    evaluation mode, the order of ties (layer, then index), no least number at a layer, and a last stage of half the
-    epochs with the same recipe, from the trained values, with the head.
+    evaluation mode, the order of ties (layer, then index), no least number at a layer, and a last stage with the same
+    recipe, from the trained values, with the head. Both trainings share the recipe's epochs, the last one having a
+    third, so that a condensed method trains no longer than others (the paper's tuning comes after a whole training).
 
     Args:
         keep: Share of the prompts that stay.
     """
 
     keep: float
-    epochs = 0.5
     rewinds = False
+
+    def share(self, epochs: int) -> tuple[int, int]:
+        if epochs < 2:
+            raise UserError(
+                "Condensation trains twice within a recipe's epochs: use --epochs 2 or more, or --keep 1."
+            )
+        last = round(epochs / 3)
+        return epochs - last, last
 
     def apply(
         self,
