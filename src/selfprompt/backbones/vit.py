@@ -44,8 +44,8 @@ class ViT(Backbone):
         embed: Any = vit.patch_embed
         if (channels := getattr(embed, "in_chans", None) or embed.proj.in_channels) != 3:
             raise UserError(
-                f"{info.name} takes images of {channels} channels, and selfprompt gives it three (red, green and blue): "
-                f"build it with in_chans=3."
+                f"{info.name} takes images of {channels} channels, and selfprompt gives it three "
+                f"(red, green and blue): build it with in_chans=3."
             )
         if embed.patch_size[0] != embed.patch_size[1]:
             height, width = embed.patch_size
@@ -80,7 +80,7 @@ class ViT(Backbone):
         """Raise `UserError` unless square inputs of that size are whole patches."""
         if image_size < 1 or image_size % self.patch_size:
             raise UserError(
-                f"--image-size {image_size} is no multiple of the patch size {self.patch_size} (of {self.info.name}): "
+                f"--image-size {image_size} is no multiple of the patch size {self.patch_size} of {self.info.name}: "
                 f"give one from {self.patch_size} on."
             )
 
@@ -183,7 +183,7 @@ class ViT(Backbone):
 
 
 def apart(module: nn.Module) -> nn.Module:
-    """The module anew around the same numbers: its parts and flags are its own, and what is done to them stays here."""
+    """The module anew around the same numbers: its parts and flags are its own."""
     same: dict[int, Tensor] = {id(b): b for b in module.buffers()}
     same |= {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in module.parameters()}
     return copy.deepcopy(module, same)
@@ -217,8 +217,8 @@ def checked(backbone: ViT) -> ViT:
         (features - own).norm() > 1e-3 * own.norm()
     ):
         raise UserError(
-            f"{name} computes what selfprompt does not follow (without prompts its features are not the model's own): "
-            f"it takes models of timm's plain VisionTransformer class, such as vit_base_patch16_224.mae."
+            f"{name} computes more than timm's plain VisionTransformer does (features are not the model's own): "
+            f"take a model of that class, such as vit_base_patch16_224.mae."
         )
     return backbone
 
