@@ -80,7 +80,7 @@ def test_dinov2_with_registers(tmp_path: Path) -> None:
     [
         {"qk_norm": True, "init_values": 0.1},
         {"class_token": False, "global_pool": "avg"},
-        {"pre_norm": True, "qkv_bias": False},
+        {"pre_norm": True, "qkv_bias": False, "act_layer": "quick_gelu"},
         {"class_token": False, "global_pool": "map"},
         {"reg_tokens": 2, "no_embed_class": True, "global_pool": "avg"},
     ],
@@ -89,9 +89,8 @@ def test_timm_files_with_their_config_beside(shape: dict, tmp_path: Path) -> Non
     state = weights(**shape)
     save_file(state, tmp_path / "model.safetensors")
     told = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "interpolation": "bilinear", "crop_pct": 0.9}
-    (tmp_path / "config.json").write_text(
-        json.dumps({"architecture": "vit", "pretrained_cfg": told}), encoding="utf-8"
-    )
+    config = {"architecture": "vit", "pretrained_cfg": told, "model_args": shape}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     assert_all_arrived(tmp_path / "model.safetensors", state)
     info = load_backbone(tmp_path / "model.safetensors").info
     assert (info.mean, info.interpolation, info.crop_fraction) == ((0.5, 0.5, 0.5), "bilinear", 0.9)
@@ -132,3 +131,46 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     torch.save(odd, tmp_path / "odd.pth")
     with pytest.raises(UserError, match=r"unknown weight blocks.1.attn.extra"):
         load_backbone(tmp_path / "odd.pth")
+
+
+@pytest.mark.parametrize("nested", [(), ("state_dict",), ("module",), ("checkpoint", "state_dict")])
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "model.", "module._orig_mod.", "encoder.", "net.", "a.b.c.", ""])
+def test_prefixes_and_wrappings_are_found(prefix: str, nested: tuple[str, ...], tmp_path: Path) -> None:
+    state = weights()
+    stored: dict = {prefix + k: v for k, v in state.items()} | {"criterion.weight": torch.ones(2)}
+    if not prefix:
+        stored.pop("criterion.weight")
+    for key in nested:
+        stored = {key: stored, "epoch": 3, "optimizer": {0: torch.ones(1)}}
+    torch.save(stored, tmp_path / "file.ckpt")
+    assert_all_arrived(tmp_path / "file.ckpt", state)
+    assert load_backbone(tmp_path / "file.ckpt").num_heads == 2
+
+
+def test_of_several_vits_none_is_taken_at_random(tmp_path: Path) -> None:
+    both = {p + k: v for k, v in weights().items() for p in ("student.", "ema.")}
+    torch.save(both, tmp_path / "one.pth")
+    torch.save({"student": weights(), "ema": weights()}, tmp_path / "two.pth")
+    for name in ("one.pth", "two.pth"):
+        with pytest.raises(UserError, match=rf"{name} holds several ViTs \(student.*ema"):
+            load_backbone(tmp_path / name)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_files_are_taken_in_float32(dtype: torch.dtype, tmp_path: Path) -> None:
+    half = {k: v.to(dtype) for k, v in weights().items()}
+    save_file(half, tmp_path / "half.safetensors")
+    assert_all_arrived(tmp_path / "half.safetensors", {k: v.float() for k, v in half.items()})
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_files_of_other_channels_are_refused(channels: int, tmp_path: Path) -> None:
+    torch.save(weights(in_chans=channels), tmp_path / "grey.pth")
+    with pytest.raises(UserError, match=rf"grey.pth takes images of {channels} channels"):
+        load_backbone(tmp_path / "grey.pth")
+
+
+@pytest.mark.parametrize(("extra", "kind"), [({}, "mae"), ({"head.weight": torch.ones(5, 128)}, "supervised")])
+def test_a_classifier_tells_that_labels_were_seen(extra: dict, kind: str, tmp_path: Path) -> None:
+    torch.save({"model": weights(global_pool="avg") | extra}, tmp_path / "file.pth")
+    assert load_backbone(tmp_path / "file.pth").info.pretraining == kind

@@ -10,7 +10,6 @@ from timm.models.vision_transformer import ParallelScalingBlock, ResPostBlock, V
 from conftest import make_backbone
 from selfprompt.backbones import load_backbone
 from selfprompt.backbones.base import BackboneInfo
-from selfprompt.backbones.timm_hub import kind_of
 from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError
 
@@ -89,39 +88,14 @@ def test_no_hub_at_hand_names_what_works(monkeypatch: pytest.MonkeyPatch) -> Non
         load_backbone("vit_tiny_patch16_224.augreg_in21k")
 
 
-def test_near_names_are_offered() -> None:
-    with pytest.raises(UserError, match="did you mean vit_base_patch16_224"):
-        load_backbone("vit_base_patch16_244")
-
-
 def test_other_image_sizes() -> None:
     backbone = load_backbone(make_backbone(), image_size=64)
     assert backbone.num_patches == 64
     assert backbone.embed(torch.randn(1, 3, 64, 64)).x.shape == (1, 65, 32)
-    with pytest.raises(UserError, match="no multiple of the patch size 8"):
-        load_backbone(make_backbone(), image_size=60)
+    for size in (60, 0, -8):
+        with pytest.raises(UserError, match=f"--image-size {size} is no multiple of the patch size 8"):
+            load_backbone(make_backbone(), image_size=size)
 
 
-@pytest.mark.parametrize(
-    ("tag", "architecture", "kind"),
-    [
-        ("mae", "vit_base_patch16_224", "mae"),
-        ("augreg_in21k", "vit_base_patch16_224", "supervised"),
-        ("lvd142m", "vit_base_patch14_dinov2", "dino"),
-        ("dino", "vit_small_patch16_224", "dino"),
-        ("laion2b", "vit_base_patch32_clip_224", "clip"),
-        ("openai_ft_in1k", "vit_base_patch32_clip_224", "supervised"),
-        ("", "vit_base_patch16_224", "unknown"),
-    ],
-)
-def test_the_tag_tells_the_pretraining(tag: str, architecture: str, kind: str) -> None:
-    assert kind_of(tag, architecture) == kind
-
-
-def test_the_backbone_stays_in_eval_mode_and_its_hash_tells_every_weight() -> None:
-    backbone = make_backbone()
-    before = backbone.fingerprint()
-    assert before == make_backbone().fingerprint()
-    assert not backbone.train().training
-    backbone.vit.norm.bias.data[0] += 1e-6
-    assert backbone.fingerprint() != before
+def test_the_backbone_stays_in_eval_mode() -> None:
+    assert not make_backbone().train().training

@@ -12,7 +12,7 @@ from selfprompt import registry
 from selfprompt.backbones import timm_hub
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.checkpoints import load_file
-from selfprompt.backbones.vit import ViT
+from selfprompt.backbones.vit import ViT, checked
 from selfprompt.errors import UserError
 
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar")
@@ -31,7 +31,7 @@ def load_backbone(source: str | os.PathLike[str] | nn.Module, image_size: int | 
     if isinstance(source, Backbone):
         return resized(source, image_size)
     if isinstance(source, nn.Module):
-        return resized(timm_hub.wrap_module(source), image_size)
+        return resized(checked(timm_hub.wrap_module(source)), image_size)
     name = os.fspath(source)
     if name in registry.modules("backbone"):
         backbone = registry.module("backbone", name).load()

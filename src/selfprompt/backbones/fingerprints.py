@@ -6,36 +6,33 @@ import hashlib
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-
-INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def digest(module: nn.Module) -> str:
-    """SHA-256 over names, types, shapes and bytes of all weights and buffers (a second for a ViT-L)."""
+    """SHA-256 over names, types, shapes and bytes of all weights and buffers."""
     total = hashlib.sha256()
-    for name, value in named(module):
-        total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        total.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    for name, value in parts(module):
+        total.update(name.encode())
+        total.update(value.cpu().numpy())
     return total.hexdigest()
 
 
 def marks(module: nn.Module) -> bytes:
-    """Names, types, shapes and sums of the bits along rows and columns: the same on every device, ten times cheaper.
+    """Names, types, shapes and sums of the bytes in two directions: several times cheaper, and done where they lie.
 
-    Any change of one number shows, by whatever way it came, which a tensor's version does not tell.
+    A changed number shows by whatever way it came, where a tensor's version misses what goes through ``.data``.
     """
     total = hashlib.sha256()
-    for name, value in named(module):
-        total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        if value.numel() and not value.is_meta:
-            bits = value.contiguous().view(-1).view(INTEGERS.get(value.element_size(), torch.uint8))
-            bits = bits.view(value.shape[0] if value.ndim else 1, -1)
-            total.update(torch.cat([bits.sum(0), bits.sum(1)]).cpu().numpy())
+    for name, value in parts(module):
+        words = F.pad(value, (0, -len(value) % 512)).view(torch.int64).view(-1, 64)
+        total.update(name.encode())
+        total.update(torch.cat([words.sum(0), words.sum(1)]).cpu().numpy())
     return total.digest()
 
 
-def named(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """All weights and buffers in the order of their names."""
+def parts(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Each weight's and buffer's name with type and shape, and its bytes; in the order of names."""
     for name, value in sorted(module.state_dict().items()):
-        yield name, value.detach()
+        yield f"{name} {value.dtype} {tuple(value.shape)}", value.detach().contiguous().view(-1).view(torch.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import timm
@@ -19,6 +20,7 @@ ELSEWHERE = {
     "facebook/dino-vits": "vit_small_patch{}_224.dino",
     "facebook/dino-vitb": "vit_base_patch{}_224.dino",
     "facebook/vit-mae-": "vit_{}_patch16_224.mae",
+    "facebook/vit-mae-huge": "vit_huge_patch14_224.mae",
     "openai/clip-vit-base-patch": "vit_base_patch{}_clip_quickgelu_224.openai",
     "openai/clip-vit-large-patch": "vit_large_patch{}_clip_quickgelu_224.openai",
     "google/siglip-base-patch16-": "vit_base_patch16_siglip_{}.webli",
@@ -112,17 +114,20 @@ def wrap_module(model: nn.Module, name: str | None = None) -> ViT:
 
 
 def kind_of(tag: str, architecture: str) -> Pretraining:
-    """The kind of pretraining that a timm tag tells; a tag of fine-tuning on labels counts as supervised."""
+    """The kind of pretraining that a timm tag tells; a tag of fine-tuning on labels counts as supervised.
+
+    Unknown are those for which no method publishes a recipe: I-JEPA, AIMv2, BEiT-3, RADIO, InternViT.
+    """
     words = f"{architecture}.{tag}"
-    if not tag:
+    if not tag or "ijepa" in tag:
         return "unknown"
     if "ft_in" in tag:
         return "supervised"
     for kind, marks in (
         ("mae", (".mae",)),
-        ("dino", ("dino", "lvd142m")),
-        ("clip", ("clip", "siglip", "laion", "openai")),
+        ("dino", (".dino", "dinov2")),
+        ("clip", ("clip", "siglip", "tips", "laion", "openai")),
     ):
         if any(mark in words for mark in marks):
             return kind  # type: ignore[return-value]
-    return "supervised"
+    return "supervised" if re.search(r"in\d+k|bamboo", tag) else "unknown"

@@ -55,8 +55,8 @@ class ViT(Backbone):
         embed: Any = vit.patch_embed
         if (channels := getattr(embed, "in_chans", None) or embed.proj.in_channels) != 3:
             raise UserError(
-                f"{info.name} takes images of {channels} channels, and selfprompt gives it three: "
-                f"build it with in_chans=3."
+                f"{info.name} takes images of {channels} channels, and selfprompt gives it three "
+                f"(red, green and blue): build it with in_chans=3."
             )
         if embed.patch_size[0] != embed.patch_size[1]:
             height, width = embed.patch_size
@@ -91,7 +91,7 @@ class ViT(Backbone):
         """Raise `UserError` unless square inputs of that size are whole patches."""
         if image_size < 1 or image_size % self.patch_size:
             raise UserError(
-                f"--image-size {image_size} is no multiple of {self.info.name}'s patch size {self.patch_size}: "
+                f"--image-size {image_size} is no multiple of the patch size {self.patch_size} of {self.info.name}: "
                 f"give one from {self.patch_size} on."
             )
 
@@ -242,8 +242,8 @@ def checked(backbone: ViT) -> ViT:
         (features - own).norm() > 1e-3 * own.norm()
     ):
         raise UserError(
-            f"{name} computes what selfprompt does not follow (without prompts its features are not its own): "
-            f"it takes models of timm's plain VisionTransformer class, such as vit_base_patch16_224.mae."
+            f"{name} computes more than timm's plain VisionTransformer does (features are not the model's own): "
+            f"take a model of that class, such as vit_base_patch16_224.mae."
         )
     return backbone
 

@@ -1,0 +1,219 @@
+"""timm's names, and modules of the caller's: right, or refused in a sentence before anything is downloaded."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import timm
+import torch
+from timm.models.vision_transformer import VisionTransformer
+
+from conftest import TINY, make_backbone
+from selfprompt.backbones import load_backbone
+from selfprompt.backbones.timm_hub import kind_of
+from selfprompt.backbones.vit import ViT
+from selfprompt.errors import UserError, unknown
+
+PLAIN = sorted(timm.list_models(module="vision_transformer"))
+OTHER_BLOCKS = ("DiffAttention", "ParallelScalingBlock", "ParallelThingsBlock", "DiffParallelScalingBlock")
+
+
+def tiny(**more: Any) -> VisionTransformer:
+    torch.manual_seed(0)
+    return VisionTransformer(**{**TINY, **more}).eval()
+
+
+def features(backbone: ViT, images: torch.Tensor) -> torch.Tensor:
+    tokens = backbone.embed(images)
+    for i in range(backbone.depth):
+        tokens = backbone.block(i, tokens)
+    return backbone.readout(tokens)
+
+
+@pytest.mark.parametrize("start", sorted({name[:8] for name in PLAIN}))
+def test_every_plain_vit_of_timm_is_right_or_refused(start: str) -> None:
+    """Made small, with every weight away from its default."""
+    for name in (n for n in PLAIN if n.startswith(start)):
+        torch.manual_seed(0)
+        model = timm.create_model(
+            name, embed_dim=32, num_heads=2, depth=2, patch_size=8, img_size=16, num_classes=0
+        ).eval()
+        for parameter in model.parameters():
+            parameter.data += 0.2 * torch.randn_like(parameter)
+        kinds = {type(m).__name__ for m in model.modules()}
+        if kinds.intersection(OTHER_BLOCKS):
+            with pytest.raises(UserError, match="which lacks"):
+                load_backbone(model)
+            continue
+        images = torch.randn(2, 3, 16, 16)
+        with torch.no_grad():
+            assert torch.allclose(features(load_backbone(model), images), model(images), atol=1e-4), name
+
+
+class OwnForward(VisionTransformer):
+    def forward(self, x: torch.Tensor, **rest: Any) -> torch.Tensor:
+        return super().forward(x, **rest) * 2
+
+
+def with_nan() -> VisionTransformer:
+    vit = tiny()
+    vit.blocks[1].mlp.fc1.bias.data[3] = torch.nan
+    return vit
+
+
+def with_a_hook() -> VisionTransformer:
+    vit = tiny()
+    vit.blocks[0].register_forward_hook(lambda module, args, out: out + out.roll(1, -1))
+    return vit
+
+
+@pytest.mark.parametrize(
+    ("module", "why"),
+    [
+        (lambda: tiny(attn_layer="diff"), "lacks plain attention .*DiffAttention"),
+        (lambda: OwnForward(**TINY), "features are not the model's own"),
+        (with_a_hook, "features are not the model's own"),
+        (with_nan, "NaN or infinity"),
+        (lambda: tiny(global_pool="", fc_norm=False), "not one vector each: build it with global_pool="),
+        (lambda: tiny(in_chans=1), "takes images of 1 channels.*in_chans=3"),
+        (lambda: tiny(in_chans=4), "takes images of 4 channels.*in_chans=3"),
+        (lambda: tiny(img_size=(32, 64)), r"takes images of 32 x 64 pixels.*--image-size 32"),
+        (lambda: tiny(patch_size=(8, 16)), r"patches of 8 x 16 pixels"),
+    ],
+)
+def test_what_is_read_wrongly_is_refused(module: Callable[[], VisionTransformer], why: str) -> None:
+    with pytest.raises(UserError, match=why):
+        load_backbone(module())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_another_precision_is_taken_in_float32(dtype: torch.dtype) -> None:
+    images = torch.randn(2, 3, 32, 32)
+    backbone = load_backbone(tiny().to(dtype))
+    assert {p.dtype for p in backbone.parameters()} == {torch.float32}
+    with torch.no_grad():
+        assert torch.allclose(features(backbone, images), tiny()(images), atol=0.05)
+
+
+def test_an_oblong_module_works_at_a_square_size() -> None:
+    backbone = load_backbone(tiny(img_size=(32, 64)), image_size=32)
+    assert (backbone.num_patches, backbone.info.image_size) == (16, 32)
+
+
+@pytest.mark.parametrize("wrap", [torch.nn.DataParallel, functools.partial(torch.compile, backend="eager")])
+def test_wrapped_modules_are_found(wrap: Callable[[torch.nn.Module], torch.nn.Module]) -> None:
+    assert load_backbone(wrap(tiny())).depth == 3
+
+
+@pytest.mark.parametrize("image_size", [None, 64])
+def test_the_callers_module_stays_as_it_is(image_size: int | None) -> None:
+    module = tiny(num_classes=5).train()
+    before = copy.deepcopy(module.state_dict())
+    for source in (module, make_backbone()):
+        state = {k: v.clone() for k, v in source.state_dict().items()}
+        load_backbone(source, image_size)
+        assert all(torch.equal(v, state[k]) for k, v in source.state_dict().items())
+    assert module.state_dict().keys() == before.keys()
+    assert module.training
+    assert all(p.requires_grad for p in module.parameters())
+    assert module(torch.randn(1, 3, 32, 32)).shape == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "why"),
+    [
+        ("resnet50.a1_in1k", None, "is a ResNet, which lacks"),
+        ("vit_dwee_patch16_reg1_gap_256.sbb_in1k", None, "lacks plain attention"),
+        ("vit_base_patch16_224.mae", 100, "--image-size 100 is no multiple of the patch size 16"),
+        ("vit_base_patch16_224.mea", None, "did you mean vit_base_patch16_224.mae"),
+    ],
+)
+def test_nothing_is_downloaded_for_a_refusal(
+    name: str, size: int | None, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = timm.create_model
+
+    def without_weights(name: str, pretrained: bool = False, **rest: Any) -> torch.nn.Module:
+        assert not pretrained, "weights were asked for"
+        return create(name, pretrained=False, **rest)
+
+    monkeypatch.setattr(timm, "create_model", without_weights)
+    with pytest.raises(UserError, match=why):
+        load_backbone(name, size)
+
+
+def test_another_size_by_name_has_the_fingerprint_of_its_own_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    def give(name: str, pretrained: bool = False, img_size: int = 32, **rest: Any) -> VisionTransformer:
+        vit = tiny()
+        vit.set_input_size((img_size, img_size))
+        return vit
+
+    monkeypatch.setattr(timm, "create_model", give)
+    name = "vit_base_patch16_224.mae"
+    assert load_backbone(name, 64).num_patches == 64
+    assert load_backbone(name, 64).fingerprint() == load_backbone(name).fingerprint()
+
+
+def test_near_names_are_offered_ten_at_most() -> None:
+    with pytest.raises(UserError, match="did you mean vit_base_patch16_224"):
+        load_backbone("vit_base_patch16_244")
+    with pytest.raises(UserError) as refusal:
+        load_backbone("nobody/knows-this")
+    assert str(refusal.value).count(",") < 10
+    assert str(unknown("thing", "xyz", [f"a{i}" for i in range(50)])).count(",") == 9
+    assert "known are a, b." in str(unknown("thing", "xyz", ["b", "a"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "same"),
+    [
+        ("facebook/dinov2-base", "vit_base_patch14_dinov2.lvd142m"),
+        ("facebook/dinov2-with-registers-small", "vit_small_patch14_reg4_dinov2.lvd142m"),
+        ("facebook/dino-vits16", "vit_small_patch16_224.dino"),
+        ("facebook/vit-mae-large", "vit_large_patch16_224.mae"),
+        ("facebook/vit-mae-huge", "vit_huge_patch14_224.mae"),
+        ("openai/clip-vit-base-patch32", "vit_base_patch32_clip_quickgelu_224.openai"),
+        ("google/siglip-base-patch16-224", "vit_base_patch16_siglip_224.webli"),
+    ],
+)
+def test_names_of_transformers_are_told_by_timms(name: str, same: str) -> None:
+    assert same in timm.list_models(pretrained=True)
+    with pytest.raises(UserError, match=f"There is no backbone named '{name}': timm's name of it is {same}"):
+        load_backbone(name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("mae", "vit_base_patch16_224.mae vit_huge_patch14_224.mae"),
+        (
+            "supervised",
+            "vit_base_patch16_224.augreg_in21k vit_base_patch16_224.sam_in1k vit_base_patch16_224_miil.in21k "
+            "vit_base_patch16_224.bamboo deit3_base_patch16_224.fb_in1k flexivit_base.1200ep_in1k "
+            "vit_base_patch32_clip_224.openai_ft_in1k vit_so400m_patch14_siglip_378.webli_ft_in1k "
+            "beit3_base_patch16_224.in22k_ft_in1k eva_large_patch14_196.in22k_ft_in22k_in1k",
+        ),
+        ("dino", "vit_base_patch14_dinov2.lvd142m vit_base_patch14_reg4_dinov2.lvd142m vit_small_patch16_224.dino"),
+        (
+            "clip",
+            "vit_base_patch32_clip_224.laion2b vit_base_patch16_clip_224.dfn2b vit_base_patch16_siglip_224.webli "
+            "vit_base_patch14_reg1_tipsv2.webli vit_xsmall_patch16_clip_224.tinyclip_yfcc15m "
+            "vit_so400m_patch14_siglip_gap_224.pali_pt vit_huge_patch14_clip_224.metaclip_altogether",
+        ),
+        (
+            "unknown",
+            "vit_huge_patch14_gap_224.in1k_ijepa aimv2_large_patch14_224.apple_pt beit3_base_patch16_224.pt "
+            "beit3_base_patch16_224.indomain_pt vit_base_patch16_radio_v3.c_radio "
+            "vit_intern300m_patch14_448.ogvl_dist vit_base_patch16_224.",
+        ),
+    ],
+)
+def test_the_tag_tells_the_pretraining(kind: str, names: str) -> None:
+    for name in names.split():
+        architecture, _, tag = name.partition(".")
+        assert not tag or name in timm.list_models(pretrained=True), name
+        assert kind_of(tag, architecture) == kind, name
