@@ -39,8 +39,7 @@ def test_splits_and_columns_become_ours() -> None:
 
 @pytest.mark.parametrize(
     ("name", "ours"),
-    [(n, "val") for n in ("validation", "valid", "val", "dev", "Validation")]
-    + [("test", "test"), ("testing", "test")],
+    [*((name, "val") for name in ("validation", "valid", "val", "dev", "Validation")), ("testing", "test")],
 )
 def test_splits_have_many_names(name: str, ours: str, caplog: pytest.LogCaptureFixture) -> None:
     dataset = from_splits("hf:toy", {"training": table([0, 1]), name: table([1, 1, 0]), "unsupervised": table([0])})
