@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from conftest import write_image
-from selfprompt.data.datasets import Examples, as_examples, with_splits
+from selfprompt.data.datasets import Dataset, Examples, with_splits
 from selfprompt.data.protocol import Protocol
 from selfprompt.data.sources import load_dataset
 from selfprompt.doctor import check_data
@@ -68,24 +70,121 @@ def test_elpv_has_its_four_classes() -> None:
     assert dataset.licence == "CC BY-NC-SA 4.0"
 
 
-def test_hub_splits_become_ours() -> None:
-    datasets = pytest.importorskip("datasets")
-    from selfprompt.data.sources.hub import from_splits
-
-    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["x", "y"])})
-    rows = {"image": [np.full((4, 4, 3), v, dtype=np.uint8) for v in (0, 50, 100)], "label": [0, 1, 0]}
-    table = datasets.Dataset.from_dict(rows, features=features)
-    dataset = from_splits("hf:toy", {"train": table, "validation": table})
-    assert (dataset.class_names, len(dataset.train), dataset.test) == (("x", "y"), 3, None)
-    with pytest.raises(UserError, match="no class-label column"):
-        from_splits("hf:toy", {"train": table.remove_columns("label")})
+PIXEL = np.zeros((1, 1, 3), dtype=np.uint8)
 
 
-def test_pairs_are_taken_for_examples() -> None:
-    pixels = np.zeros((4, 4, 3), dtype=np.uint8)
-    examples = as_examples([(pixels, 1), (pixels, 0)])
-    assert isinstance(examples, Examples)
-    assert examples.labels.tolist() == [1, 0]
+def labelled(labels: list[int], **splits: list[int]) -> Dataset:
+    """A data set of one pixel an image."""
+    others = {name: Examples([PIXEL] * len(own), np.array(own)) for name, own in splits.items()}
+    names = tuple(map(str, range(max(labels) + 1)))
+    return Dataset("toy", names, Examples([PIXEL] * len(labels), np.array(labels)), **others)
+
+
+@pytest.mark.parametrize(
+    ("labels", "protocol", "digest"),
+    [
+        ([i % 3 for i in range(30)], {}, "6eb999a51d1c"),
+        ([i % 3 for i in range(30)], {"split_seed": 5}, "cab3711363b7"),
+        ([0] * 50 + [1] * 12 + [2] * 7, {}, "26c854d8a406"),
+        ([0] * 50 + [1] * 12 + [2] * 7, {"test_fraction": 0.4, "val_fraction": 0.3}, "d6ff5453d660"),
+        ([i % 250 for i in range(2500)], {}, "0d0f4cdf52c6"),
+        ([i % 250 for i in range(2500)], {"train_images": 1250}, "9426e047178c"),
+        ([i % 10 for i in range(5000)], {"train_images": 1000}, "e892497828d6"),
+    ],
+)
+def test_what_can_be_stratified_is_cut_as_ever(labels: list[int], protocol: dict, digest: str) -> None:
+    record = with_splits(labelled(labels), Protocol(**protocol)).record
+    indices = json.dumps([record[name] for name in ("train", "val", "test")])
+    assert hashlib.sha256(indices.encode()).hexdigest()[:12] == digest
+    assert record["stratified"]
+
+
+def shares(labels: list[int], protocol: Protocol, **splits: list[int]) -> tuple[dict[str, np.ndarray], dict]:
+    """Images of each class in each split, after what holds of every cut was checked."""
+    dataset = labelled(labels, **splits)
+    found = with_splits(dataset, protocol)
+    assert with_splits(dataset, protocol).record == found.record
+    used = [i for name in ("train", *found.record["made"]) for i in found.record[name]]
+    assert len(set(used)) == len(used)
+    parts = {"train": found.train, "val": found.val, "test": found.test}
+    counts = {name: np.bincount(part.labels, minlength=dataset.num_classes) for name, part in parts.items()}
+    assert (counts["train"] > 0).all()
+    for name in found.record["made"]:
+        assert found.record.get(f"{name}_lacks", []) == [str(i) for i in np.flatnonzero(counts[name] == 0)]
+    return counts, found.record
+
+
+def test_more_classes_than_validation_images() -> None:
+    labels = [i % 397 for i in range(1000)]
+    counts, record = shares(labels, Protocol(), test=[0, 1])
+    assert (counts["train"].sum(), counts["val"].sum(), record["stratified"]) == (800, 200, False)
+    assert counts["val"].max() == 1
+    skewed = [0] * 500 + [1 + i % 250 for i in range(500)]
+    assert shares(skewed, Protocol(), test=[0])[0]["val"][0] == pytest.approx(100, abs=10)
+
+
+def test_a_class_of_one_image_is_trained_on() -> None:
+    counts, record = shares([0] * 20 + [1] * 20 + [2], Protocol())
+    assert (counts["test"].sum(), counts["test"][2], record["stratified"]) == (9, 0, False)
+
+
+@pytest.mark.parametrize("each", [2, 3, 4])
+def test_few_shots_are_split(each: int) -> None:
+    counts, record = shares([i // each for i in range(10 * each)], Protocol())
+    assert counts["test"].sum() == 2 * each
+    assert not record["stratified"]
+    counts, record = shares([i // each for i in range(10 * each)], Protocol(), test=[0, 1])
+    assert counts["val"].sum() == 2 * each
+    counts, _ = shares([i % 10 for i in range(1000)], Protocol(train_images=10 * each))
+    assert counts["train"].sum() + counts["val"].sum() == 10 * each
+
+
+@pytest.mark.parametrize(
+    ("labels", "protocol", "fix"),
+    [
+        ([0, 1, 2], {}, "add images, use a smaller --test-fraction or --val-fraction"),
+        ([0, 0, 1, 1], {"test_fraction": 0.5}, "--val-fraction"),
+        ([0, 1] * 50, {"train_images": 2}, "a larger --train-images"),
+        ([i % 50 for i in range(500)], {"train_images": 20}, "a larger --train-images"),
+    ],
+)
+def test_too_few_images_are_refused_with_the_fix(labels: list[int], protocol: dict, fix: str) -> None:
+    with pytest.raises(UserError, match=fix):
+        with_splits(labelled(labels), Protocol(**protocol))
+
+
+@pytest.mark.parametrize("each", [1, 2, 3, 4])
+def test_the_doctor_says_what_tune_would(tmp_path: Path, each: int) -> None:
+    for label in range(6):
+        for index in range(each):
+            write_image(tmp_path / f"class{label}" / f"{index}.png", label, index)
+    problems = check_data(str(tmp_path))[1]
+    if each == 1:
+        with pytest.raises(UserError) as refused:
+            with_splits(load_dataset(tmp_path), Protocol())
+        assert problems == [str(refused.value)]
+    else:
+        with_splits(load_dataset(tmp_path), Protocol())
+        assert problems == []
+
+
+def test_an_image_of_two_splits_is_refused(tmp_path: Path) -> None:
+    for split in ("train", "val", "test"):
+        for label in (0, 1):
+            write_image(tmp_path / split / "ab"[label] / f"{split}.png", label, len(split))
+    with_splits(load_dataset(tmp_path), Protocol())
+    shutil.rmtree(tmp_path / "test")
+    (tmp_path / "test").symlink_to(tmp_path / "val")
+    with_splits(load_dataset(tmp_path), Protocol())  # to select on the test is bad practice, but not to train on it
+    (tmp_path / "test").unlink()
+    (tmp_path / "test").symlink_to(tmp_path / "train")
+    with pytest.raises(UserError, match=r"train\.png is a training image and a test image"):
+        with_splits(load_dataset(tmp_path), Protocol())
+
+
+def test_labels_of_a_data_set_are_its_classes() -> None:
+    with pytest.raises(UserError, match="1 of the toy's test images have the label 2"):
+        with_splits(labelled([0, 1] * 9, test=[0, 2]), Protocol())
 
 
 def test_the_doctor_names_everything_at_once(folder: Path) -> None:

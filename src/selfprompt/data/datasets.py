@@ -125,7 +125,7 @@ def with_splits(dataset: Dataset, protocol: Protocol) -> Splits:
         "seed": seed,
         "made": list(made),
         "stratified": stratified,
-        "without": say_lacking(dataset, {name: splits[name] for name in made}),
+        **say_lacking(dataset, {name: splits[name] for name in made}),
         **{name: indices.tolist() for name, indices in (made | {"train": left}).items()},
         "data": dataset.place,
         "classes": list(dataset.class_names),
@@ -134,7 +134,8 @@ def with_splits(dataset: Dataset, protocol: Protocol) -> Splits:
     if files := dataset.files():
         unused = np.setdiff1d(np.arange(len(rest)), np.concatenate([*made.values(), left]))
         parts = {**made, "train": left, "unused": unused}
-        record["files"] = files | {name: [files["train"][i] for i in part] for name, part in parts.items()}
+        files |= {name: [files["train"][i] for i in part] for name, part in parts.items()}
+        record |= {f"{name}_files": named for name, named in files.items()}
     return Splits(splits["train"], splits["val"], splits["test"], record)
 
 
@@ -148,7 +149,7 @@ def problems_of_split(dataset: Dataset, protocol: Protocol | None = None) -> lis
 
 
 def say_lacking(dataset: Dataset, made: dict[str, Examples]) -> dict[str, list[str]]:
-    """The classes of which a split that was cut has no image, said where there are any."""
+    """``SPLIT_lacks``: the classes of which a split that was cut has no image, said where there are any."""
     lacking = {
         name: [dataset.class_names[i] for i in sorted(set(range(dataset.num_classes)) - set(split.labels.tolist()))]
         for name, split in made.items()
@@ -159,7 +160,7 @@ def say_lacking(dataset: Dataset, made: dict[str, Examples]) -> dict[str, list[s
             "%s: the %s images cut from the training images have none of %d of %d classes, such as %s.",
             *(dataset.name, name, len(classes), dataset.num_classes, classes[0]),
         )
-    return lacking
+    return {f"{name}_lacks": classes for name, classes in lacking.items()}
 
 
 def file_names(examples: Examples, root: Path | None = None) -> list[str] | None:

@@ -90,7 +90,10 @@ def class_indices(labels: Any) -> np.ndarray:
 
 def _plain(label: Any) -> Any:
     """The number in a NumPy scalar, or in an array or tensor of one element."""
-    return label.item() if hasattr(label, "item") and np.size(label) == 1 else label
+    try:
+        return label.item()
+    except (AttributeError, ValueError, RuntimeError):  # has none, or several
+        return label
 
 
 def _no_index(label: Any) -> UserError:

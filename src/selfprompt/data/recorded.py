@@ -20,22 +20,14 @@ NAME = "split.json"
 SPLITS = ("train", "val", "test")
 
 
-class Files(BaseModel):
-    """The files of each split, and those that ``train_images`` left out."""
-
-    train: list[str]
-    val: list[str]
-    test: list[str]
-    unused: list[str] = []
-
-
 class SplitRecord(BaseModel):
     """What `with_splits` records and is read again; runs from before files were named have indices alone.
 
     Args:
         train, val, test: Indices in the data set's own training split, of the splits that were cut from it.
         data, classes, fingerprint: Of the data set.
-        files: Where images are files.
+        train_files, val_files, test_files, unused_files: Where images are files, those of each split and those that
+            ``train_images`` left out.
     """
 
     train: list[int]
@@ -44,7 +36,10 @@ class SplitRecord(BaseModel):
     data: str = ""
     classes: list[str] = []
     fingerprint: str = ""
-    files: Files | None = None
+    train_files: list[str] = []
+    val_files: list[str] = []
+    test_files: list[str] = []
+    unused_files: list[str] = []
 
 
 def splits_for(dataset: Dataset, protocol: Protocol, run: Path, *, whole: bool = True) -> Splits:
@@ -77,7 +72,7 @@ def splits_for(dataset: Dataset, protocol: Protocol, run: Path, *, whole: bool =
     if whole and record.fingerprint and record.classes != list(dataset.class_names):
         odd = sorted(set(record.classes) ^ set(dataset.class_names)) or ["their order"]
         raise UserError(f"{dataset.place} has other classes than the run in {run}: {odd[0]} differs.")
-    if record.files and dataset.files():
+    if record.train_files and dataset.files():
         return by_name(dataset, protocol, record, raw, run, whole)
     if record.fingerprint and record.data != dataset.place:
         return with_splits(dataset, protocol)  # another data set
@@ -94,12 +89,12 @@ def by_name(
     dataset: Dataset, protocol: Protocol, record: SplitRecord, raw: dict[str, Any], run: Path, whole: bool
 ) -> Splits:
     """Splits of the files that a record names."""
-    assert record.files
-    recorded, (pool, *others) = record.files.model_dump(), dataset.own.values()
+    pool, *others = dataset.own.values()
     for other in others:
         pool = pool + other
     names = [name for files in (dataset.files() or {}).values() for name in files]
     position = {name: i for i, name in enumerate(names)}
+    recorded = {split: getattr(record, f"{split}_files") for split in (*SPLITS, "unused")}
     known = {name for files in recorded.values() for name in files}
     if known.isdisjoint(position):
         if record.data != dataset.place:
@@ -124,5 +119,4 @@ def by_name(
 
 def image_names(splits: Splits, split: str) -> list[str]:
     """What a record calls the images of a split: their files, or their numbers in it."""
-    named = splits.record.get("files", {}).get(split)
-    return named or [str(i) for i in range(len(getattr(splits, split)))]
+    return splits.record.get(f"{split}_files") or [str(i) for i in range(len(getattr(splits, split)))]
