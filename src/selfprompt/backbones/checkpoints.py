@@ -22,7 +22,6 @@ from selfprompt.backbones.architecture import build, read_beside
 from selfprompt.backbones.base import BackboneInfo, Pretraining
 from selfprompt.backbones.vit import ViT, checked
 from selfprompt.errors import UserError, first_line
-from selfprompt.files import read_json
 
 PRETRAINING_ONLY = ("decoder_", "mask_token", "head.", "head_dist.", "fc.", "projector.", "predictor.")
 FIRST, SECOND = "patch_embed.proj.weight", "blocks.0.attn.qkv.weight"
