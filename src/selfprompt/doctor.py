@@ -13,7 +13,7 @@ from selfprompt.backbones import load_backbone
 from selfprompt.data import sources
 from selfprompt.data.datasets import Dataset, problems_of_split
 from selfprompt.data.images import ImageSource, common_range, read_image
-from selfprompt.data.sources import load_dataset, load_located, locate
+from selfprompt.data.sources import load_located, locate
 from selfprompt.data.sources.folder import Survey
 from selfprompt.data.tree import walk
 from selfprompt.errors import UserError
@@ -30,7 +30,7 @@ def check_installation() -> list[str]:
         if any(s.startswith(("extra: ", "debian: ", "on disk")) for s in supports):
             continue
         try:
-            load_backbone(name) if kind == "backbone" else load_dataset(name)
+            load_backbone(name) if kind == "backbone" else load_located(name)
         except (UserError, OSError, ValueError) as error:
             problems.append(f"{kind} {name}: {error}")
     return problems
@@ -42,7 +42,7 @@ def check_tasks(tasks: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
     problems: list[str] = []
     for task in tasks:
         try:
-            dataset = load_dataset(task)
+            dataset = load_located(task)
             sizes = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
             facts[task] = ", ".join(f"{len(v):,} {k}" for k, v in sizes.items() if v is not None)
         except UserError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import os
 from collections import Counter
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from conftest import write_image
+from selfprompt.cli.doctor import command as doctor
 from selfprompt.comparison.bench import task_of
 from selfprompt.comparison.suites import MINI
 from selfprompt.data.sources import load_dataset, load_located, locate
@@ -66,6 +69,17 @@ def test_the_registered_set_is_there_by_its_full_name(here: Path) -> None:
     assert task_of(MINI, "digits").run("linear").data == "digits"
     with pytest.raises(UserError, match="write name:photos for the data set"):
         load_dataset(Path("photos"))
+
+
+def test_a_folder_named_like_a_benchmark(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plant(here / "mini", "cat", "dog")
+    with pytest.raises(UserError, match=r"mini is a folder here and a benchmark: write \./mini .* or name:mini"):
+        doctor("mini")
+    doctor("./mini", json=True)
+    assert json.loads(capsys.readouterr().out)["classes"] == 2
+    with contextlib.suppress(UserError):  # a part of it needs a Debian package
+        doctor("name:mini", json=True)
+    assert "mnist5k" in json.loads(capsys.readouterr().out)
 
 
 def test_a_run_finds_its_folder_again_from_elsewhere(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

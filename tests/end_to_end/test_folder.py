@@ -103,6 +103,19 @@ def test_tune_evaluate_predict_and_load_work_together(mixed: Path, weights: Path
         assert model(pixels).shape == (2, 3)
 
 
+def test_a_run_within_its_own_data(mixed: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(mixed)
+    short = ("--backbone", weights, "--num-prompts", 2, "--epochs", 1, "--no-probe")
+    for more in ((), ("--out", "result")):
+        selfprompt("tune", ".", *short, *more)
+        assert selfprompt("doctor", ".")["classes"] == 3
+    (run,) = (mixed / "runs").iterdir()
+    assert run.name.startswith("data-spt-")
+    monkeypatch.chdir(run)
+    (run / "report.html").unlink()
+    selfprompt("report", run)  # from another working directory
+
+
 def test_listings_and_doctor(mixed: Path) -> None:
     assert selfprompt("list", "methods")["names"] == sp.list_methods()
     assert "vit_base_patch16_224.mae" in selfprompt("list", "backbones")["names"]

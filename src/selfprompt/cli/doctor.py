@@ -14,6 +14,7 @@ from selfprompt import doctor
 from selfprompt.cli.console import report
 from selfprompt.comparison.suites import SUITES
 from selfprompt.data.listed import ROOT
+from selfprompt.data.sources import NAME
 from selfprompt.errors import UserError
 
 EXTRAS = {
@@ -39,8 +40,11 @@ def command(data: str | None = None, *, root: Path | None = None, seed: int = 0,
     """
     if root is not None:
         os.environ[ROOT] = str(root)
-    if data in SUITES:
-        groups = next(iter(SUITES[data].values())).groups
+    suite = (data or "").removeprefix(NAME)
+    if suite in SUITES and data == suite and Path(suite).is_dir():
+        raise UserError(f"{data} is a folder here and a benchmark: write ./{data} for the folder, or {NAME}{data}.")
+    if suite in SUITES:
+        groups = next(iter(SUITES[suite].values())).groups
         facts, problems = doctor.check_tasks(task for tasks in groups.values() for task in tasks)
     elif data is None:
         facts, problems = installation(), doctor.check_installation()

@@ -27,7 +27,7 @@ from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from selfprompt.data.images import ImageSource, read_image
+from selfprompt.data.images import ImageSource, common_range, read_image
 from selfprompt.data.sources import load_located, locate
 from selfprompt.data.sources.folder import images_below
 from selfprompt.data.tree import subfolders
@@ -155,8 +155,9 @@ def load_corpus(data: str | Path, side: int) -> tuple[Tensor, list[np.ndarray]]:
     if not sources:
         raise UserError(f"{data} has no images to pretrain on.")
     images = np.empty((len(sources), 3, side, side), dtype=np.uint8)
+    span = common_range(sources)
     for row, source in enumerate(sources):
-        images[row] = np.asarray(read_image(source).resize((side, side))).transpose(2, 0, 1)
+        images[row] = np.asarray(read_image(source, span).resize((side, side))).transpose(2, 0, 1)
     return torch.from_numpy(images), groups
 
 
