@@ -137,7 +137,7 @@ def prototypes(args: argparse.Namespace, precision: str, kind: str) -> Step:
 
 def frozen(args: argparse.Namespace, precision: str) -> Step:
     """The frozen forward pass over as many batches."""
-    one = ours(args, "linear", precision, train=False)
+    one = ours(args, precision, "linear", train=False)
     return lambda: [one() for _ in range(args.batches)]
 
 
