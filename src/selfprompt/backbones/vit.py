@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import Block, ResPostBlock, VisionTransformer
 from torch import Tensor, nn
 
-from selfprompt.backbones.base import Backbone, BackboneInfo, Tokens, as_under_autocast, fused_is_faster
+from selfprompt.backbones.base import Backbone, BackboneInfo, Tokens
+from selfprompt.backbones.precision import as_under_autocast, fused_is_faster
 from selfprompt.errors import UserError
 
 

@@ -13,7 +13,7 @@ from accelerate.state import AcceleratorState, GradientState, SharedDict
 from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor, nn
 
-from selfprompt.backbones.base import frozen_matrices
+from selfprompt.backbones.precision import frozen_matrices
 from selfprompt.model import PromptedModel
 
 

@@ -8,7 +8,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from selfprompt.backbones.base import fused_is_faster
+from selfprompt.backbones.precision import fused_is_faster
 from selfprompt.model import PromptedModel
 from selfprompt.recipe import Recipe
 
