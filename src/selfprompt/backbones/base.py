@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from selfprompt.backbones import fingerprints
+from selfprompt.backbones.precision import Original, frozen_matrices
 
 M = TypeVar("M", bound=nn.Module)
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 Pretraining = Literal["supervised", "mae", "mocov3", "dino", "clip", "unknown"]
 """How a backbone was trained: methods publish one recipe for each kind."""
@@ -89,7 +88,7 @@ class Backbone(nn.Module, ABC):
         num_patches: Patch tokens M of one image.
         num_prefix: Class and register tokens.
         patch_size: Side of a patch in pixels.
-        fused_attention: Whether attention may run in one fused kernel, where that is faster (see `fused_is_faster`).
+        fused_attention: Whether attention may run in one fused kernel; it does where that is faster.
         original: What a `cast` backbone was made of; None for one that holds its own weights.
         cast_to: In what a `cast` backbone holds its frozen matrices; None for one that holds its own weights.
         watch: Called with the (B, heads, queries, keys) weights of every attention while it is set, and with the
@@ -312,40 +311,3 @@ def watching(backbone: Backbone) -> Iterator[list[Tensor]]:
         yield seen
     finally:
         backbone.watch = None
-
-
-@dataclass(frozen=True)
-class Original:
-    """What a cast backbone was made of: no submodule of it, and not copied with it."""
-
-    backbone: Backbone
-
-    def __deepcopy__(self, memo: Any) -> Original:
-        return self
-
-
-def as_under_autocast(method: Function) -> Function:
-    """A method of a backbone that computes as under autocast where the backbone is `cast`, wherever it is called."""
-
-    @functools.wraps(method)
-    def run(self: Backbone, *args: Any, **kwargs: Any) -> Any:
-        if self.cast_to is None or torch.is_autocast_enabled(device := next(self.parameters()).device.type):
-            return method(self, *args, **kwargs)
-        with torch.autocast(device, self.cast_to):
-            return method(self, *args, **kwargs)
-
-    return run  # type: ignore[return-value]
-
-
-def frozen_matrices(backbone: Backbone) -> Iterator[tuple[nn.Module, str, nn.Parameter]]:
-    """What is multiplied by and not trained: module, name and value of linear and convolution weights and biases."""
-    for module in backbone.modules():
-        if isinstance(module, (nn.Linear, nn.Conv2d)):
-            for name, value in module.named_parameters(recurse=False):
-                if not value.requires_grad:
-                    yield module, name, value
-
-
-def fused_is_faster(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether fused attention is the faster one: not in half precision on a CPU, where its backward pass is slow."""
-    return device.type != "cpu" or dtype.itemsize >= 4

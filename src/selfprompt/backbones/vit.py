@@ -15,15 +15,8 @@ from timm.layers.attention import Attention
 from timm.models.vision_transformer import Block, ResPostBlock, VisionTransformer
 from torch import Tensor, nn
 
-from selfprompt.backbones.base import (
-    Backbone,
-    BackboneInfo,
-    Readout,
-    Tokens,
-    as_under_autocast,
-    fused_is_faster,
-    private_copy,
-)
+from selfprompt.backbones.base import Backbone, BackboneInfo, Readout, Tokens, private_copy
+from selfprompt.backbones.precision import as_under_autocast, fused_is_faster
 from selfprompt.errors import UserError, first_line
 
 EPSILON = 1e-6

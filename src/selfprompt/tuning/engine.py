@@ -15,7 +15,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor, nn
 
-from selfprompt.backbones.base import frozen_matrices
+from selfprompt.backbones.precision import frozen_matrices
 from selfprompt.errors import UserError, first_line, unknown
 from selfprompt.model import PromptedModel
 

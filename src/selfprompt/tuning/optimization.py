@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from selfprompt.backbones.base import fused_is_faster
+from selfprompt.backbones.precision import fused_is_faster
 from selfprompt.memory import free_memory
 from selfprompt.model import PromptedModel
 from selfprompt.recipe import Recipe
