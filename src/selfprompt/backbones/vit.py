@@ -12,7 +12,12 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from timm.models.vision_transformer import Attention, Block, ResPostBlock, VisionTransformer
+from timm.models.vision_transformer import (
+    Attention,  # pyright: ignore[reportPrivateImportUsage]
+    Block,
+    ResPostBlock,
+    VisionTransformer,
+)
 from torch import Tensor, nn
 
 from selfprompt.backbones.base import Backbone, BackboneInfo, Tokens
