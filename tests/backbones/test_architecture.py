@@ -87,7 +87,7 @@ def test_a_config_beside_tells_what_no_weight_does(other: dict, config: dict, tm
 def test_timms_architecture_in_the_config_tells_everything(name: str, tmp_path: Path) -> None:
     small = {"embed_dim": 64, "num_heads": 4, "depth": 2, "patch_size": 8, "img_size": 16, "mlp_ratio": 3}
     model = noisy(timm.create_model(name, num_classes=0, **small))
-    config = {"architecture": name, "pretrained_cfg": {"tag": "mae"}, "model_args": {"num_heads": 4}}
+    config = {"architecture": name, "pretrained_cfg": {"tag": "mae"}, "model_args": {"num_heads": 4, "mlp_ratio": 3}}
     backbone = load_backbone(written(model, tmp_path, config))
     assert_same(backbone, model)
     assert backbone.info.pretraining != "unknown"

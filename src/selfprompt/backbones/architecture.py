@@ -111,7 +111,7 @@ def build(state: dict[str, Tensor], path: Path, told: Told, pretraining: Pretrai
         arguments = assumed(state, path, told, pretraining) | told.arguments
     arguments["num_classes"] = 0
     try:
-        make = VisionTransformer if told.architecture is None else partial(timm.create_model, told.architecture)
+        make: Any = VisionTransformer if told.architecture is None else partial(timm.create_model, told.architecture)
         return make(**arguments)
     except Exception as error:  # timm asserts and raises what it likes
         raise UserError(f"{path} and what config.json says beside it fit no ViT ({first_line(error)}).") from None

@@ -15,7 +15,7 @@ def digest(module: nn.Module) -> str:
     total = hashlib.sha256()
     for name, value in parts(module):
         total.update(name.encode())
-        total.update(value.cpu().numpy())
+        total.update(value.cpu().numpy().data)
     return total.hexdigest()
 
 
@@ -28,7 +28,7 @@ def marks(module: nn.Module) -> bytes:
     for name, value in parts(module):
         words = F.pad(value, (0, -len(value) % 512)).view(torch.int64).view(-1, 64)
         total.update(name.encode())
-        total.update(torch.cat([words.sum(0), words.sum(1)]).cpu().numpy())
+        total.update(torch.cat([words.sum(0), words.sum(1)]).cpu().numpy().data)
     return total.digest()
 
 

@@ -11,8 +11,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers.attention import Attention
-from timm.models.vision_transformer import Block, ResPostBlock, VisionTransformer
+from timm.models.vision_transformer import (
+    Attention,  # pyright: ignore[reportPrivateImportUsage]
+    Block,
+    ResPostBlock,
+    VisionTransformer,
+)
 from torch import Tensor, nn
 
 from selfprompt.backbones.base import Backbone, BackboneInfo, Readout, Tokens, private_copy
