@@ -1,0 +1,158 @@
+"""A run's own splits decide, whatever happens to its data afterwards; and its files name its images."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import write_image
+from selfprompt.data.datasets import Dataset, Examples, with_splits
+from selfprompt.data.protocol import Protocol
+from selfprompt.data.recorded import splits_for
+from selfprompt.data.sources import load_dataset
+from selfprompt.errors import UserError
+from selfprompt.reports import report
+from selfprompt.tuning.run import RunConfig, evaluate, read_run, tune
+
+NAMES = ("train_files", "val_files", "test_files")
+
+
+@pytest.fixture
+def run(folder: Path, weights: Path, tmp_path: Path) -> Path:
+    """A finished run on the folder."""
+    recipe = {"epochs": 1, "batch_size": 8}
+    tune(RunConfig.resolve(str(folder), str(weights), "linear", recipe=recipe), tmp_path / "run")
+    return tmp_path / "run"
+
+
+def record(run: Path) -> dict:
+    return json.loads((run / "split.json").read_text())
+
+
+def files(examples: Examples, root: Path) -> list[str]:
+    return [Path(str(image)).relative_to(root).as_posix() for image in examples.images]
+
+
+def splits_of(run: Path, folder: Path, whole: bool = True) -> list[list[str]]:
+    """The files of the three splits as they are found now."""
+    found = splits_for(load_dataset(folder), Protocol(), run, whole=whole)
+    return [files(part, folder) for part in (found.train, found.val, found.test)]
+
+
+def grow(folder: Path) -> None:
+    """Ten images more, which stand before, between and after those that are there."""
+    for index in range(10):
+        write_image(folder / "ant" / f"{index}-new.png", 0, 50 + index)
+
+
+def test_split_and_predictions_name_files(run: Path, folder: Path) -> None:
+    named = record(run)
+    assert sorted(file for name in NAMES for file in named[name]) == sorted(files(load_dataset(folder).train, folder))
+    assert not any(isinstance(value, dict) for value in named.values())
+    with (run / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == named["test_files"]
+    assert [row["image"].split("/")[0] for row in rows] == [row["label"] for row in rows]
+    rows = [{**row, "predicted": "bee" if row["label"] == "ant" else "ant"} for row in rows]
+    with (run / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    page = report(run).read_text(encoding="utf-8")
+    assert all(row["image"] in page for row in rows)
+
+
+def test_images_that_came_later_are_in_no_split(run: Path, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before, first = splits_of(run, folder), evaluate(run, str(folder))
+    grow(folder)
+    assert splits_of(run, folder) == before
+    assert evaluate(run, str(folder)) == first
+    assert "10 image(s) of" in caplog.text
+    assert "ant/0-new.png" in caplog.text
+    fresh = with_splits(load_dataset(folder), Protocol()).record
+    assert set(fresh["test_files"]) & set(before[0])  # which a cut anew would have tested on
+    moved = folder.with_name("moved")
+    folder.rename(moved)
+    assert splits_of(run, moved) == before
+
+
+def test_images_that_are_gone_are_named(run: Path, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    gone = record(run)["test_files"][0]
+    (folder / gone).unlink()
+    assert evaluate(run, str(folder))["images"] == len(record(run)["test_files"]) - 1
+    assert f"lacks 1 test image(s) of the run in {run}, such as {gone}" in caplog.text
+    with pytest.raises(UserError, match=f"lacks 1 test image.*{gone}: restore them"):
+        report(run)
+    for name in record(run)["test_files"][1:]:
+        (folder / name).unlink()
+    with pytest.raises(UserError, match="none of the test images"):
+        evaluate(run, str(folder))
+    shutil.rmtree(folder)
+    for label, name in enumerate(("ant", "bee", "cow")):
+        write_image(folder / name / "other.png", label, 0)
+        write_image(folder / name / "others.png", label, 1)
+    with pytest.raises(UserError, match="none of the images of the run"):
+        evaluate(run, str(folder))
+    assert evaluate(run, str(folder.rename(folder.with_name("others"))))["images"] == 2  # another data set: cut
+
+
+def test_resume_keeps_to_the_recorded_split(run: Path, folder: Path) -> None:
+    before, metrics = (run / "split.json").read_bytes(), json.loads((run / "metrics.json").read_text())
+    grow(folder)
+    (run / "metrics.json").unlink()
+    assert tune(read_run(run), run, resume=True).metrics["test_accuracy"] == metrics["test_accuracy"]
+    assert (run / "split.json").read_bytes() == before
+    (run / "metrics.json").unlink()
+    write_image(folder / "bat" / "0.png", 1, 0)
+    with pytest.raises(UserError, match=r"other classes than the run in .*: bat differs"):
+        tune(read_run(run), run, resume=True)
+
+
+def test_a_record_of_numbers_is_followed_while_they_fit(run: Path, folder: Path) -> None:
+    before, old = splits_of(run, folder), record(run)
+    old = {key: old[key] for key in ("seed", "made", "train", "val", "test")}
+    (run / "split.json").write_text(json.dumps(old))
+    assert splits_of(run, folder) == before
+    grow(folder)
+    with pytest.raises(UserError, match=r"has numbers for its images, not names: restore .* move .*split\.json away"):
+        evaluate(run, str(folder))
+    (run / "split.json").write_text("{}")
+    with pytest.raises(UserError, match=r"split\.json is damaged"):
+        evaluate(run, str(folder))
+    (run / "split.json").unlink()
+    assert evaluate(run, str(folder))["images"] == 8
+
+
+def test_given_splits_are_recorded_too(tmp_path: Path) -> None:
+    root, run = tmp_path / "data", tmp_path / "run"
+    for split in ("train", "test"):
+        for label in (0, 1):
+            for index in range(6):
+                write_image(root / split / "ab"[label] / f"{index}.png", label, index)
+    run.mkdir()
+    (run / "split.json").write_text(json.dumps(with_splits(load_dataset(root), Protocol(train_images=8)).record))
+    before = splits_of(run, root)
+    assert all(name.startswith("test/") for name in before[2])
+    (root / "train" / "a" / "0.png").rename(root / "test" / "a" / "from-train.png")
+    assert splits_of(run, root, whole=False)[2] == before[2]
+
+
+def test_arrays_are_known_by_their_numbers_and_labels(tmp_path: Path) -> None:
+    pixel = np.zeros((1, 1, 3), dtype=np.uint8)
+
+    def dataset(name: str, count: int) -> Dataset:
+        return Dataset(name, ("a", "b"), Examples([pixel] * count, np.arange(count) % 2))
+
+    made = with_splits(dataset("toy", 20), Protocol()).record
+    (tmp_path / "split.json").write_text(json.dumps(made))
+    assert "test_files" not in made
+    other = Protocol(split_seed=9)  # a cut anew would differ
+    assert splits_for(dataset("toy", 20), other, tmp_path).record["test"] == made["test"]
+    with pytest.raises(UserError, match="toy has changed since the run"):
+        splits_for(dataset("toy", 22), other, tmp_path)
+    assert len(splits_for(dataset("another", 22), other, tmp_path).test) == 5
