@@ -14,6 +14,7 @@ import pytest
 from conftest import write_image
 from selfprompt import cli
 from selfprompt.cli import console
+from selfprompt.cli import list as listing_command
 from selfprompt.errors import UserError
 from selfprompt.tuning.run import RunConfig, default_folder, tune
 
@@ -235,3 +236,13 @@ def test_a_folder_under_work_is_refused_at_the_start(folder: Path, weights: Path
     finally:
         process.kill()
         process.wait()
+
+
+def test_what_libraries_print_is_no_part_of_the_json(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(listing_command, "KINDS", {"methods": lambda: print("chatter") or []})
+    works(monkeypatch, "list", "methods", "--json")
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"names": []}
+    assert "chatter" in said.err
+    works(monkeypatch, "list", "--help")
+    assert "Usage" in capsys.readouterr().out
