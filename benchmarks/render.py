@@ -76,10 +76,8 @@ def block(name: str) -> str:
     stem = name.removesuffix("-in-words")
     if not (RESULTS / f"{stem}.json").is_file():
         return (RESULTS / name).read_text(encoding="utf-8")
-    found, by = (
-        json.loads((RESULTS / f"{stem}.json").read_text(encoding="utf-8")),
-        counts if stem == "counts" else speed,
-    )
+    found = json.loads((RESULTS / f"{stem}.json").read_text(encoding="utf-8"))
+    by = counts if stem == "counts" else speed
     return (by.render(found) if stem == name else "\n".join(by.in_words(found))) + "\n"
 
 
@@ -89,13 +87,12 @@ def filled(text: str) -> str:
 
 
 def main() -> None:
-    stale = [
-        path for path in DOCUMENTS if filled(path.read_text(encoding="utf-8")) != path.read_text(encoding="utf-8")
-    ]
+    texts = {path: path.read_text(encoding="utf-8") for path in DOCUMENTS}
+    stale = [path for path, text in texts.items() if filled(text) != text]
     if "--check" in sys.argv:
         sys.exit(f"python benchmarks/render.py mends {', '.join(map(str, stale))}" if stale else 0)
     for path in stale:
-        path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
+        path.write_text(filled(texts[path]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import traceback
 from cyclopts import App, CycloptsError
 
 from selfprompt.cli import analyse, bench, compare, doctor, evaluate, export, list, predict, pretrain, report, tune
-from selfprompt.cli.console import any_letter, errors, log_to_stderr
+from selfprompt.cli.console import any_letter, errors, log_to_stderr, result_alone
 from selfprompt.errors import UserError
 from selfprompt.files import FIXES, unwritable
 from selfprompt.tuning.engine import out_of_memory
@@ -23,7 +23,8 @@ def main() -> None:
     any_letter()
     log_to_stderr()
     try:
-        app(sys.argv[1:], exit_on_error=False, print_error=False, error_console=errors)
+        with result_alone("--json" in sys.argv):
+            app(sys.argv[1:], exit_on_error=False, print_error=False, error_console=errors)
     except (UserError, CycloptsError) as error:
         print(f"error: {str(error).strip()}", file=sys.stderr)
         sys.exit(2)

@@ -11,9 +11,9 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -31,19 +31,31 @@ from selfprompt.files import replace_file
 from selfprompt.reports import report as write_report
 
 errors = Console(stderr=True)
+results: list[TextIO] = []  # where the result goes
 
 
 def report(result: dict[str, Any], json: bool, text: str) -> None:
     """Print the one JSON object, or the text; of several processes the first one speaks."""
     if os.environ.get("RANK", "0") != "0":
         return
+    out = results[-1] if results else sys.stdout
     try:
-        print(jsonlib.dumps(finite(result)) if json else text, flush=True)
+        print(jsonlib.dumps(finite(result)) if json else text, file=out, flush=True)
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what could not be said is not said at exit
-        raise UserError(
-            f"Standard output cannot be written ({error.strerror}): free space, or read it to its end."
-        ) from None
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # what could not be said is not said at exit
+        fix = "free space, or read it to its end"
+        raise UserError(f"Standard output cannot be written ({error.strerror}): {fix}.") from None
+
+
+@contextmanager
+def result_alone(wanted: bool) -> Iterator[None]:
+    """Where it is ``wanted``, standard output has the result and nothing else; libraries print to standard error."""
+    results.append(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr) if wanted else nullcontext():
+            yield
+    finally:
+        results.pop()
 
 
 def finite(value: Any) -> Any:

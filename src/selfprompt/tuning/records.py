@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from selfprompt.errors import UserError
-from selfprompt.files import checked, read_as, read_text, replace_file
+from selfprompt.files import checked, read_json, read_text, replace_file
 from selfprompt.prompts.base import Insertion
 
 
@@ -110,7 +110,10 @@ def read_metrics(folder: Path, tested: bool = False) -> dict[str, Any]:
         UserError: It is missing or damaged.
     """
     fix = f"remove it and go on with selfprompt tune --resume {folder}"
-    return read_as(folder / "metrics.json", Tested if tested else Metrics, fix).model_dump(exclude_unset=True)
+    path = folder / "metrics.json"
+    found = read_json(path, fix)
+    checked(found, Tested if tested else Metrics, path, fix)
+    return found
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:

@@ -173,8 +173,7 @@ def tune(
 
 def default_folder(config: RunConfig) -> Path:
     """runs/DATA-METHOD-TIME, of letters that every file system takes."""
-    path = Path(config.data)
-    name = path.resolve().name if path.is_dir() else config.data.removeprefix("hf:").rstrip("/").rpartition("/")[2]
+    name = re.split(r"[/\\]", config.data.removeprefix("hf:").rstrip("/\\"))[-1]
     stem = re.sub(r"[^\w.=+-]+", "-", name).strip(".-")[:60] or "data"
     return Path("runs") / f"{stem}-{config.method['name']}-{time.strftime('%Y%m%d-%H%M%S')}"
 

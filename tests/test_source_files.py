@@ -21,10 +21,8 @@ def text_calls(code: str) -> list[ast.Call]:
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             owner = getattr(getattr(node.func, "value", None), "id", "")
             words = [a.value for a in (*node.args, *(k.value for k in node.keywords)) if isinstance(a, ast.Constant)]
-            binary = any(isinstance(word, str) and word in ("rb", "wb", "ab", "r+b") for word in words)
-            if name in ("read_text", "write_text") or (
-                name == "open" and not binary and owner not in ("Image", "os")
-            ):
+            opened = name == "open" and owner not in ("Image", "os") and not {"rb", "wb", "ab"} & {*map(str, words)}
+            if opened or (isinstance(node.func, ast.Attribute) and name in ("read_text", "write_text")):
                 found.append(node)
     return found
 

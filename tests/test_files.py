@@ -1,0 +1,112 @@
+"""Files are whole or as they were; a folder belongs to one process at a time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from selfprompt.errors import UserError
+from selfprompt.files import claimed, must_be_utf8, read_json, replace_file, unused
+from selfprompt.tuning.checkpoint import NAME, Progress
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from selfprompt.files import claimed
+with claimed(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def hold(folder: Path) -> subprocess.Popen:
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_full_disk_leaves_the_file_before_and_nothing_else(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "file"
+    replace_file(path, "before")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"file cannot be written \(No space left on device\): free space"):
+        replace_file(path, "after")
+    assert path.read_text(encoding="utf-8") == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    for path, why in (("file/under", "file stands"), ("folder", "folder stands"), ("x" * 300, "a shorter name")):
+        with pytest.raises(UserError, match=f"{path} cannot be written .*{why}"):
+            replace_file(tmp_path / path, "text")
+    for path in ("file", "file/run"):
+        with pytest.raises(UserError, match="a file stands where a folder is needed"), claimed(tmp_path / path):
+            pass
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_half_a_surrogate_pair_is_written_as_an_escape(tmp_path: Path) -> None:
+    replace_file(tmp_path / "file", "stra\udcdfe 猫")
+    assert (tmp_path / "file").read_bytes() == "stra\\udcdfe 猫".encode()
+
+
+def test_names_that_are_not_utf8_are_refused_by_their_bytes() -> None:
+    must_be_utf8("The class", "猫")
+    with pytest.raises(UserError, match=r"The class 'caf\\xe9' is not UTF-8: rename it"):
+        must_be_utf8("The class", "caf\udce9")
+
+
+@pytest.mark.parametrize("contents", [b"", b"{", b"\xff\xfe{}", b"[]", b"null", bytes(range(256))])
+def test_damaged_json_is_named_with_the_fix(contents: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(contents)
+    with pytest.raises(UserError, match=r"x\.json is damaged \(.+\): mend it"):
+        read_json(tmp_path / "x.json", "mend it")
+    with pytest.raises(UserError, match=r"y\.json cannot be read \(.+\): mend it"):
+        read_json(tmp_path / "y.json", "mend it")
+
+
+def test_a_folder_is_held_by_one_process_until_it_ends_or_is_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = hold(folder)
+    with pytest.raises(UserError, match=r"Another selfprompt is at work in .*run"), claimed(folder):
+        pass
+    (folder / ".checkpoint.pt.123.tmp").write_bytes(b"half")
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    with claimed(folder), claimed(folder):  # once more within is the same process
+        assert not list(folder.glob(".*.tmp"))
+        replace_file(folder / "kept", "")
+    assert [path.name for path in folder.iterdir()] == ["kept"]
+
+
+def test_an_error_before_anything_was_written_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no"), claimed(tmp_path / "run"):
+        raise ValueError("no")
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_folders_of_one_name(tmp_path: Path) -> None:
+    assert [unused(tmp_path / "a").name for _ in range(3)] == ["a", "a-2", "a-3"]
+
+
+@pytest.mark.parametrize("change", [{"epoch": "many"}, {"adapter": []}, {"history": None}, {"more": 1}, None])
+def test_a_damaged_checkpoint_is_named(change: dict | None, tmp_path: Path) -> None:
+    Progress({}, {}, 1).save(tmp_path)
+    saved = torch.load(tmp_path / NAME, weights_only=True)
+    torch.save(saved | change if change is not None else [1], tmp_path / NAME)
+    with pytest.raises(UserError, match=r"checkpoint\.pt is damaged \(.+\): remove it"):
+        Progress.load(tmp_path)
