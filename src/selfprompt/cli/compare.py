@@ -15,6 +15,7 @@ from selfprompt.comparison.studies import STUDIES, run_study
 from selfprompt.comparison.suites import MINI
 from selfprompt.comparison.workers import Workers
 from selfprompt.errors import UserError
+from selfprompt.reports.table import footer
 
 DEFAULT = ("linear", "full", "vpt", "spt")
 
@@ -84,5 +85,5 @@ def command(
         else:
             table = compare(make(), wanted, out, seeds=seeds, workers=workers)
     finish(out)
-    text = f"{(out / 'table.md').read_text()}protocol {table['protocol']}, tables in {out}"
-    report({key: table[key] for key in ("protocol", "dataset", "results")}, json, text)
+    text = f"{(out / 'table.md').read_text()}{footer(table)}; tables in {out}"
+    report({key: table[key] for key in ("protocol", "precision", "dataset", "results")}, json, text)
