@@ -29,6 +29,7 @@ def claim() -> str:
     """What the SPT paper reports of a ViT-B pretrained by MAE."""
     fgvc, vtab = published("fgvc", "mae"), published("vtab1k", "mae")
     lines = ["| method | FGVC | VTAB natural | specialized | structured |", "|---|---|---|---|---|"]
+    runs = []
     for method in ("full", "vpt", "spt"):
         (one,) = (row for row in fgvc[method] if row.paper == "spt2024")
         (other,) = (row for row in vtab[method] if row.paper == "spt2024")
@@ -37,7 +38,9 @@ def claim() -> str:
             *(other.numbers[g] for g in ("natural", "specialized", "structured")),
         ]
         lines.append(f"| {method} | " + " | ".join(f"{cell:.1f}" for cell in cells) + " |")
-    return "\n".join([*lines, "", f"{one.source}, {one.table}; selection: {one.selection}.", ""])
+        whose = [f"{row.copied or row.paper}, {row.selection}" for row in (one, other)]
+        runs.append(f"{method}: {whose[0] if whose[0] == whose[1] else f'FGVC {whose[0]}; VTAB {whose[1]}'}")
+    return "\n".join([*lines, "", f"{one.source}, {one.table}. Runs and their selection: {'. '.join(runs)}.", ""])
 
 
 DIFFERENCES = (

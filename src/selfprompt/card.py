@@ -37,7 +37,7 @@ base_model_architecture: {{ config.backbone.architecture | tojson }}
 | Protocol | {{ config.protocol }} |
 {%- if config.metrics %}
 | Data | {{ config.metrics.dataset }} |
-| Accuracy | {% if config.metrics.val_accuracy is not none %}validation {{ "%.2f" | format(config.metrics.val_accuracy) }} %{% endif %}{% if config.metrics.test_accuracy is not none %}{{ ", " if config.metrics.val_accuracy is not none }}test {{ "%.2f" | format(config.metrics.test_accuracy) }} %{% endif %} (seed {{ config.metrics.seed }}) |
+| Accuracy | {% if config.metrics.val_accuracy is not none %}validation {{ "%.2f" | format(config.metrics.val_accuracy) }} %{% endif %}{% if config.metrics.test_accuracy is not none %}{{ ", " if config.metrics.val_accuracy is not none }}test {{ "%.2f" | format(config.metrics.test_accuracy) }} %{% endif %} (seed {{ config.metrics.seed }}{% if config.metrics.precision %}, {{ config.metrics.precision }}{% endif %}) |
 {%- endif %}
 
 ```python

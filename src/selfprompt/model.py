@@ -189,9 +189,10 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
             yield self.normalize(images) if images.dtype == torch.uint8 else images
 
     def count_parameters(self) -> tuple[int, int]:
-        """Trainable and total parameters, the head counted in both."""
+        """Trainable and total parameters, the head counted in both; what pruning masks or fixes is not trained."""
         counts = [(p.numel(), p.requires_grad) for p in self.parameters()]
-        return sum(n for n, trained in counts if trained), sum(n for n, _ in counts)
+        idle = self.insertion.idle if self.prompts is not None and self.prompts.requires_grad else 0
+        return sum(n for n, trained in counts if trained) - idle, sum(n for n, _ in counts)
 
     def adapter_state(self) -> dict[str, Tensor]:
         """What an adapter holds: prompts, head with its buffers, and backbone weights where they are trained."""

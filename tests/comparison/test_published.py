@@ -25,11 +25,28 @@ def test_every_number_has_its_source_and_a_place(path: Path) -> None:
         suite = next(iter(SUITES[table["benchmark"]].values()))
         places = {*suite.groups, *(task for tasks in suite.groups.values() for task in tasks)}
         assert {"table", "selection", "pretraining"} <= table.keys()
+        assert set(table.get("copied", {})) <= set(table["results"])
         for method, numbers in table["results"].items():
             name, fields = read_spec(method)
             make_method(name, **fields)
             assert set(numbers) <= places
             assert all(0 < number < 100 for number in numbers.values())
+
+
+def test_rows_that_a_paper_copied_are_their_own_papers() -> None:
+    for benchmark in ("vtab1k", "fgvc"):
+        for pretraining in ("mae", "mocov3"):
+            rows = [(m, row) for m, found in published(benchmark, pretraining).items() for row in found]
+            for method, row in rows:
+                chosen_on_test = "test" in row.selection
+                assert chosen_on_test == (row.paper == "spt2024" and method.startswith("spt"))
+                assert ("Wang" in row.source) == method.startswith("spt")
+    (vpt,) = published("vtab1k", "mae")["vpt"]
+    assert vpt.label == "vpt2022 in spt2024"
+    assert "2203.12119" in vpt.source
+    (vpt,) = published("fgvc", "mae")["vpt"]
+    assert "2306.05067" in vpt.source  # VPT's own paper has no FGVC under MAE
+    assert {r.label for r in published("vtab1k", "supervised")["e2vpt"]} == {"e2vpt2023 in vfpt2024"}
 
 
 def test_tables_of_different_papers_agree() -> None:

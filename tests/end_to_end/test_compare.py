@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 def command(folder: Path, weights: Path, out: Path, *more: str) -> list[str]:
     run = [sys.executable, "-m", "selfprompt", "compare", str(folder), "--backbone", str(weights), "--out", str(out)]
     run += ["--methods", "linear,vpt,spt:prompt_rms=0.1", "--num-prompts", "3", "--epochs", "4", "--seeds", "2"]
-    return [*run, "--trials", "2", "--batch-size", "4", *more]
+    return [*run, "--trials", "2", "--batch-size", "4", "--precision", "float32", *more]
 
 
 def without_costs(table: dict) -> list[dict]:
@@ -33,11 +33,14 @@ def test_killed_and_started_again_it_gives_the_same_table(folder: Path, weights:
         command(folder, weights, tmp_path / "straight", "--json"), capture_output=True, text=True, check=True
     )
     printed = json.loads(straight.stdout)
-    assert set(printed) == {"protocol", "dataset", "results"}
+    assert set(printed) == {"protocol", "precision", "dataset", "results"}
+    assert printed["precision"] == "float32"
     assert [row["method"] for row in printed["results"]] == ["linear", "vpt", "spt:prompt_rms=0.1"]
     for row in printed["results"]:
         assert len(row["trials"]) == 2
         assert len(row["test_accuracies"]) == row["seeds"] == 2
+        assert row["precision"] == "float32"
+        assert row["readout"] == ("mae_average" if row["method"].startswith("spt") else "fresh_average")
         assert row["trainable_parameters"] == (0 if row["method"] == "linear" else 3 * 3 * 64) + 3 * 64 + 3
     assert {path.suffix for path in (tmp_path / "straight").glob("table.*")} == {".md", ".csv", ".tex", ".json"}
 

@@ -73,6 +73,8 @@ def test_the_second_training_starts_anew_with_the_masks_fixed(tmp_path: Path, im
     assert masks.tokens.tolist().count(1.0) == 3
     assert (masks.segments.sum(dim=1) == 8).all()
     assert len(result.history) == result.metrics["epochs"] == 4
+    free = 3 * 5 * 32 + 3 * 32 + 3  # keys and values, and the head
+    assert model.count_parameters()[0] == result.metrics["trainable_parameters"] == 3 * 3 * 16 + free
     anew = create_model(make_backbone(), "e2vpt", num_classes=3, num_prompts=5)
     anew.initialize(seed=1)
     assert torch.allclose(model.prompts, anew.prompts, atol=1e-6)

@@ -15,6 +15,7 @@ from selfprompt.comparison.suites import SUITES
 from selfprompt.comparison.workers import Workers
 from selfprompt.data.listed import ROOT
 from selfprompt.errors import UserError
+from selfprompt.reports.table import footer
 
 
 def command(
@@ -73,5 +74,5 @@ def command(
             **({} if trials is None else {"trials": trials}),
         )
     finish(folder, own_command())
-    text = f"{(folder / 'table.md').read_text(encoding='utf-8')}protocol {table['protocol']}, tables in {folder}"
-    report({key: table[key] for key in ("protocol", "benchmark", "results")}, json, text)
+    text = f"{(folder / 'table.md').read_text(encoding='utf-8')}{footer(table)}; tables in {folder}"
+    report({key: table[key] for key in ("protocol", "precision", "benchmark", "results")}, json, text)

@@ -14,6 +14,7 @@ from selfprompt.comparison.compare import Comparison, compare, protocol_of
 from selfprompt.comparison.studies import STUDIES, run_study
 from selfprompt.comparison.suites import MINI
 from selfprompt.comparison.workers import Workers
+from selfprompt.reports.table import footer
 
 DEFAULT = ("linear", "full", "vpt", "spt")
 
@@ -85,5 +86,5 @@ def command(
         else:
             table = compare(make(), wanted, out, seeds=seeds, workers=workers)
     finish(out, own_command())
-    text = f"{(out / 'table.md').read_text(encoding='utf-8')}protocol {table['protocol']}, tables in {out}"
-    report({key: table[key] for key in ("protocol", "dataset", "results")}, json, text)
+    text = f"{(out / 'table.md').read_text(encoding='utf-8')}{footer(table)}; tables in {out}"
+    report({key: table[key] for key in ("protocol", "precision", "dataset", "results")}, json, text)

@@ -28,4 +28,5 @@ def command(
         json: Print one JSON object.
     """
     result = evaluate(adapter, data, split=split, backbone=backbone)
-    report(result, json, f"{split} accuracy {result[f'{split}_accuracy']:.2f} % on {result['images']:,} images")
+    accuracy, images = result[f"{split}_accuracy"], f"{result['images']:,} images"
+    report(result, json, f"{split} accuracy {accuracy:.2f} % on {images} ({result['precision']})")

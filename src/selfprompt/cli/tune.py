@@ -75,10 +75,11 @@ def command(
 
 def summary(metrics: dict[str, Any], folder: Path) -> str:
     """The lines that a run ends with."""
+    tested = f"{metrics['test_images']:,} images ({metrics['precision']})"
     lines = [
         parameter_line(metrics["trainable_parameters"], metrics["total_parameters"]),
         f"best epoch {metrics['best_epoch']}, validation accuracy {metrics['val_accuracy']:.2f} %",
-        f"test accuracy {metrics['test_accuracy']:.2f} % on {metrics['test_images']:,} images",
+        f"test accuracy {metrics['test_accuracy']:.2f} % on {tested}",
     ]
     if "linear_probe_test_accuracy" in metrics:
         probe = metrics["linear_probe_test_accuracy"]

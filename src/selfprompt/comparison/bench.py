@@ -10,7 +10,15 @@ from typing import Any
 
 from selfprompt import registry
 from selfprompt.backbones import load_backbone
-from selfprompt.comparison.compare import COLUMNS, Comparison, check_methods, measure, open_folder, protocol_of
+from selfprompt.comparison.compare import (
+    COLUMNS,
+    Comparison,
+    check_methods,
+    measure,
+    method,
+    open_folder,
+    protocol_of,
+)
 from selfprompt.comparison.published import Published, published
 from selfprompt.comparison.suites import Suite
 from selfprompt.comparison.workers import Workers
@@ -18,7 +26,7 @@ from selfprompt.data.sources import NAME, load_located, names
 from selfprompt.errors import UserError
 from selfprompt.files import claimed, replace_file
 from selfprompt.methods import read_specs
-from selfprompt.reports.table import Column, markdown, write_tables
+from selfprompt.reports.table import Column, all_precisions, markdown, write_tables
 
 
 def task_of(suite: Suite, data: str, backbone: str | None = None, **changes: Any) -> Comparison:
@@ -98,16 +106,18 @@ def bench(
     for data, comparison in tasks.items():
         rows = [measured[spec, data] for spec in methods]
         table = {"protocol": comparison.protocol.hash, "dataset": data, "results": rows}
+        table |= {"precision": all_precisions(rows)}
         write_tables(folders[data], "table", table, COLUMNS, rows)
 
     marked = [data for data in tasks if seen_in_pretraining(first.backbone, data)]
     groups = {name: [d for d in listed if d in tasks] for name, listed in suite.groups.items()}
     counted = {name: left for name, listed in groups.items() if (left := [d for d in listed if d not in marked])}
     results = [summary(spec, {d: measured[spec, d] for d in tasks}, counted) for spec in methods]
+    unseen = [data for listed in counted.values() for data in listed]
     if full := next((r for r in results if r["method"] == "full"), None):
         for result in results:
             result["tasks_above_full"] = sum(
-                result["tasks"][d]["test_accuracy_mean"] > full["tasks"][d]["test_accuracy_mean"] for d in tasks
+                result["tasks"][d]["test_accuracy_mean"] > full["tasks"][d]["test_accuracy_mean"] for d in unseen
             )
     rows = published(suite.name, load_backbone(first.backbone, first.protocol.image_size).info.pretraining)
     for result in results:
@@ -116,11 +126,12 @@ def bench(
         "protocol": first.protocol.hash,
         "benchmark": suite.name,
         "backbone": first.backbone,
+        "precision": all_precisions(results),
         "seen_in_pretraining": marked,
         "results": results,
         "settings": first.model_dump(mode="json", exclude={"data"}),
     }
-    write_tables(out, "table", table, group_columns(counted, "full" in methods, len(tasks), rows), results)
+    write_tables(out, "table", table, group_columns(counted, "full" in methods, len(unseen), rows), results)
     replace_file(out / "tasks.md", markdown(task_columns(groups, marked), results))
     return table
 
@@ -145,6 +156,9 @@ def summary(spec: str, rows: dict[str, dict[str, Any]], counted: dict[str, list[
         "trainable_parameters": round(statistics.mean(row["trainable_parameters"] for row in rows.values())),
         "seconds": statistics.mean(row["seconds"] for row in rows.values()),
         "peak_memory_bytes": max(row["peak_memory_bytes"] for row in rows.values()),
+        "readout": next(iter(rows.values()))["readout"],
+        "precision": all_precisions(list(rows.values())),
+        "budget": max(row["budget"] for row in rows.values()),
         "tasks": rows,
     }
 
@@ -161,7 +175,7 @@ def group_columns(
         def text(r: dict[str, Any]) -> str:
             found = [(row, row.group(name, groups[name])) for row in rows.get(r["method"], [])]
             return "; ".join(
-                f"{number:.1f} ({r['groups'][name]['mean'] - number:+.1f}; {row.paper}"
+                f"{number:.1f} ({r['groups'][name]['mean'] - number:+.1f}; {row.label}"
                 f"{', unverified' if row.unverified else ''})"
                 for row, number in found
                 if number is not None
@@ -169,7 +183,7 @@ def group_columns(
 
         return Column(f"{name}, published (measured minus published; source)", text)
 
-    columns = [Column("method", lambda r: r["method"])]
+    columns = [Column("method", method)]
     for name in groups:
         columns += [group(name), reported(name)] if rows else [group(name)]
     columns.append(Column("mean of groups", lambda r: f"{r['mean_of_groups']:.1f}"))
@@ -178,6 +192,7 @@ def group_columns(
         columns.append(Column("above full", lambda r: f"{r['tasks_above_full']} of {tasks}"))
     columns.append(Column("trained parameters", lambda r: f"{r['trainable_parameters']:,}"))
     columns.append(Column("seconds", lambda r: f"{r['seconds']:.0f}"))
+    columns += [Column("readout", lambda r: r["readout"]), Column("precision", lambda r: r["precision"])]
     return columns
 
 

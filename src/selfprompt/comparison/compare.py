@@ -21,7 +21,7 @@ from selfprompt.errors import UserError, out_of_range
 from selfprompt.files import LOCK, claimed, read_json, replace_file
 from selfprompt.methods import make_method, read_spec, read_specs
 from selfprompt.recipe import Recipe
-from selfprompt.reports.table import Column, write_tables
+from selfprompt.reports.table import Column, all_precisions, write_tables
 from selfprompt.tuning.run import RunConfig, tune
 
 SETTINGS, JOURNAL = "comparison.json", "journal.log"
@@ -129,13 +129,15 @@ def choose(comparison: Comparison, out: Path, spec: str) -> dict[str, Any]:
         ``number`` of the best trial, its ``lr`` and ``decay``, and all ``trials`` in their order.
     """
     base = comparison.run(spec)
+    if comparison.protocol.final == "train+val":  # trials are scored where the last runs end
+        base = base.model_copy(update={"protocol": base.protocol.model_copy(update={"selection": "last"})})
 
     def trial(number: int, point: Point) -> tuple[float, float]:
         config = base.model_copy(update={"recipe": at(base.recipe, point), "test": False})
         folder = folder_of(out, spec) / f"trial-{number}"
         result = tune(config, folder, resume=(folder / "run.json").exists())
-        best = result.history[result.metrics["best_epoch"] - 1]
-        return best["val_accuracy"], best["val_loss"]
+        kept = result.history[result.metrics["best_epoch"] - 1]
+        return kept["val_accuracy"], kept["val_loss"]
 
     grid = None
     if comparison.search == "grid":
@@ -213,7 +215,10 @@ def row(spec: str, chosen: dict[str, Any], metrics: list[dict[str, Any]]) -> dic
         "test_accuracies": accuracies,
         "trials": chosen["trials"],
         "method_fields": metrics[0]["method_fields"],
+        "readout": metrics[0]["method_fields"]["readout"],
         "protocol": metrics[0]["protocol"],
+        "precision": all_precisions(metrics),
+        "budget": max(m.get("epochs", m["recipe"]["epochs"]) / m["recipe"]["epochs"] for m in metrics),
     }
 
 
@@ -262,7 +267,7 @@ def compare(
         open_folder(comparison, out)
         rows = measure([(comparison, out, spec) for spec in methods], seeds, workers or Workers())
     table = {"protocol": comparison.protocol.hash, "dataset": comparison.data, "results": rows}
-    table |= {"settings": comparison.model_dump(mode="json")}
+    table |= {"precision": all_precisions(rows), "settings": comparison.model_dump(mode="json")}
     write_tables(out, "table", table, COLUMNS, rows)
     return table
 
@@ -272,17 +277,24 @@ def accuracy(row: dict[str, Any]) -> str:
     return f"{row['test_accuracy_mean']:.1f} ± {row['test_accuracy_std']:.1f}"
 
 
+def method(row: dict[str, Any]) -> str:
+    """The method, and how much longer than others it trains, if it does."""
+    return row["method"] + (f" (trained {row['budget']:g}x)" if row.get("budget", 1) > 1 else "")
+
+
 def rate(row: dict[str, Any]) -> str:
     """The chosen learning rate, marked where it lies at an end of what was tried."""
     return f"{row['lr']:.2g}" + (" (end)" if row["lr_at_the_end_of_what_was_tried"] else "")
 
 
 COLUMNS = (
-    Column("method", lambda row: row["method"]),
+    Column("method", method),
     Column("test accuracy, %", accuracy),
     Column("trained parameters", lambda row: f"{row['trainable_parameters']:,}"),
     Column("seconds", lambda row: f"{row['seconds']:.0f}"),
     Column("peak memory, MiB", lambda row: f"{row['peak_memory_bytes'] / 2**20:,.0f}"),
     Column("learning rate", rate),
     Column("weight decay", lambda row: f"{row['weight_decay']:.2g}"),
+    Column("readout", lambda row: row["readout"]),
+    Column("precision", lambda row: row["precision"]),
 )

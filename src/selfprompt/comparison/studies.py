@@ -11,7 +11,7 @@ from selfprompt.comparison.compare import COLUMNS, Comparison, check_methods, me
 from selfprompt.comparison.workers import Workers
 from selfprompt.files import claimed
 from selfprompt.methods import read_specs
-from selfprompt.reports.table import Column, write_tables
+from selfprompt.reports.table import Column, all_precisions, write_tables
 
 Variation = tuple[str, str | None, dict[str, Any]]
 """A label, a backbone (None is the user's), and changes to the protocol."""
@@ -93,7 +93,7 @@ def run_study(
     rows = [{"setting": label, **row} for label, row in zip(labels, measured)]
     first = work[0][0]
     table = {"protocol": first.protocol.hash, "dataset": first.data, "results": rows}
-    table |= {"settings": first.model_dump(mode="json")}
+    table |= {"precision": all_precisions(rows), "settings": first.model_dump(mode="json")}
     more = (Column("setting", lambda r: r["setting"]), Column("protocol", lambda r: r["protocol"]))
     columns = (*COLUMNS[:1], *more, *COLUMNS[1:]) if len(study.variations) > 1 else COLUMNS
     write_tables(out, "table", table, columns, rows)

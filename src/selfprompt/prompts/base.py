@@ -63,6 +63,10 @@ class Parametrization(nn.Module, ABC):
     def forward(self, prompts: Tensor) -> Tensor:
         """(..., P, D) trained prompts of one layer to (..., P, D) effective ones."""
 
+    def idle(self, prompts: Tensor) -> int:
+        """How many numbers, of (layers, P, D) prompts and its own, are masked or fixed, and so not trained."""
+        return 0
+
 
 class Insertion(nn.Module, ABC):
     """How prompts, or whatever else is trained, meet the tokens.
@@ -78,6 +82,11 @@ class Insertion(nn.Module, ABC):
     @property
     def num_prompts(self) -> int:
         """Prompts of the block that has most of them."""
+        return 0
+
+    @property
+    def idle(self) -> int:
+        """How many numbers of its parameters are masked or fixed, and so not trained."""
         return 0
 
     def attach(self, backbone: Backbone, seed: int) -> None:
@@ -147,6 +156,10 @@ class PromptInsertion(Insertion, ABC):
         if self.dropout and self.training:
             prompts = F.dropout(prompts.expand(batch, -1, -1), self.dropout)
         return prompts if self.parametrization is None else self.parametrization(prompts)
+
+    @property
+    def idle(self) -> int:
+        return 0 if self.parametrization is None else self.parametrization.idle(self.prompts)
 
     def prompt_keys(self, num_prefix: int) -> slice:
         """Which keys of a block's last attention are the prompts, after ``num_prefix`` prefix tokens."""

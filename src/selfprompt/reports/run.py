@@ -60,7 +60,8 @@ def run_page(folder: Path) -> Path:
 
 def tiles(metrics: dict[str, Any], folder: Path) -> list[tuple[str, str, str]]:
     """The numbers that stand first."""
-    found = [("test accuracy", f"{metrics['test_accuracy']:.1f} %", f"{metrics['test_images']:,} images")]
+    tested = f"{metrics['test_images']:,} images, {metrics['precision']}"
+    found = [("test accuracy", f"{metrics['test_accuracy']:.1f} %", tested)]
     if (probe := metrics.get("linear_probe_test_accuracy")) is not None:
         found.append(("linear probe", f"{probe:.1f} %", "on the same frozen features"))
     share = 100 * metrics["trainable_parameters"] / metrics["total_parameters"]

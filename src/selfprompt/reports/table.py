@@ -52,6 +52,21 @@ def latex(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> str:
     )
 
 
+def all_precisions(found: Sequence[dict[str, Any]]) -> str:
+    """The precisions of runs or rows: ``float32``, or ``bf16 and float32`` where these are mixed."""
+    return " and ".join(sorted({part for one in found for part in one["precision"].split(" and ")}))
+
+
+def footer(table: dict[str, Any]) -> str:
+    """Protocol and precision of a table, as far as it says."""
+    words = f"protocol {table['protocol']}"
+    if precision := table.get("precision"):
+        words += f", {precision}"
+        if " and " in precision:
+            words += " (rows of two precisions differ by more than their methods)"
+    return words
+
+
 def write_tables(
     folder: Path, stem: str, whole: dict[str, Any], columns: Sequence[Column], rows: Sequence[dict[str, Any]]
 ) -> None:

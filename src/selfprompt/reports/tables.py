@@ -13,7 +13,7 @@ from selfprompt.files import read_as, read_text
 from selfprompt.reports import figures
 from selfprompt.reports.page import Section, write_page
 from selfprompt.reports.run import again, said
-from selfprompt.reports.table import read_markdown
+from selfprompt.reports.table import footer, read_markdown
 
 AGAIN = "give the command that made it again; what is done is not done again"
 
@@ -71,7 +71,7 @@ def comparison_page(folder: Path) -> Path:
     return write_page(
         folder,
         f"{len(rows)} methods on {table['dataset']}",
-        f"One protocol ({table['protocol']}), the same search for each, {rows[0]['seeds']} seeds.",
+        f"One protocol and the same search for each, {rows[0]['seeds']} seeds; {footer(table)}.",
         [s for s in (again(folder), results(folder, "table.md", rows), searches(rows), ways(settings)) if s],
     )
 
@@ -82,7 +82,7 @@ def bench_page(folder: Path) -> Path:
     rows = table["results"]
     head, *body = cells(folder / "tasks.md")
     tasks = Section("By task", "Mean and deviation over seeds.", head=head, rows=body)
-    words = f"{len(rows)} methods with {table['backbone']}, {rows[0]['seeds']} seeds; protocol {table['protocol']}."
+    words = f"{len(rows)} methods with {table['backbone']}, {rows[0]['seeds']} seeds; {footer(table)}."
     if table["seen_in_pretraining"]:
         seen = ", ".join(table["seen_in_pretraining"])
         words += f" The backbone was pretrained on the images of {seen} (†), which no mean counts."

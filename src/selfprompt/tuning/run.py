@@ -290,4 +290,5 @@ def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: A
         f"{split}_accuracy": accuracy,
         f"{split}_loss": loss,
         "protocol": model.protocol.hash,
+        "precision": engine.precision,
     }

@@ -15,19 +15,26 @@ class Published:
 
     Args:
         paper: The data file's name, such as ``spt2024``.
-        source: The paper (and where its numbers were read, if elsewhere).
+        copied: The paper from which it copied the row; None for runs of its own.
+        source: The paper whose runs these are (and where the numbers were read, if elsewhere).
         table: Which of its tables.
-        selection: How it chose what it reports, as far as known.
+        selection: How the runs chose what they report, as far as known.
         unverified: Whether the number was not seen in the paper itself.
         numbers: Top-1 accuracy in percent, by task or by group.
     """
 
     paper: str
+    copied: str | None
     source: str
     table: str
     selection: str
     unverified: bool
     numbers: dict[str, float]
+
+    @property
+    def label(self) -> str:
+        """Whose numbers these are, in a few words."""
+        return f"{self.copied} in {self.paper}" if self.copied else self.paper
 
     def group(self, name: str, tasks: list[str]) -> float | None:
         """The mean of a group: as printed, or of its tasks where these are printed."""
@@ -47,11 +54,14 @@ def published(benchmark: str, pretraining: str) -> dict[str, list[Published]]:
         for table in paper["tables"]:
             if (table["benchmark"], table["pretraining"]) == (benchmark, pretraining):
                 for method, numbers in table["results"].items():
+                    copied = table.get("copied", {}).get(method)
+                    origin = paper["papers"][copied] if copied else paper | table
                     row = Published(
                         path.stem,
-                        paper["source"],
+                        copied,
+                        origin["source"],
                         table["table"],
-                        table["selection"],
+                        origin["selection"],
                         table.get("unverified", False),
                         numbers,
                     )

@@ -42,6 +42,15 @@ class Masked(Parametrization):
             tokens, segments = tokens.detach(), segments.detach()
         return prompts * tokens[:, None] * segments.repeat(1, prompts.shape[-1] // segments.shape[1])
 
+    def idle(self, prompts: Tensor) -> int:
+        if not self.fixed:
+            return 0
+        kept = (
+            int((self.tokens[:, None] * self.segments).count_nonzero()) * prompts.shape[-1] // self.segments.shape[1]
+        )
+        masked = len(prompts) * (prompts[0].numel() - kept)
+        return masked + self.tokens.numel() + self.segments.numel()
+
     @torch.no_grad()
     def fix(self, tokens: Tensor, segments: Tensor) -> None:
         """Set both masks for good."""

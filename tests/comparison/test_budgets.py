@@ -1,0 +1,73 @@
+"""What stands beside a number: how long was trained, where trials are scored, and in which precision."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfprompt.comparison import bench as room
+from selfprompt.comparison.compare import COLUMNS, Comparison, choose, final, protocol_of, row
+from selfprompt.comparison.suites import Suite
+from selfprompt.reports.table import footer, markdown
+
+
+def comparison(folder: Path, weights: Path, **protocol: Any) -> Comparison:
+    recipe = {"epochs": 4, "batch_size": 8, "lr": 0.3, "precision": "float32"}
+    settings = protocol_of(str(weights), **protocol)
+    return Comparison(data=str(folder), backbone=str(weights), protocol=settings, recipe=recipe, trials=1)
+
+
+@pytest.mark.parametrize("last", ["train", "train+val"])
+def test_a_trial_is_scored_at_the_epoch_at_which_final_runs_are_tested(
+    last: str, folder: Path, weights: Path, tmp_path: Path
+) -> None:
+    chosen = choose(comparison(folder, weights, final=last), tmp_path, "linear")
+    log = (tmp_path / "runs" / "linear" / "trial-0" / "log.jsonl").read_text().splitlines()
+    accuracies = [json.loads(line)["val_accuracy"] for line in log]
+    assert accuracies[-1] < max(accuracies)  # the test can fail
+    assert chosen["trials"][0]["val_accuracy"] == (accuracies[-1] if last == "train+val" else max(accuracies))
+
+
+def test_a_row_says_how_long_it_trained_and_in_which_precision(folder: Path, weights: Path, tmp_path: Path) -> None:
+    made, rows = comparison(folder, weights, final="train+val"), []
+    for spec in ("vpt:num_prompts=3", "pc:num_prompts=3", "e2vpt:num_prompts=3:prune_tokens=0.4"):
+        chosen = choose(made, tmp_path, spec)
+        rows.append(row(spec, chosen, [final(made, tmp_path, spec, chosen, 0)]))
+    lines = markdown(COLUMNS, rows).splitlines()[2:]
+    assert ["(trained 2x)" in line for line in lines] == [False, False, True]
+    assert all("| fresh_average | float32 |" in line for line in lines)
+
+
+def test_precisions_do_not_mix_without_a_word() -> None:
+    assert footer({"protocol": "p", "precision": "float32"}) == "protocol p, float32"
+    assert "bf16 and float32 (rows of two precisions" in footer({"protocol": "p", "precision": "bf16 and float32"})
+    assert footer({"protocol": "p"}) == "protocol p"  # a table of before
+
+
+def test_tasks_seen_in_pretraining_count_nowhere(
+    monkeypatch: pytest.MonkeyPatch, weights: Path, tmp_path: Path
+) -> None:
+    better = {"linear": {"a": 90.0, "b": 50.0}, "full": {"a": 60.0, "b": 60.0}}
+    precisions = {"a": "bf16", "b": "float32"}
+
+    def measure(work: list[tuple[Comparison, Path, str]], *rest: object) -> list[dict[str, Any]]:
+        return [measured(spec, better[spec][c.data], precisions[c.data]) for c, _, spec in work]
+
+    def measured(spec: str, accuracy: float, precision: str) -> dict[str, Any]:
+        counts = dict.fromkeys(("trainable_parameters", "total_parameters", "seconds", "peak_memory_bytes", "lr"), 1)
+        said = {"method": spec, "precision": precision, "readout": "backbone", "seeds": 1, "budget": 1.0}
+        ends = {"lr_at_the_end_of_what_was_tried": False, "weight_decay": 0.0}
+        accuracies = {"test_accuracy_mean": accuracy, "test_accuracy_std": 0.0, "test_accuracies": [accuracy]}
+        return counts | said | ends | accuracies
+
+    monkeypatch.setattr(room, "measure", measure)
+    monkeypatch.setattr(room, "load_dataset", lambda data: None)
+    monkeypatch.setattr(room, "seen_in_pretraining", lambda backbone, data: data == "a")
+    suite = Suite("two", {"group": ("a", "b")}, str(weights))
+    table = room.bench(suite, ["linear", "full"], tmp_path)
+    assert table["results"][0]["tasks_above_full"] == 0
+    assert "| 0 of 1 |" in (tmp_path / "table.md").read_text()
+    assert table["precision"] == "bf16 and float32"
