@@ -54,7 +54,7 @@ def create_model(
     """A prompted model, its prompts not yet started (`PromptedModel.initialize`).
 
     Args:
-        backbone: A timm name, a weights file, ``"builtin"``, or a timm module (which is taken over).
+        backbone: A timm name, a weights file, ``"builtin"``, or a timm module (which stays as it is).
         method: A name of `list_methods`, or a `Method`.
         num_classes: Outputs of the head.
         image_size: Side of the input in pixels, if not the backbone's own.
