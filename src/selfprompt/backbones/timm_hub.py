@@ -28,10 +28,13 @@ ELSEWHERE = {
 }
 """Beginnings of names in transformers, and timm's names of the same weights; what follows fills the gap."""
 
+OTHER_BLOCKS = ("vit_dlittle_*", "vit_dwee_*", "vit_dpwee_*", "vit_pwee_*", "*_18x2_*", "*_xp_*")
+"""Of timm's file of plain ViTs, those with differential attention or parallel branches."""
+
 
 def list_names() -> list[str]:
     """Every timm name of the plain VisionTransformer class that has pretrained weights."""
-    return timm.list_models(module="vision_transformer", pretrained=True)
+    return timm.list_models(module="vision_transformer", pretrained=True, exclude_filters=list(OTHER_BLOCKS))
 
 
 def load_timm(name: str, image_size: int | None = None) -> ViT:
