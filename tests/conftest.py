@@ -7,6 +7,10 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +85,28 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     torch.save({"model": VisionTransformer(**{**TINY, "embed_dim": 64, "num_heads": 1}).state_dict()}, path)
     return path
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from selfprompt.files import claimed, only_one
+path = Path(sys.argv[1])
+with only_one(path.with_name(f".{path.name}.lock"), path) if sys.argv[2] else claimed(path):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def held(path: Path, file: bool = False) -> Iterator[None]:
+    """Another process at work in a folder, or on a file, that is killed in the end."""
+    command = [sys.executable, "-c", HOLD, str(path), "file" if file else ""]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    try:
+        yield
+    finally:
+        process.kill()
+        process.communicate()

@@ -4,33 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from conftest import held
 from selfprompt.errors import UserError
 from selfprompt.files import claimed, must_be_utf8, read_json, replace_file, unused
 from selfprompt.tuning.checkpoint import NAME, Progress
-
-HOLD = """
-import sys, time
-from pathlib import Path
-from selfprompt.files import claimed
-with claimed(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
-def hold(folder: Path) -> subprocess.Popen:
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    return process
 
 
 def test_a_full_disk_leaves_the_file_before_and_nothing_else(tmp_path: Path, monkeypatch) -> None:
@@ -81,12 +63,10 @@ def test_damaged_json_is_named_with_the_fix(contents: bytes, tmp_path: Path) -> 
 
 def test_a_folder_is_held_by_one_process_until_it_ends_or_is_killed(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    process = hold(folder)
-    with pytest.raises(UserError, match=r"Another selfprompt is at work in .*run"), claimed(folder):
-        pass
-    (folder / ".checkpoint.pt.123.tmp").write_bytes(b"half")
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    with held(folder):
+        with pytest.raises(UserError, match=r"Another selfprompt is at work in .*run"), claimed(folder):
+            pass
+        (folder / ".checkpoint.pt.123.tmp").write_bytes(b"half")
     with claimed(folder), claimed(folder):  # once more within is the same process
         assert not list(folder.glob(".*.tmp"))
         replace_file(folder / "kept", "")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import write_image
+from conftest import held, write_image
 from selfprompt import cli
 from selfprompt.cli import console
 from selfprompt.cli import list as listing_command
@@ -224,18 +224,20 @@ def test_default_folders_are_names_that_every_system_takes(folder: Path, monkeyp
         assert name[0] not in ".-"
 
 
-def test_a_folder_under_work_is_refused_at_the_start(folder: Path, weights: Path, tmp_path: Path) -> None:
-    config = RunConfig.resolve(str(folder), str(weights), "linear", recipe={"epochs": 1})
-    from test_files import hold
-
-    process = hold(tmp_path / "run")
-    try:
-        for resume in (False, True):
-            with pytest.raises(UserError, match="Another selfprompt is at work"):
-                tune(config, tmp_path / "run", resume=resume)
-    finally:
-        process.kill()
-        process.wait()
+def test_what_another_process_works_on_is_refused_at_the_start(folder: Path, weights: Path, fails) -> None:
+    root = folder.parent
+    with held(root / "out"):
+        (root / "out" / "run.json").write_text("{}", encoding="utf-8")
+        short = ("--backbone", weights, "--epochs", 1, "--out", root / "out")
+        for command in (("tune", folder), ("compare", folder), ("compare", folder, "--study", "share")):
+            assert "Another selfprompt is at work in" in fails(*command, *short)
+        with pytest.raises(UserError, match="Another selfprompt is at work"):
+            tune(RunConfig.resolve(str(folder), str(weights), "linear"), root / "out", resume=True)
+    assert sorted(path.name for path in (root / "out").iterdir()) == [".lock", "run.json"]  # as a kill leaves it
+    (root / "partial").mkdir()
+    with held(root / "partial" / "x", file=True):
+        said = fails("pretrain", folder, "--out", root / "partial" / "x")
+        assert "Another selfprompt is at work in" in said
 
 
 def test_what_libraries_print_is_no_part_of_the_json(monkeypatch, capsys) -> None:

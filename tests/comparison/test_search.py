@@ -75,3 +75,10 @@ def test_without_optuna_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UserError, match=r"needs optuna: pip install 'selfprompt\[search\]'"):
         search(tmp_path / "journal.log", "spt", lambda done: None, lambda number, point: (0.0, 0.0))
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xfe\x00", b"[]\n{}\n", b"{\n{\n", b"hello\nworld\n"])
+def test_a_damaged_journal_is_named(damage: bytes, tmp_path: Path) -> None:
+    (tmp_path / "journal.log").write_bytes(damage)
+    with pytest.raises(UserError, match=r"journal\.log is damaged \(.+\): remove it"):
+        search(tmp_path / "journal.log", "x", lambda done: None, lambda number, point: (0.0, 0.0))
