@@ -224,6 +224,12 @@ def test_one_file_is_one_example(link, tmp_path: Path, caplog: pytest.LogCapture
         load_dataset(tmp_path)
 
 
+def test_an_empty_folder_beside_the_splits_is_nothing(tmp_path: Path) -> None:
+    plant(tmp_path, "train/cat", "train/dog")
+    (tmp_path / "cat").mkdir()
+    assert counts(tmp_path) == {"cat": 3, "dog": 3}
+
+
 def test_splits_may_link_into_a_store_beside_them(tmp_path: Path) -> None:
     plant(tmp_path, "images", count=6)
     for index, place in enumerate(("train/cat", "train/dog", "train/cat", "train/dog", "test/cat", "test/dog")):

@@ -207,6 +207,15 @@ def test_a_damaged_file_is_one_sentence(kind: str, tmp_path: Path) -> None:
     assert all(str(tmp_path / "a.png") in sentence for sentence in told)
 
 
+def test_a_jpeg_2000_that_lacks_its_end_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(RNG.integers(0, 255, (64, 64, 3)).astype(np.uint8)).save(tmp_path / "a.jp2")
+    whole = (tmp_path / "a.jp2").read_bytes()
+    for cut in range(150, 300):  # among them the end of the header, where Pillow sees a whole, empty image
+        (tmp_path / "a.jp2").write_bytes(whole[:cut])
+        with pytest.raises(UserError, match=r"a\.jp2"):
+            read_image(tmp_path / "a.jp2")
+
+
 @pytest.mark.parametrize("kind", [struct.error, EOFError, IndexError, KeyError, RuntimeError, MemoryError])
 def test_whatever_a_decoder_raises_names_the_file(
     kind: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
