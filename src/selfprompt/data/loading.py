@@ -99,8 +99,9 @@ class ImageTensors:
 
     def _decode(self, indices: np.ndarray, epoch: int | None) -> Tensor:
         def one(index: int) -> np.ndarray:
-            augmented = self.augmented and epoch is not None
-            rng = np.random.default_rng((self.seed, epoch, index)) if augmented else None
+            rng = None
+            if self.augmented and epoch is not None:
+                rng = np.random.default_rng((self.seed, epoch, index))
             return prepare_image(read_image(self.examples.images[index]), self.protocol, rng)
 
         size = self.protocol.image_size
