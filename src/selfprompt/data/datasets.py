@@ -70,9 +70,9 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits that change where an image is added, removed, renamed or labelled anew."""
-        found = hashlib.sha256("\n".join(self.class_names).encode(errors="surrogateescape"))
+        found = hashlib.sha256("\n".join(self.class_names).encode(errors="surrogatepass"))
         for name, split in self.own.items():
-            files = "\n".join(file_names(split, self.root) or []).encode(errors="surrogateescape")
+            files = "\n".join(file_names(split, self.root) or []).encode(errors="surrogatepass")
             found.update(f"\n{name} {len(split)}\n".encode() + files + split.labels.astype("<i8").tobytes())
         return found.hexdigest()[:12]
 
