@@ -37,7 +37,7 @@ class Recipe(BaseModel):
     epochs: int = Field(default=100, ge=1)
     batch_size: int = Field(default=32, ge=1)
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    lr: float = Field(default=1e-3, gt=0)
+    lr: float = Field(default=1e-3, gt=0, le=1e30)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=1e-2, ge=0)
     head_weight_decay: float = Field(default=1e-2, ge=0)

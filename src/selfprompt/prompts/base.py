@@ -218,7 +218,7 @@ class PromptInsertion(Insertion, ABC):
 class KeyedInsertion(PromptInsertion, ABC):
     """An insertion whose prompts are keys and values and nothing else, so that they depend on no image."""
 
-    _folded: tuple[int, int] | None = None
+    _folded: tuple[tuple[int, int], ...] | None = None
 
     def prompt_keys(self, num_prefix: int) -> slice:
         """The first ones: they stand before those of the tokens."""
@@ -243,7 +243,10 @@ class KeyedInsertion(PromptInsertion, ABC):
     @property
     def folded(self) -> bool:
         """Whether `fold` was called and nothing has changed since."""
-        return not self.training and self._folded == (id(self.prompts), self.prompts._version)
+        return not self.training and self._folded == self._state_of_weights()
+
+    def _state_of_weights(self) -> tuple[tuple[int, int], ...]:
+        return tuple((id(weight), weight._version) for weight in self.parameters())
 
     @torch.no_grad()
     def fold(self, backbone: Backbone) -> None:
@@ -255,7 +258,7 @@ class KeyedInsertion(PromptInsertion, ABC):
         for i in range(backbone.depth):
             for name, value in zip(("keys", "values"), self.make(backbone, i, 1)):
                 self.register_buffer(f"{name}_{i}", value, persistent=False)
-        self._folded = id(self.prompts), self.prompts._version
+        self._folded = self._state_of_weights()
 
 
 class Condensation(ABC):
