@@ -160,3 +160,12 @@ def test_the_command_answers_in_part(photos: Path, adapter: Path, monkeypatch, c
     status, out, err = run(photos, "--on-error", "stop", "--json")
     assert (status, out) == (2, "")
     assert "2.png" in err
+
+
+def test_deep_images_are_scaled_as_in_training(tmp_path: Path) -> None:
+    dim = np.full((16, 16), 400, dtype=np.uint16)
+    Image.fromarray(dim).save(tmp_path / "dim.png")
+    protocol = sp.Protocol(image_size=16, value_range=(0, 4095))
+    for source in (tmp_path / "dim.png", dim):
+        _, _, found = prediction.decode((0, "dim", source), protocol)
+        assert found.max() == 400 * 255 // 4095

@@ -136,7 +136,7 @@ def decode(image: Named, protocol: Protocol) -> Named:
             raise TypeError("an array of floats")
         if not isinstance(source, (Path, Image.Image, np.ndarray)):
             raise TypeError(f"a {type(source).__name__}")
-        return place, name, prepare_image(read_image(source), protocol)
+        return place, name, prepare_image(read_image(source, protocol.value_range), protocol)
     except UserError as error:
         return place, name, error
     except (AttributeError, OSError, SyntaxError, TypeError, ValueError) as error:
