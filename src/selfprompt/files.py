@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from selfprompt.errors import UserError, first_line
 
-LOCK = ".lock"
+LOCK = ".selfprompt.lock"
 FIXES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free space there and start it again"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "get the right to it, or choose another place"),

@@ -138,7 +138,7 @@ def test_the_curve_ends_where_the_training_did(method: str, fields: dict, tmp_pa
 def test_a_condensed_run_has_the_curve_of_its_first_training(tmp_path: Path) -> None:
     train = marked(12, 0)
     model = create_model(make_backbone(), "vfpt", num_classes=2, num_prompts=4, keep=0.5)
-    fit(model, train, None, recipe=Recipe(epochs=2, batch_size=4, lr=3e-2), output_dir=tmp_path)
+    fit(model, train, None, recipe=Recipe(epochs=3, batch_size=4, lr=3e-2), output_dir=tmp_path)
     found = analyse(model, Splits(train, train, train, {}), run=tmp_path)
     assert [row["epoch"] for row in found["training"]] == [0, 1, 2]
     (tmp_path / "prompts" / "epoch-0001.safetensors").write_bytes(b"cut")

@@ -35,7 +35,7 @@ def noisy(model: torch.nn.Module) -> VisionTransformer:
 def written(model: VisionTransformer, folder: Path, config: dict[str, Any] | None = None) -> Path:
     save_file(model.state_dict(), folder / "model.safetensors")
     if config is not None:
-        (folder / "config.json").write_text(json.dumps(config))
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     return folder / "model.safetensors"
 
 
@@ -143,7 +143,7 @@ def test_what_only_a_guess_could_read_is_refused(other: dict, config: Any, why: 
 
 def test_a_damaged_config_is_named(tmp_path: Path) -> None:
     file = written(VisionTransformer(**SHAPE), tmp_path)
-    (tmp_path / "config.json").write_text("{")
+    (tmp_path / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(UserError, match=r"config\.json is not timm's"):
         load_backbone(file)
 

@@ -152,7 +152,7 @@ def test_more_prompts_than_memory(folder: Path, weights: Path, tmp_path: Path, f
 
 def test_learning_rate_that_leads_to_nan(tune) -> None:
     said = tune("--lr", 1e30)
-    assert "The loss became" in said
+    assert "became" in said
     assert "use a smaller --lr than 1e+30" in said
 
 

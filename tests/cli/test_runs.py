@@ -193,7 +193,7 @@ def test_names_that_are_not_utf8(run: Path, folder: Path, monkeypatch, fails, ca
     for name in ("run.json", "split.json", "predictions.csv", "report.html", "README.md", "adapter_config.json"):
         (out / name).read_text(encoding="utf-8")
     (folder / "ant").rename(os.fsdecode(os.fsencode(folder) + b"/caf\xe9"))
-    assert r"The class folder of data 'caf\xe9' is not UTF-8: rename it" in fails("tune", folder)
+    assert r"is not UTF-8: rename it" in fails("tune", folder)
     assert r"caf\xe9' is not UTF-8" in fails("tune", os.fsdecode(os.fsencode(folder) + b"/caf\xe9"))
 
 
@@ -233,7 +233,10 @@ def test_what_another_process_works_on_is_refused_at_the_start(folder: Path, wei
             assert "Another selfprompt is at work in" in fails(*command, *short)
         with pytest.raises(UserError, match="Another selfprompt is at work"):
             tune(RunConfig.resolve(str(folder), str(weights), "linear"), root / "out", resume=True)
-    assert sorted(path.name for path in (root / "out").iterdir()) == [".lock", "run.json"]  # as a kill leaves it
+    assert sorted(path.name for path in (root / "out").iterdir()) == [
+        ".selfprompt.lock",
+        "run.json",
+    ]  # as a kill leaves it
     (root / "partial").mkdir()
     with held(root / "partial" / "x", file=True):
         said = fails("pretrain", folder, "--out", root / "partial" / "x")

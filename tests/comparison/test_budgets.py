@@ -69,10 +69,10 @@ def test_tasks_seen_in_pretraining_count_nowhere(
         return counts | said | ends | accuracies
 
     monkeypatch.setattr(room, "measure", measure)
-    monkeypatch.setattr(room, "load_dataset", lambda data: None)
+    monkeypatch.setattr(room, "load_located", lambda data: None)
     monkeypatch.setattr(room, "seen_in_pretraining", lambda backbone, data: data == "a")
     suite = Suite("two", {"group": ("a", "b")}, str(weights))
     table = room.bench(suite, ["linear", "full"], tmp_path)
     assert table["results"][0]["tasks_above_full"] == 0
-    assert "| 0 of 1 |" in (tmp_path / "table.md").read_text()
+    assert "| 0 of 1 |" in (tmp_path / "table.md").read_text(encoding="utf-8")
     assert table["precision"] == "bf16 and float32"

@@ -16,7 +16,7 @@ from selfprompt.comparison.suites import MINI
 
 def test_class_names_are_one_for_each_class() -> None:
     for names in ("abc", ["ant", "bee"], ["ant"] * 4):
-        with pytest.raises(sp.UserError, match="give a list of 3 names, one a class"):
+        with pytest.raises(sp.UserError, match="give a list of 3 names, one for each class"):
             sp.create_model(make_backbone(), "vpt", num_classes=3, class_names=names)
     for names in (("ant", "bee", "cow"), ["ant", "bee", "cow"]):
         model = sp.create_model(make_backbone(), "vpt", num_classes=3, class_names=names)

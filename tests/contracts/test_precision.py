@@ -246,7 +246,7 @@ def test_an_accelerator_of_the_callers_survives() -> None:
     GradientState._reset_state()
     theirs = Accelerator(mixed_precision="bf16", gradient_accumulation_steps=4)
     for precision in ("float32", "bf16"):
-        recipe = sp.Recipe(epochs=1, batch_size=4, lr=1e-2, precision=precision)  # type: ignore[arg-type]
+        recipe = sp.Recipe(epochs=2, batch_size=4, lr=1e-2, precision=precision)  # type: ignore[arg-type]
         result = sp.fit(started("vpt"), pairs(), pairs(), recipe=recipe)
         assert result.metrics["precision"] == precision
     assert theirs.gradient_accumulation_steps == 4
@@ -262,7 +262,7 @@ def test_a_run_in_bf16_from_folder_to_answers(
 ) -> None:
     """Start, training, condensation, rewinding, test, probe, evaluation and prediction, as with hardware for bf16."""
     monkeypatch.setattr(engine, "fast_bf16", lambda: True)
-    recipe = {"epochs": 1, "batch_size": 4, "lr": 1e-2}
+    recipe = {"epochs": 2, "batch_size": 4, "lr": 1e-2}
     config = RunConfig.resolve(str(folder), str(weights), method, fields={"num_prompts": 4}, recipe=recipe)
     metrics = tune(config, tmp_path / "run").metrics
     assert metrics["precision"] == "bf16"

@@ -137,13 +137,13 @@ def test_every_suffix_that_pillow_reads(suffix: str, tmp_path: Path) -> None:
 
 def test_files_and_images_left_out_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     plant(tmp_path, "cat", "dog", ".")
-    (tmp_path / "cat" / "notes.txt").write_text("x")
+    (tmp_path / "cat" / "notes.txt").write_text("x", encoding="utf-8")
     assert counts(tmp_path) == {"cat": 3, "dog": 3}
     assert f"3 image(s) directly in {tmp_path} are in no class folder" in caplog.text
     assert "1 file(s)" in caplog.text
     assert "notes.txt" in caplog.text
     (tmp_path / "eel").mkdir()
-    (tmp_path / "eel" / "a.xyz").write_text("x")
+    (tmp_path / "eel" / "a.xyz").write_text("x", encoding="utf-8")
     with pytest.raises(UserError, match=r"eel has no images that can be read \(1 other files\)"):
         load_dataset(tmp_path)
 
@@ -176,11 +176,11 @@ def test_a_run_in_its_own_data_is_no_class(place: str, tmp_path: Path, caplog: p
     before = counts(tmp_path)
     (tmp_path / place / "prompts").mkdir(parents=True)
     for name in ("split.json", "run.json", "prompts/0.safetensors"):
-        (tmp_path / place / name).write_text("{}")
+        (tmp_path / place / name).write_text("{}", encoding="utf-8")
     assert counts(tmp_path) == before
     assert caplog.text == ""
     plant(tmp_path / "cat", "more")
-    (tmp_path / "cat" / "run.json").write_text("{}")  # one file of that name makes no run
+    (tmp_path / "cat" / "run.json").write_text("{}", encoding="utf-8")  # one file of that name makes no run
     assert counts(tmp_path) == {"cat": 6, "dog": 3}
 
 
@@ -256,7 +256,7 @@ def test_a_class_name_that_is_not_utf8_is_refused_at_the_start(tmp_path: Path) -
 def test_the_doctor_names_every_fault_of_a_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     plant(tmp_path, "train/cat", "train/dog", "val/eel", "fox", "test")
     (tmp_path / "train" / "gnu").mkdir()
-    (tmp_path / "train" / "cat" / "0.png").write_text("no image")
+    (tmp_path / "train" / "cat" / "0.png").write_text("no image", encoding="utf-8")
     with caplog.at_level(logging.WARNING):
         problems = check_data(str(tmp_path))[1]
     for name in ("gnu has no images", "eel is a class that", "fox has images and stands beside", "0.png is no image"):

@@ -55,7 +55,7 @@ def check(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Che
             monkeypatch.setattr(f"selfprompt.{module}.load_located", lambda data: dataset)
         text = table_of("fgvc", "cub", weights, tmp_path / "out", monkeypatch)
         assert "fgvc, published (measured minus published; source)" in text
-        assert re.search(r"80\.5 \([+-][0-9.]+; spt2024\)", text)
+        assert re.search(r"80\.5 \([+-][0-9.]+; unnamed in spt2024\)", text)
 
     return run
 
@@ -175,7 +175,7 @@ def test_vtab(layout: str, root: Path, weights: Path, monkeypatch: pytest.Monkey
     assert len(found.train) == (800 if layout == "noah" else 1000)
     assert (found.val is None) == (layout == "spt")
     assert np.array_equal(found.train.labels[:5], [0, 1, 2, 3, 0])
-    assert "; vfpt2024)" in table_of("vtab1k", "vtab/kitti", weights, root / "out", monkeypatch)
+    assert "; vpt2022 in vfpt2024)" in table_of("vtab1k", "vtab/kitti", weights, root / "out", monkeypatch)
 
 
 def test_what_is_wrong_is_named(root: Path) -> None:

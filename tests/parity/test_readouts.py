@@ -118,7 +118,7 @@ def test_it_is_kept_and_trains_what_it_reads(name: str, readout: str, images: Te
     expected = model(images)
     assert torch.allclose(torch.cat([model(image[None]) for image in images]), expected, atol=1e-5)
     model.save_pretrained(tmp_path)
-    assert f'"readout": "{readout}"' in (tmp_path / CONFIG_NAME).read_text()
+    assert f'"readout": "{readout}"' in (tmp_path / CONFIG_NAME).read_text(encoding="utf-8")
     back = load(tmp_path, backbone=make_backbone(pretraining="mae"))
     assert torch.allclose(back(images), expected, atol=1e-6)
 

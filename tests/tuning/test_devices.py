@@ -37,7 +37,7 @@ class NoFloat64OnDevices(TorchFunctionMode):
 @pytest.mark.parametrize("method", ["spt", "pc", "linear"])
 def test_no_float64_on_the_device(method: str, folder: Path, weights: Path, tmp_path: Path) -> None:
     fields = {} if method == "linear" else {"num_prompts": 3}
-    recipe = {"epochs": 1, "batch_size": 8}
+    recipe = {"epochs": 2, "batch_size": 8}
     config = RunConfig.resolve(str(folder), str(weights), method, fields=fields, recipe=recipe, probe=False)
     with NoFloat64OnDevices() as seen:
         tune(config, tmp_path / "run")

@@ -116,7 +116,7 @@ def test_nothing_readable_is_one_sentence(given, sentence: str, predict) -> None
 
 def test_an_empty_folder_is_one_sentence(predict, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "notes.txt").write_text("hello")
+    (tmp_path / "empty" / "notes.txt").write_text("hello", encoding="utf-8")
     with pytest.raises(sp.UserError, match="empty has no images: give"):
         predict(tmp_path / "empty")
 

@@ -31,7 +31,7 @@ def run(folder: Path, weights: Path, tmp_path: Path) -> Path:
 
 
 def record(run: Path) -> dict:
-    return json.loads((run / "split.json").read_text())
+    return json.loads((run / "split.json").read_text(encoding="utf-8"))
 
 
 def files(examples: Examples, root: Path) -> list[str]:
@@ -102,7 +102,10 @@ def test_images_that_are_gone_are_named(run: Path, folder: Path, caplog: pytest.
 
 
 def test_resume_keeps_to_the_recorded_split(run: Path, folder: Path) -> None:
-    before, metrics = (run / "split.json").read_bytes(), json.loads((run / "metrics.json").read_text())
+    before, metrics = (
+        (run / "split.json").read_bytes(),
+        json.loads((run / "metrics.json").read_text(encoding="utf-8")),
+    )
     grow(folder)
     (run / "metrics.json").unlink()
     assert tune(read_run(run), run, resume=True).metrics["test_accuracy"] == metrics["test_accuracy"]
@@ -116,12 +119,12 @@ def test_resume_keeps_to_the_recorded_split(run: Path, folder: Path) -> None:
 def test_a_record_of_numbers_is_followed_while_they_fit(run: Path, folder: Path) -> None:
     before, old = splits_of(run, folder), record(run)
     old = {key: old[key] for key in ("seed", "made", "train", "val", "test")}
-    (run / "split.json").write_text(json.dumps(old))
+    (run / "split.json").write_text(json.dumps(old), encoding="utf-8")
     assert splits_of(run, folder) == before
     grow(folder)
     with pytest.raises(UserError, match=r"has numbers for its images, not names: restore .* move .*split\.json away"):
         evaluate(run, str(folder))
-    (run / "split.json").write_text("{}")
+    (run / "split.json").write_text("{}", encoding="utf-8")
     with pytest.raises(UserError, match=r"split\.json is damaged"):
         evaluate(run, str(folder))
     (run / "split.json").unlink()
@@ -149,7 +152,7 @@ def test_arrays_are_known_by_their_numbers_and_labels(tmp_path: Path) -> None:
         return Dataset(name, ("a", "b"), Examples([pixel] * count, np.arange(count) % 2))
 
     made = with_splits(dataset("toy", 20), Protocol()).record
-    (tmp_path / "split.json").write_text(json.dumps(made))
+    (tmp_path / "split.json").write_text(json.dumps(made), encoding="utf-8")
     assert "test_files" not in made
     other = Protocol(split_seed=9)  # a cut anew would differ
     assert splits_for(dataset("toy", 20), other, tmp_path).record["test"] == made["test"]

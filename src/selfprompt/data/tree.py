@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from selfprompt.errors import UserError
+from selfprompt.files import LOCK
 
 IMAGE_SUFFIXES = {
     *(".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg"),
@@ -86,8 +87,9 @@ def entries(folder: str | Path) -> list[os.DirEntry[str]]:
 
 
 def is_run(folder: str | Path) -> bool:
-    """Whether a folder is a run's own, by the two files that every run writes first."""
-    return all(os.path.isfile(os.path.join(folder, name)) for name in ("run.json", "split.json"))
+    """Whether a folder is a run's own: one that has written its first two files, or is at work in it."""
+    there = [os.path.isfile(os.path.join(folder, name)) for name in (LOCK, "run.json", "split.json")]
+    return there[0] or all(there[1:])
 
 
 def is_image(name: str) -> bool:

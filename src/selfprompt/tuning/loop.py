@@ -197,7 +197,10 @@ class Loop:
         better = val is None
         if val is not None:
             batch_size = 2 * progress.micro_batch
-            accuracy, loss = evaluate_network(self.network, val, self.engine, batch_size)
+            try:
+                accuracy, loss = evaluate_network(self.network, val, self.engine, batch_size)
+            except Diverged:
+                raise self._diverged("The validation loss became NaN or infinite") from None
             row |= {"val_loss": loss, "val_accuracy": accuracy}
             better = progress.best_accuracy is None or (accuracy, -loss) > (
                 progress.best_accuracy,

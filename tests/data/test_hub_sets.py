@@ -96,7 +96,7 @@ def test_a_configuration_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for size, labels in (("small", [0, 1]), ("large", [0, 1, 1])):
         table(labels).to_parquet(tmp_path / "birds" / f"{size}.parquet")
         card += f"- config_name: {size}\n  data_files: {size}.parquet\n"
-    (tmp_path / "birds" / "README.md").write_text(card + "---\n")
+    (tmp_path / "birds" / "README.md").write_text(card + "---\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
     assert len(load_dataset("hf:./birds@large").train) == 3
