@@ -138,7 +138,8 @@ def test_given_splits_are_recorded_too(tmp_path: Path) -> None:
             for index in range(6):
                 write_image(root / split / "ab"[label] / f"{index}.png", label, index)
     run.mkdir()
-    (run / "split.json").write_text(json.dumps(with_splits(load_dataset(root), Protocol(train_images=8)).record))
+    record = with_splits(load_dataset(root), Protocol(train_images=8)).record
+    (run / "split.json").write_text(json.dumps(record), encoding="utf-8")
     before = splits_of(run, root)
     assert all(name.startswith("test/") for name in before[2])
     (root / "train" / "a" / "0.png").rename(root / "test" / "a" / "from-train.png")
