@@ -110,8 +110,8 @@ class ImageTensors:
 
     def _decode(self, indices: np.ndarray, epoch: int | None) -> Tensor:
         def one(index: int) -> np.ndarray:
-            plain = epoch is None or not self.augmented
-            rng = None if plain else np.random.default_rng((self.seed, epoch, index))
+            drawn = self.augmented and epoch is not None
+            rng = np.random.default_rng((self.seed, epoch or 0, index)) if drawn else None
             image = read_image(self.examples.images[index], self.protocol.value_range)
             return prepare_image(image, self.protocol, rng)
 
