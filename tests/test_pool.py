@@ -20,14 +20,15 @@ def adapter(kind: str, seed: int, method: str = "vpt", **fields: object) -> sp.P
     return model.eval()
 
 
+@pytest.mark.parametrize("readout", ["backbone", "mae_average", "fresh_average"])
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
-def test_mixed_batches_equal_each_adapter_alone(kind: str, fused: bool, images: torch.Tensor) -> None:
+def test_mixed_batches_equal_each_adapter_alone(kind: str, fused: bool, readout: str, images: torch.Tensor) -> None:
     models = {
-        "plain": adapter(kind, 0),
-        "more prompts": adapter(kind, 1, "spt", num_prompts=7),
-        "batch norm": adapter(kind, 2, "e2vpt", head_norm="batch"),
-        "fourier": adapter(kind, 3, "vfpt"),
+        "plain": adapter(kind, 0, readout=readout),
+        "more prompts": adapter(kind, 1, "spt", num_prompts=7, readout=readout),
+        "batch norm": adapter(kind, 2, "e2vpt", head_norm="batch", readout=readout),
+        "fourier": adapter(kind, 3, "vfpt", readout=readout),
     }
     pool = sp.AdapterPool(make_backbone(kind))
     pool.backbone.fused_attention = fused
@@ -93,6 +94,8 @@ def test_what_cannot_be_served_is_refused(images: torch.Tensor) -> None:
         pool.add("gates", adapter("class token", 0, "gatevpt"))
     with pytest.raises(sp.UserError, match="another backbone than the pool's"):
         pool.add("other", adapter("registers", 0))
+    with pytest.raises(sp.UserError, match="reads mae_average, and 'one' backbone: use a second pool"):
+        pool.add("other", adapter("class token", 0, readout="mae_average"))
     for field, other in (("mean", (0.5, 0.5, 0.5)), ("resize", "squash"), ("interpolation", "bilinear")):
         seen_otherwise = adapter("class token", 0)
         seen_otherwise.protocol = seen_otherwise.protocol.model_copy(update={field: other})

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from selfprompt import registry
 from selfprompt.adapters import AdapterConfig, read_adapter
 from selfprompt.backbones import load_backbone
+from selfprompt.backbones.base import Readout, Tokens
 from selfprompt.data.loading import Normalize
 from selfprompt.data.protocol import Protocol
 from selfprompt.errors import UserError, unknown
 from selfprompt.model import Head, PromptedModel, find_adapter, load
-from selfprompt.prompts.base import Insertion
+from selfprompt.prompts.base import Insertion, insert
 from selfprompt.prompts.insertion.deep import Deep
 from selfprompt.prompts.insertion.key_value import KeyValue
 
@@ -29,9 +30,19 @@ VIEW = ("resize", "crop_fraction", "interpolation", "mean", "std")
 
 @dataclass(frozen=True)
 class Member:
-    """What a pool keeps of one adapter: keys and values (heads, P, d) of every block, and its head."""
+    """What a pool keeps of one adapter.
+
+    Args:
+        keys_values: (heads, P, d) of every block.
+        prompts: (P, D) of the last block, which an averaging readout reads as tokens.
+        readout: See `Backbone.readout`.
+        weight, bias: Of the head.
+        class_names: Of its outputs.
+    """
 
     keys_values: list[tuple[Tensor, Tensor]]
+    prompts: Tensor
+    readout: Readout
     weight: Tensor
     bias: Tensor
     class_names: list[str] | None
@@ -49,6 +60,12 @@ class Bank(nn.Module):
         self.members, self.protocol = members, protocol
         self.rows = {name: row for row, name in enumerate(members)}
         listed = list(members.values())
+        self.readout: Readout | None = listed[0].readout if listed else None
+        own = torch.tensor([len(member.prompts) for member in listed], device=device)
+        longest = max((len(member.prompts) for member in listed), default=0)
+        padded = [F.pad(member.prompts, (0, 0, 0, longest - len(member.prompts))) for member in listed]
+        self.register_buffer("prompts", stacked(padded, device), persistent=False)
+        self.register_buffer("own", torch.arange(longest, device=device) < own[:, None], persistent=False)
         for i, made in enumerate(zip(*(member.keys_values for member in listed))):
             counts = [keys.shape[-2] for keys, _ in made]
             for part, name in enumerate(("keys", "values")):
@@ -121,7 +138,9 @@ class AdapterPool(nn.Module):
         insertion = copy.deepcopy(model.insertion).eval().to(device)
         with torch.no_grad(), torch.autocast(device.type, enabled=False):  # the bank serves with autocast and without
             made = [insertion.make(self.backbone, i, 1) for i in range(self.backbone.depth)]  # type: ignore[operator]
-            member = Member(made, *plain_head(copy.deepcopy(model.head)), model.class_names)  # type: ignore[arg-type]
+            prompts: Tensor = insertion.layer(self.backbone.depth - 1, 1)  # type: ignore[operator]
+            head = plain_head(copy.deepcopy(model.head))  # type: ignore[arg-type]
+            member = Member(made, prompts, model.readout, *head, model.class_names)
         self.bank = Bank({**self.bank.members, name: member}, config.protocol, device)
 
     def remove(self, name: str) -> None:
@@ -137,10 +156,15 @@ class AdapterPool(nn.Module):
 
     def _check(self, name: str, config: AdapterConfig, insertion: Insertion) -> None:
         """Refuse what the pool cannot serve, before anything is made of it."""
-        if not isinstance(insertion, (Deep, KeyValue)) or config.method["readout"] != "backbone":
+        if not isinstance(insertion, (Deep, KeyValue)):
             raise UserError(
                 f"{name!r} is a {config.method['name']} adapter that a pool cannot serve: it takes deep prompts "
-                f"(vpt, spt, vfpt, pc, e2vpt) with the backbone's own readout."
+                f"(vpt, spt, vfpt, pc, e2vpt)."
+            )
+        if self.bank.readout not in (None, config.method["readout"]):
+            raise UserError(
+                f"{name!r} reads {config.method['readout']}, and {self.names[0]!r} {self.bank.readout}: use a second "
+                f"pool, or train with one --readout."
             )
         size = self.backbone.info.image_size
         if config.protocol.image_size != size:
@@ -182,15 +206,32 @@ class AdapterPool(nn.Module):
         if images.dtype == torch.uint8:
             images = Normalize(bank.protocol.mean, bank.protocol.std)(images)
         tokens = self.backbone.embed(images)
-        for i in range(self.backbone.depth):
+        last = self.backbone.depth - 1
+        for i in range(last):
             kv, seen = bank.extra_keys_values(i, rows)
-            if i == self.backbone.depth - 1:
-                tokens = tokens.reading(self.backbone.reads())
             tokens = self.backbone.block(i, tokens, kv, extra_mask=seen)
-        features = self.backbone.readout(tokens)
+        if bank.readout == "backbone":
+            kv, seen = bank.extra_keys_values(last, rows)
+            tokens = self.backbone.block(last, tokens.reading(self.backbone.reads()), kv, extra_mask=seen)
+            features = self.backbone.readout(tokens)
+        else:
+            features = self._averaged(bank, tokens, rows)
         weights, biases = bank.get_buffer("weights")[rows], bank.get_buffer("biases")[rows]
         logits = torch.baddbmm(biases[..., None], weights, features[..., None].to(weights.dtype)).squeeze(-1)
         return [row[: len(bank.members[task].bias)] for row, task in zip(logits, tasks)]
+
+    def _averaged(self, bank: Bank, tokens: Tokens, rows: Tensor) -> Tensor:
+        """The last block and the readout, where this is a mean in which each sample's own prompts take part."""
+        assert bank.readout is not None
+        i, own = self.backbone.depth - 1, bank.get_buffer("own")[rows]
+        kv, seen = bank.extra_keys_values(i, rows)
+        asking = insert(tokens, bank.get_buffer("prompts")[rows].to(tokens.x.dtype)).x
+        x = asking + self.backbone.attention(i, tokens.x, kv, queries=asking, extra_mask=seen)
+        x = x + self.backbone.mlp(i, x)
+        counted = F.pad(own.to(x.dtype), (tokens.num_prefix, x.shape[1] - tokens.num_prefix - own.shape[1]), value=1)
+        averaged = counted[:, tokens.num_prefix :]
+        scale = averaged.shape[1] / averaged.sum(dim=1, keepdim=True)  # so that padding has no part in the mean
+        return self.backbone.readout(Tokens(x * (counted * scale)[..., None], tokens.num_prefix), bank.readout)
 
     @torch.no_grad()
     def predict(self, images: Tensor, tasks: str | Sequence[str]) -> list[tuple[str, float]]:
