@@ -83,14 +83,10 @@ def test_a_benchmark_is_a_comparison_on_each_task(folder: Path, weights: Path, t
     listed = [row["test_accuracy_mean"] for row in full["tasks"].values()]
     assert full["test_accuracy_mean"] == pytest.approx(sum(listed) / len(listed))
     assert (tmp_path / "out" / "table.md").read_text(encoding="utf-8").startswith("| method | natural | structured |")
-    last = json.loads(next((tmp_path / "out").glob("*/runs/full/seed-0/split.json")).read_text(encoding="utf-8"))
+    run = tmp_path / "out" / "scenes-location" / "runs" / "full" / "seed-0"
+    last, metrics = (json.loads((run / name).read_text(encoding="utf-8")) for name in ("split.json", "metrics.json"))
     assert len(last["train"]) + len(last["val"]) == 36
-    assert (
-        json.loads(next((tmp_path / "out").glob("*/runs/full/seed-0/metrics.json")).read_text(encoding="utf-8"))[
-            "val_accuracy"
-        ]
-        is None
-    )
+    assert metrics["val_accuracy"] is None
 
 
 def test_a_study_varies_what_the_methods_share(folder: Path, weights: Path, tmp_path: Path) -> None:
