@@ -89,7 +89,7 @@ def ours(
 
         return infer
     optimizer = make_optimizer(model, sp.Recipe(precision=precision))  # type: ignore[arg-type]
-    model.checkpointing = checkpointing
+    model.tower.checkpointing = checkpointing
     network = engine.prepare(model).train()
     network = torch.compile(network, fullgraph=True) if compiled else network
 

@@ -19,8 +19,9 @@ import torch
 from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
 
-from selfprompt.backbones.base import BackboneInfo, Pretraining
+from selfprompt.backbones.base import UNEDITED, Backbone, BackboneInfo, Context, Pretraining, Tokens
 from selfprompt.backbones.vit import ViT
+from selfprompt.model import PromptedModel
 
 torch.set_num_threads(1)
 
@@ -46,6 +47,18 @@ def make_backbone(kind: str = "class token", seed: int = 0, pretraining: Pretrai
     for parameter in vit.parameters():
         parameter.data += 0.2 * torch.randn_like(parameter)
     return ViT(vit, BackboneInfo(f"tiny {kind}", "tiny", pretraining, 32))
+
+
+def entering(backbone: Backbone, images: torch.Tensor) -> Tokens:
+    """What enters block 0."""
+    return backbone.run(images, UNEDITED, blocks=0)
+
+
+def edited(model: PromptedModel, i: int, images: torch.Tensor) -> torch.Tensor:
+    """What block i makes of the tokens that enter block 0, as the model's insertion edits it."""
+    backbone = model.backbone
+    edit = model.insertion.edit(backbone, i, Context(images, backbone.content(images)))
+    return backbone.block(i, entering(backbone, images), edit).x
 
 
 @pytest.fixture(params=KINDS)

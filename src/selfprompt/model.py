@@ -12,7 +12,6 @@ from typing import Any, Literal
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from selfprompt import registry
 from selfprompt.adapters import FILES, AdapterConfig, BackboneReference, read_adapter, write_adapter
@@ -23,7 +22,10 @@ from selfprompt.data.loading import Normalize
 from selfprompt.data.protocol import Protocol
 from selfprompt.errors import UserError, first_line
 from selfprompt.files import replace_file
-from selfprompt.prompts.base import Initialization, Insertion, PromptInsertion
+from selfprompt.prompts.initialization.base import Initialization
+from selfprompt.prompts.insertion.base import Insertion
+from selfprompt.prompts.insertion.prompted import PromptInsertion
+from selfprompt.tower import Tower
 
 Trainable = Literal["prompts", "head", "bias", "all"]
 """What is trained besides the head: prompts, nothing, the backbone's biases, or everything."""
@@ -74,8 +76,8 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         seed: Seed of what the insertion owns beside prompts.
 
     Attributes:
+        tower: Backbone, insertion and readout: images to features.
         prompts: The trained prompts, one parameter (layers, P, D); None for a method without.
-        checkpointing: Whether blocks keep no activations for the backward pass (see `Recipe`).
     """
 
     def __init__(
@@ -95,16 +97,14 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         super().__init__()
         self._hub_mixin_config = None  # adapter_config.json takes the place of the mixin's config.json
         backbone = backbone.own.private()
-        self.backbone, self.insertion, self.head = backbone, insertion, head
+        self.normalize = Normalize(protocol.mean, protocol.std)
+        self.tower, self.head = Tower(backbone, insertion, readout, self.normalize), head
         self.method, self.protocol, self.class_names = method, protocol, class_names
         self.initialization = initialization
-        self.readout: Readout = readout
         self.sources: Tensor | None = None
         self.initialized = initialization is None
         self.metrics: dict[str, Any] | None = None
-        self.checkpointing = False
         self.backbone_hash = backbone.fingerprint()
-        self.normalize = Normalize(protocol.mean, protocol.std)
         for name, parameter in backbone.named_parameters():
             trained = trainable == "all" or (trainable == "bias" and name.endswith("bias"))
             parameter.requires_grad_(trained)
@@ -114,6 +114,21 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
             module.requires_grad_(False)
         insertion.requires_grad_(trainable in ("prompts", "all"))
         insertion.attach(backbone, seed)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The frozen transformer."""
+        return self.tower.backbone
+
+    @property
+    def insertion(self) -> Insertion:
+        """How prompts meet its tokens."""
+        return self.tower.insertion
+
+    @property
+    def readout(self) -> Readout:
+        """What the head reads of the tokens (see `Backbone.readout`)."""
+        return self.tower.readout
 
     @property
     def prompts(self) -> nn.Parameter | None:
@@ -126,25 +141,8 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         return self.head.linear.out_features  # type: ignore[union-attr,return-value]
 
     def features(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) images to (B, F) features: what the head reads.
-
-        Images are uint8, or already normalised floats.
-        """
-        if images.dtype == torch.uint8:
-            images = self.normalize(images)
-        tokens = self.insertion.enter(self.backbone, self.backbone.embed(images))
-        last = self.backbone.depth - 1
-        for i in range(self.backbone.depth):
-            if (
-                i == last and self.insertion.num_prompts
-            ):  # without prompts, every sum is the backbone's own, to the bit
-                tokens = tokens.reading(self.backbone.reads(self.readout))
-            if self.checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(self.insertion.block, self.backbone, i, tokens, use_reentrant=False)
-            else:
-                tokens = self.insertion.block(self.backbone, i, tokens)
-        tokens = self.insertion.leave(self.backbone, tokens)
-        return self.backbone.readout(tokens, self.readout)
+        """(B, 3, H, W) images, uint8 or normalised floats, to (B, F) features: what the head reads."""
+        return self.tower(images)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) images, uint8 or normalised floats, to (B, C) logits."""
@@ -158,11 +156,11 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         saved as outside. What is frozen must not be changed inside.
         """
         own = self.backbone
-        self.backbone = own.cast(dtype)
+        self.tower.backbone = own.cast(dtype)
         try:
             yield
         finally:
-            self.backbone = own
+            self.tower.backbone = own
 
     def initialize(self, batches: Iterable[Tensor | tuple[Tensor, ...]] = (), seed: int = 0) -> None:
         """Give the prompts their starting values, in one pass over the task's images.
@@ -185,8 +183,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
     def _images(self, batches: Iterable[Tensor | tuple[Tensor, ...]]) -> Iterator[Tensor]:
         device = next(self.parameters()).device
         for batch in batches:
-            images = (batch if isinstance(batch, Tensor) else batch[0]).to(device)
-            yield self.normalize(images) if images.dtype == torch.uint8 else images
+            yield self.normalize((batch if isinstance(batch, Tensor) else batch[0]).to(device))
 
     def count_parameters(self) -> tuple[int, int]:
         """Trainable and total parameters, the head counted in both; what pruning masks or fixes is not trained."""

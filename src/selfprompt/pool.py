@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from selfprompt import registry
 from selfprompt.adapters import AdapterConfig, read_adapter
 from selfprompt.backbones import load_backbone
-from selfprompt.backbones.base import Readout, Tokens
+from selfprompt.backbones.base import Backbone, BlockEdit, Context, Edits, Readout, Tokens
 from selfprompt.data.loading import Normalize
 from selfprompt.data.protocol import Protocol
 from selfprompt.errors import UserError, unknown
 from selfprompt.model import Head, PromptedModel, find_adapter, load
-from selfprompt.prompts.base import Insertion, insert
+from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.deep import Deep
 from selfprompt.prompts.insertion.key_value import KeyValue
 
@@ -48,7 +48,7 @@ class Member:
     class_names: list[str] | None
 
 
-class Bank(nn.Module):
+class Bank(nn.Module, Edits):
     """Keys and values (T, heads, P, d) of every block, and heads (T, C, F), padded to the largest of T members.
 
     It never changes: a pool that takes in or gives up an adapter makes a new one and then puts it in the old one's
@@ -79,11 +79,27 @@ class Bank(nn.Module):
         self.register_buffer("weights", stacked(weights, device), persistent=False)
         self.register_buffer("biases", stacked(biases, device), persistent=False)
 
-    def extra_keys_values(self, i: int, rows: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
-        """Keys and values of block ``i`` for the members in ``rows``, and which of them each sees."""
+    def edit(self, backbone: Backbone, i: int, context: Context) -> BlockEdit:
+        """Keys and values of the members that the samples belong to, and which of them each sees.
+
+        Before a mean that prompts take part in, they go through the last block.
+        """
         seen = getattr(self, f"seen_{i}")
-        kv = self.get_buffer(f"keys_{i}")[rows], self.get_buffer(f"values_{i}")[rows]
-        return kv, None if seen is None else seen[rows]
+        kv = self.get_buffer(f"keys_{i}")[context.rows], self.get_buffer(f"values_{i}")[context.rows]
+        asking = None
+        if self.readout != "backbone" and i == backbone.depth - 1:
+            asking = self.get_buffer("prompts")[context.rows].to(context.content.dtype)
+        return BlockEdit(extra_kv=kv, extra_mask=None if seen is None else seen[context.rows], asking=asking)
+
+    def leave(self, tokens: Tokens, context: Context) -> Tokens:
+        """Weigh the tokens of a mean so that padding has no part in it."""
+        if self.readout == "backbone":
+            return tokens
+        x, prefix, own = tokens.x, tokens.num_prefix, self.get_buffer("own")[context.rows]
+        counted = F.pad(own.to(x.dtype), (prefix, x.shape[1] - prefix - own.shape[1]), value=1)
+        averaged = counted[:, prefix:]
+        scale = averaged.shape[1] / averaged.sum(dim=1, keepdim=True)
+        return Tokens(x * (counted * scale)[..., None], prefix)
 
 
 class AdapterPool(nn.Module):
@@ -205,33 +221,13 @@ class AdapterPool(nn.Module):
         rows = torch.tensor([bank.rows[task] for task in tasks], device=images.device)
         if images.dtype == torch.uint8:
             images = Normalize(bank.protocol.mean, bank.protocol.std)(images)
-        tokens = self.backbone.embed(images)
-        last = self.backbone.depth - 1
-        for i in range(last):
-            kv, seen = bank.extra_keys_values(i, rows)
-            tokens = self.backbone.block(i, tokens, kv, extra_mask=seen)
-        if bank.readout == "backbone":
-            kv, seen = bank.extra_keys_values(last, rows)
-            tokens = self.backbone.block(last, tokens.reading(self.backbone.reads()), kv, extra_mask=seen)
-            features = self.backbone.readout(tokens)
-        else:
-            features = self._averaged(bank, tokens, rows)
+        assert bank.readout is not None
+        read = self.backbone.read_by(bank.readout)
+        tokens = self.backbone.run(images, bank, rows=rows, read=read)
+        features = self.backbone.readout(tokens, bank.readout)
         weights, biases = bank.get_buffer("weights")[rows], bank.get_buffer("biases")[rows]
         logits = torch.baddbmm(biases[..., None], weights, features[..., None].to(weights.dtype)).squeeze(-1)
         return [row[: len(bank.members[task].bias)] for row, task in zip(logits, tasks)]
-
-    def _averaged(self, bank: Bank, tokens: Tokens, rows: Tensor) -> Tensor:
-        """The last block and the readout, where this is a mean in which each sample's own prompts take part."""
-        assert bank.readout is not None
-        i, own = self.backbone.depth - 1, bank.get_buffer("own")[rows]
-        kv, seen = bank.extra_keys_values(i, rows)
-        asking = insert(tokens, bank.get_buffer("prompts")[rows].to(tokens.x.dtype)).x
-        x = asking + self.backbone.attention(i, tokens.x, kv, queries=asking, extra_mask=seen)
-        x = x + self.backbone.mlp(i, x)
-        counted = F.pad(own.to(x.dtype), (tokens.num_prefix, x.shape[1] - tokens.num_prefix - own.shape[1]), value=1)
-        averaged = counted[:, tokens.num_prefix :]
-        scale = averaged.shape[1] / averaged.sum(dim=1, keepdim=True)  # so that padding has no part in the mean
-        return self.backbone.readout(Tokens(x * (counted * scale)[..., None], tokens.num_prefix), bank.readout)
 
     @torch.no_grad()
     def predict(self, images: Tensor, tasks: str | Sequence[str]) -> list[tuple[str, float]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import KINDS, make_backbone
+from conftest import KINDS, entering, make_backbone
 from selfprompt import registry
 from selfprompt.analysis import (
     analyse,
@@ -21,6 +21,7 @@ from selfprompt.analysis import (
     saliency,
     shared_information,
 )
+from selfprompt.backbones.base import BlockEdit
 from selfprompt.data.datasets import Examples, Splits
 from selfprompt.data.loading import ImageTensors
 from selfprompt.errors import UserError
@@ -101,15 +102,14 @@ def test_information_is_of_what_a_block_sees(images: torch.Tensor) -> None:
     """After the norm, in the prompted stream, of the transformed prompts."""
     model = started("vfpt", fourier_share=1.0)
     model.prompts.data *= 5
-    backbone, tokens = model.backbone, model.backbone.embed(images)
+    backbone, tokens = model.backbone, entering(model.backbone, images)
     with torch.no_grad():
         for i, found in enumerate(shared_information(model, images)):
             norm = backbone.vit.blocks[i].norm1
             seen = norm(torch.fft.fft2(model.prompts[i]).real)
             assert torch.allclose(found, mutual_information(seen, norm(tokens.x[:, 1:])), atol=1e-5)
-            tokens = backbone.block(
-                i, tokens, extra_kv=backbone.keys_values(i, torch.fft.fft2(model.prompts[i]).real)
-            )
+            edit = BlockEdit(extra_kv=backbone.keys_values(i, torch.fft.fft2(model.prompts[i]).real))
+            tokens = backbone.block(i, tokens, edit)
 
 
 TRAINED = [(method, {}) for method in PROMPTED if method != "pc"] + [("e2vpt", {"prune_segments": 0.5})]
@@ -184,9 +184,12 @@ def test_leaving_one_out_changes_nothing_in_the_model(images: torch.Tensor) -> N
 def test_streams_are_what_self_prompts_are_drawn_from(images: torch.Tensor) -> None:
     model = create_model(make_backbone(), "spt", num_classes=3, num_prompts=4)
     model.initialize([images])
-    for layer, patches in enumerate(model.backbone.patch_streams(images, 3)):
+
+    def offer(layer: int, patches: torch.Tensor) -> None:
         image, position = model.sources[layer].T
         assert torch.allclose(patches[image, position], model.prompts[layer], atol=1e-5)
+
+    model.backbone.content_streams(images, 3, offer)
 
 
 def test_what_has_no_prompts_is_refused_in_one_sentence(images: torch.Tensor) -> None:

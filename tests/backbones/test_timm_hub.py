@@ -14,6 +14,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from conftest import TINY, make_backbone
 from selfprompt.backbones import load_backbone
+from selfprompt.backbones.base import UNEDITED
 from selfprompt.backbones.timm_hub import kind_of, list_names
 from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError, unknown
@@ -28,9 +29,7 @@ def tiny(**more: Any) -> VisionTransformer:
 
 
 def features(backbone: ViT, images: torch.Tensor) -> torch.Tensor:
-    tokens = backbone.embed(images)
-    for i in range(backbone.depth):
-        tokens = backbone.block(i, tokens)
+    tokens = backbone.run(images, UNEDITED)
     return backbone.readout(tokens)
 
 

@@ -19,7 +19,7 @@ from conftest import KINDS, make_backbone
 from selfprompt.analysis import attention, leave_one_out, mutual_information, nearest_patches, relevance, saliency
 from selfprompt.analysis.effective import effective_prompts
 from selfprompt.export import export
-from selfprompt.prompts.base import KeyedInsertion, PromptInsertion
+from selfprompt.prompts.insertion.prompted import KeyedInsertion, PromptInsertion
 from selfprompt.tuning import engine
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.run import RunConfig, tune
@@ -130,8 +130,8 @@ def test_analysis_and_condensation_of_a_cast_backbone(method: str, autocast: boo
         assert torch.allclose(relevance(model, images), rest, rtol=0.2, atol=0.05)
         assert all(w.isfinite().all() for w in attention(model, images).to_prompts)
         with torch.no_grad():
-            streams = model.backbone.patch_streams(images, 1)
-            assert mutual_information(effective_prompts(model)[0], next(streams)).isfinite().all()
+            content = model.backbone.content(images)
+            assert mutual_information(effective_prompts(model)[0], content).isfinite().all()
         assert all(n.similarity.dtype == torch.float32 for n in nearest_patches(model, [images]))
         assert leave_one_out(model, images, LABELS).isfinite().all()
         kept = torch.rand(*model.insertion.prompts.shape[:2], generator=torch.Generator().manual_seed(0)) > 0.5

@@ -15,6 +15,7 @@ import selfprompt as sp
 from conftest import TINY, make_backbone
 from selfprompt import registry
 from selfprompt.analysis import analyse
+from selfprompt.backbones.base import UNEDITED
 from selfprompt.data.datasets import Examples, Splits
 from selfprompt.export import export
 
@@ -28,9 +29,8 @@ def portrait(module: nn.Module, images: torch.Tensor) -> dict[str, Any]:
     modules = {name: (type(m), m.training) for name, m in module.named_modules()}
     flags = {name: (p.requires_grad, p.data_ptr(), p.grad) for name, p in module.named_parameters()}
     with torch.no_grad():
-        answer = module(images) if isinstance(module, VisionTransformer) else module.embed(images).x
-        if not isinstance(module, VisionTransformer):
-            answer = module.readout(module.block(0, module.embed(images)))
+        vit = isinstance(module, VisionTransformer)
+        answer = module(images) if vit else module.readout(module.run(images, UNEDITED))  # type: ignore[operator]
     return {"weights": weights, "modules": modules, "flags": flags, "answer": answer}
 
 

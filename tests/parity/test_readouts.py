@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from conftest import make_backbone
+from conftest import entering, make_backbone
 from selfprompt import registry
 from selfprompt.adapters import CONFIG_NAME
 from selfprompt.comparison.suites import MINI, SUITES
@@ -130,7 +130,7 @@ def test_dropout_leaves_the_same_out_of_a_prompts_keys_and_its_output(images: Te
     torch.manual_seed(0)
     insertion, backbone = model.insertion, model.backbone
     kept = [insertion.layer(i, len(images)) for i in range(backbone.depth)]
-    tokens = backbone.embed(images)
+    tokens = entering(backbone, images)
     for i in range(backbone.depth):
         patches = tokens.x[:, -backbone.num_patches :]
         tokens = backbone.block(i, type(tokens)(torch.cat([tokens.x[:, :1], kept[i], patches], dim=1), 1))

@@ -261,7 +261,7 @@ def test_prototypes_are_patches_of_the_images_as_they_can_be_shown(augmentation:
     for one in (plain, augmented):
         start_prompts(one, ImageTensors(examples(), one.protocol, train=True), seed=3)
     shown = ImageTensors(examples(), augmented.protocol).get(np.arange(12))
-    tokens = augmented.backbone.embed_patches(augmented.normalize(shown))
+    tokens = augmented.backbone.content(augmented.normalize(shown))
     assert augmented.sources is not None
     image, position = augmented.sources[0].T
     assert torch.allclose(augmented.prompts[0], tokens[image, position], atol=1e-5)

@@ -22,7 +22,7 @@ from selfprompt.data.datasets import Splits
 from selfprompt.data.loading import ImageTensors, in_order
 from selfprompt.errors import UserError, first_line
 from selfprompt.model import PromptedModel
-from selfprompt.prompts.base import PromptInsertion
+from selfprompt.prompts.insertion.prompted import PromptInsertion
 
 SNAPSHOTS = "prompts"
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from selfprompt.errors import UserError
 from selfprompt.model import PromptedModel
-from selfprompt.prompts.base import PromptInsertion
+from selfprompt.prompts.insertion.prompted import PromptInsertion
 
 
 @torch.no_grad()

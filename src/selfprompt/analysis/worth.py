@@ -12,8 +12,8 @@ from torch import Tensor
 from selfprompt.analysis.effective import prompted
 from selfprompt.errors import UserError
 from selfprompt.model import PromptedModel
-from selfprompt.prompts.base import PromptInsertion
 from selfprompt.prompts.condensation.saliency import prompt_scores
+from selfprompt.prompts.insertion.prompted import PromptInsertion
 
 
 def saliency(model: PromptedModel, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
@@ -67,11 +67,12 @@ def leave_one_out(model: PromptedModel, images: Tensor, labels: Tensor) -> Tenso
             for index in range(count):
                 kept = torch.ones(layers, count, dtype=torch.bool, device=whole.prompts.device)
                 kept[layer, index] = False
-                model.insertion = copy.deepcopy(whole)
-                model.insertion.condense(kept)
+                rest = copy.deepcopy(whole)
+                rest.condense(kept)
+                model.tower.insertion = rest
                 rises[layer, index] = F.cross_entropy(model(images).float(), labels) - base
     finally:
-        model.insertion = whole
+        model.tower.insertion = whole
     return rises
 
 

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from selfprompt.backbones import fingerprints
 from selfprompt.backbones.precision import Original, frozen_matrices
+from selfprompt.inputs import Inputs
+from selfprompt.marks import optional
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -25,6 +27,10 @@ Readout = Literal["backbone", "mae_average", "fresh_average"]
 """How tokens become one feature: see `Backbone.readout`."""
 
 
+Role = Literal["tokens", "prompts", "readout"]
+"""Whom weights are of: the stream (and what is added to its keys), prompts alone, or the tokens of a mean."""
+
+
 @dataclass(frozen=True)
 class Tokens:
     """A stream of tokens between two blocks.
@@ -32,26 +38,100 @@ class Tokens:
     Args:
         x: (B, N, D) tokens: the prefix (class and register tokens) first.
         num_prefix: How many of them are prefix tokens.
-        wanted: Of how many of the first tokens the next block's outputs are read; None means all.
+        mask: (B, N) booleans, False on padding; None where there is none.
+        at: (B,) positions that are read, where they differ from sample to sample.
     """
 
     x: Tensor
-    num_prefix: int
-    wanted: int | None = None
+    num_prefix: int = 0
+    mask: Tensor | None = None
+    at: Tensor | None = None
 
-    def reading(self, wanted: int | None) -> Tokens:
-        """The same stream, of which the first ``wanted`` outputs of the next block are read."""
-        return Tokens(self.x, self.num_prefix, wanted)
 
-    @property
-    def asking(self) -> Tensor:
-        """The tokens whose outputs are read, (B, N, D) or (B, wanted, D)."""
-        return self.x[:, : self.wanted]
+@dataclass(frozen=True)
+class BlockEdit:
+    """What an insertion wants of one block; the backbone carries it out, in one place.
 
-    @property
-    def queries(self) -> Tensor | None:
-        """`asking` where it is less than all, as `Backbone.attention` takes it."""
-        return None if self.wanted is None else self.asking
+    Args:
+        extra_kv: Keys and values from `Backbone.keys_values`, seen beside those of the tokens.
+        extra_mask: (B, P) booleans, which of ``extra_kv`` a sample sees; None means all.
+        temperature: A scalar that divides the scores before the softmax.
+        asking: (P, D) or (B, P, D) tokens that ask, too, as if they stood after the prefix; they stay in the stream.
+        branch: (what the attention saw, its output), (B, N, D) each, to what is added to the stream.
+        between: The stream (B, N, D) after the attention's residual, to what the MLP sees.
+    """
+
+    extra_kv: tuple[Tensor, Tensor] | None = None
+    extra_mask: Tensor | None = None
+    temperature: Tensor | None = None
+    asking: Tensor | None = None
+    branch: Callable[[Tensor, Tensor], Tensor] | None = None
+    between: Callable[[Tensor], Tensor] | None = None
+
+
+PLAIN = BlockEdit()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a forward pass tells an insertion.
+
+    Args:
+        inputs: What the backbone was given.
+        content: (B, M, D) patches or word embeddings, before positions.
+        rows: (B,) whose prompts each sample sees, where an insertion has those of several tasks.
+    """
+
+    inputs: Inputs
+    content: Tensor
+    rows: Tensor | None = None
+
+
+def insert(tokens: Tokens, prompts: Tensor) -> Tokens:
+    """Put (P, D) or (B, P, D) prompts between the prefix tokens and the patches."""
+    prompts = prompts.expand(tokens.x.shape[0], *prompts.shape[-2:])
+    x = torch.cat([tokens.x[:, : tokens.num_prefix], prompts, tokens.x[:, tokens.num_prefix :]], dim=1)
+    return Tokens(x, tokens.num_prefix)
+
+
+def remove(tokens: Tokens, count: int) -> Tokens:
+    """Take ``count`` tokens after the prefix out of the stream again."""
+    x = torch.cat([tokens.x[:, : tokens.num_prefix], tokens.x[:, tokens.num_prefix + count :]], dim=1)
+    return Tokens(x, tokens.num_prefix)
+
+
+class Edits:
+    """What `Backbone.run` asks on its way; as it stands, nothing is changed."""
+
+    @optional
+    def words(self, content: Tensor, context: Context) -> Tensor:
+        """(B, M, D) patches or word embeddings before positions, to such with prompts among them."""
+        return content
+
+    @optional
+    def before(self, backbone: Backbone, i: int, tokens: Tokens, context: Context) -> Tokens:
+        """The stream that enters block ``i``."""
+        return tokens
+
+    @optional
+    def edit(self, backbone: Backbone, i: int, context: Context) -> BlockEdit:
+        """What is wanted inside block ``i``."""
+        return PLAIN
+
+    @optional
+    def after(self, i: int, before: Tokens, out: Tokens) -> Tokens:
+        """The stream after block ``i``, given what entered it and what it made."""
+        return out
+
+    @optional
+    def leave(self, tokens: Tokens, context: Context) -> Tokens:
+        """After the last block: the stream that the readout sees."""
+        return tokens
+
+
+UNEDITED = Edits()
+Seen = Callable[[int, Tokens, Tokens], None]
+"""Called with a block's number, and the stream that enters and leaves it."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +171,8 @@ class Backbone(nn.Module, ABC):
         fused_attention: Whether attention may run in one fused kernel; it does where that is faster.
         original: What a `cast` backbone was made of; None for one that holds its own weights.
         cast_to: In what a `cast` backbone holds its frozen matrices; None for one that holds its own weights.
-        watch: Called with the (B, heads, queries, keys) weights of every attention while it is set, and with the
-            (B, tokens) weights of a readout that is a mean.
+        watch: While it is set, called with a role and weights: (B, heads, queries, keys) of every attention, and
+            (B, tokens) of a readout that is a mean.
     """
 
     info: BackboneInfo
@@ -106,61 +186,52 @@ class Backbone(nn.Module, ABC):
     fused_attention: bool
     original: Original | None = None
     cast_to: torch.dtype | None = None
-    watch: Callable[[Tensor], None] | None = None
+    watch: Callable[[Role, Tensor], None] | None = None
     _known: tuple[str, bytes] | None = None
 
     @abstractmethod
-    def embed_patches(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) images to (B, M, D) patch tokens, before class token and position embedding."""
+    def content(self, inputs: Inputs) -> Tensor:
+        """(B, M, D) patches or word embeddings, before class token and positions."""
 
     @abstractmethod
-    def embed(self, images: Tensor) -> Tokens:
-        """(B, 3, H, W) images to the tokens that enter block 0."""
-
-    @abstractmethod
-    def normalize(self, i: int, x: Tensor) -> Tensor:
-        """(B, N, D) tokens as the attention of block ``i`` sees them: after its norm, where that comes first."""
-
-    @abstractmethod
-    def attention(
+    def run(
         self,
-        i: int,
-        x: Tensor,
-        extra_kv: tuple[Tensor, Tensor] | None = None,
-        queries: Tensor | None = None,
-        temperature: Tensor | None = None,
-        extra_mask: Tensor | None = None,
-    ) -> Tensor:
-        """The attention branch of block ``i`` without its residual.
+        inputs: Inputs,
+        edits: Edits,
+        seen: Seen | None = None,
+        *,
+        rows: Tensor | None = None,
+        blocks: int | None = None,
+        read: int | None = None,
+        checkpointing: bool = False,
+    ) -> Tokens:
+        """All blocks, each as it is edited.
 
         Args:
-            i: The block.
-            x: (B, N, D) tokens, not normalised, that give keys and values (and queries).
-            extra_kv: Further keys and values from `keys_values`, seen beside those of ``x``.
-            queries: (B, Q, D) tokens to ask with instead of ``x``, not normalised.
-            temperature: A scalar that divides the scores before the softmax.
-            extra_mask: (B, P) booleans, which of ``extra_kv`` a sample sees; None means all.
+            inputs: Normalised images, or texts.
+            edits: The insertion.
+            seen: Called after every block.
+            rows: Told to the insertion (see `Context`).
+            blocks: Stop after so many; None runs all.
+            read: Of how many of the first tokens the last block's outputs are wanted; None means all.
+            checkpointing: Keep no activations within blocks for the backward pass.
 
         Returns:
-            (B, Q, D), with Q = N where no queries are given.
+            The stream after the last block.
         """
 
-    @abstractmethod
-    def cross_attention(self, i: int, x: Tensor, kv: tuple[Tensor, Tensor]) -> Tensor:
-        """The attention of block ``i`` with its own weights, asked by tokens that see only what is given.
+    def content_streams(self, inputs: Inputs, layers: int, offer: Callable[[int, Tensor], None]) -> None:
+        """Offer the content tokens (B, M, D) of ``layers`` layers without prompts, one after the other.
 
-        Args:
-            i: The block.
-            x: (B, N, D) tokens that ask, taken as they are: the block's normalisation is not applied.
-            kv: Keys and values from `keys_values`.
-
-        Returns:
-            (B, N, D), without a residual.
+        Layer 0 has the content before positions; layer i what enters block i, without the prefix.
         """
+        offer(0, self.content(inputs))
 
-    @abstractmethod
-    def mlp(self, i: int, x: Tensor) -> Tensor:
-        """The MLP branch of block ``i`` without its residual, (B, N, D) to (B, N, D)."""
+        def seen(i: int, before: Tokens, after: Tokens) -> None:
+            offer(i + 1, after.x[:, after.num_prefix :])
+
+        if layers > 1:
+            self.run(inputs, UNEDITED, seen, blocks=layers - 1)
 
     @abstractmethod
     def keys_values(self, i: int, prompts: Tensor, normalize: bool = True) -> tuple[Tensor, Tensor]:
@@ -186,37 +257,13 @@ class Backbone(nn.Module, ABC):
                 without scale and shift in place of the final norm.
         """
 
-    def reads(self, pool: Readout = "backbone") -> int | None:
+    def read_by(self, pool: Readout) -> int | None:
         """How many of the first tokens `readout` reads; None means all."""
         return None
 
     def unread(self, pool: Readout = "backbone") -> tuple[nn.Module, ...]:
         """Modules that no feature depends on: they are trained by no method."""
         return ()
-
-    def block(
-        self,
-        i: int,
-        tokens: Tokens,
-        extra_kv: tuple[Tensor, Tensor] | None = None,
-        temperature: Tensor | None = None,
-        extra_mask: Tensor | None = None,
-    ) -> Tokens:
-        """Block ``i``: both branches, each added to the stream (of which ``tokens.wanted`` are left)."""
-        x = tokens.asking + self.attention(i, tokens.x, extra_kv, tokens.queries, temperature, extra_mask)
-        return Tokens(x + self.mlp(i, x), tokens.num_prefix)
-
-    def patch_streams(self, images: Tensor, layers: int) -> Iterator[Tensor]:
-        """The patch tokens (B, M, D) of ``layers`` layers without prompts, one after the other.
-
-        Layer 0 has the patch embeddings before position embedding; layer i what enters block i, without the prefix.
-        """
-        yield self.embed_patches(images)
-        if layers > 1:
-            tokens = self.embed(images)
-            for i in range(layers - 1):
-                tokens = self.block(i, tokens)
-                yield tokens.x[:, tokens.num_prefix :]
 
     def train(self, mode: bool = True) -> Backbone:
         """Stay in eval mode, whatever the model around it does."""
@@ -303,11 +350,11 @@ def private_copy(module: M) -> M:
 
 
 @contextmanager
-def watching(backbone: Backbone) -> Iterator[list[Tensor]]:
-    """Inside, the list receives the (B, heads, queries, keys) weights of every attention."""
-    seen: list[Tensor] = []
-    backbone.watch = seen.append
+def watching(backbone: Backbone) -> Iterator[dict[Role, list[Tensor]]]:
+    """Inside, the lists receive the (B, heads, queries, keys) weights of every attention, by whom it asks."""
+    found: dict[Role, list[Tensor]] = {"tokens": [], "prompts": [], "readout": []}
+    backbone.watch = lambda role, weights: found[role].append(weights)
     try:
-        yield seen
+        yield found
     finally:
         backbone.watch = None

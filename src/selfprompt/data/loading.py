@@ -153,13 +153,15 @@ def shuffled(count: int, batch_size: int, seed: int, epoch: int) -> list[np.ndar
 
 @dataclass(frozen=True)
 class Normalize:
-    """uint8 images to the backbone's input range: ``(x / 255 - mean) / std``, on the images' device."""
+    """uint8 images to the backbone's input range: ``(x / 255 - mean) / std``; floats are left as they are."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) uint8 to float32; the argument is left as it is."""
+        """(B, 3, H, W) uint8 to float32, on the images' device."""
+        if images.dtype != torch.uint8:
+            return images
         mean = torch.tensor(self.mean, device=images.device).view(1, -1, 1, 1)
         std = torch.tensor(self.std, device=images.device).view(1, -1, 1, 1)
         return (images.float() / 255.0 - mean) / std

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from selfprompt.backbones.base import Backbone, Pretraining
 from selfprompt.methods.base import PromptMethod
-from selfprompt.prompts.base import Insertion
 from selfprompt.prompts.initialization.normal import Normal
+from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.beside import Beside
 from selfprompt.recipe import Recipe
 from selfprompt.registry import Record

@@ -12,13 +12,16 @@ from selfprompt.backbones.base import Backbone, Pretraining, Readout
 from selfprompt.data.protocol import Protocol, protocol_for
 from selfprompt.errors import UserError
 from selfprompt.model import Head, PromptedModel, Trainable
-from selfprompt.prompts.base import Condensation, Initialization, Insertion, Parametrization, drawing
+from selfprompt.prompts.condensation.base import Condensation
 from selfprompt.prompts.condensation.saliency import Saliency
+from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.initialization.prototypes import Kind, Prototypes
 from selfprompt.prompts.initialization.rescaled import Rescaled
+from selfprompt.prompts.insertion.base import Insertion, drawing
 from selfprompt.prompts.insertion.deep import Deep
 from selfprompt.prompts.insertion.none import NoPrompts
 from selfprompt.prompts.insertion.shallow import Shallow
+from selfprompt.prompts.parametrization.base import Parametrization
 from selfprompt.recipe import Recipe
 
 

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from selfprompt.backbones.base import Backbone, Pretraining
 from selfprompt.methods.base import Grid, PromptMethod
-from selfprompt.prompts.base import Insertion
 from selfprompt.prompts.initialization.xavier import Xavier
+from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.cross_attention import CrossAttention
 from selfprompt.recipe import Recipe
 from selfprompt.registry import Record

@@ -9,9 +9,10 @@ from pydantic import Field
 from selfprompt.backbones.base import Backbone, Pretraining
 from selfprompt.errors import UserError
 from selfprompt.methods.base import VPT_GRID, VPT_RECIPE, Grid, PromptMethod
-from selfprompt.prompts.base import Condensation, Insertion
+from selfprompt.prompts.condensation.base import Condensation
 from selfprompt.prompts.condensation.mask_pruning import MaskPruning
 from selfprompt.prompts.initialization.uniform import Uniform
+from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.key_value import KeyValue
 from selfprompt.prompts.parametrization.masked import Masked
 from selfprompt.recipe import Recipe

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from selfprompt.backbones.base import Backbone, Pretraining, Readout
 from selfprompt.methods.base import Grid, PromptMethod
-from selfprompt.prompts.base import Insertion
 from selfprompt.prompts.initialization.uniform import Uniform
+from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.gated import Gated
 from selfprompt.recipe import Recipe
 from selfprompt.registry import Record

@@ -11,7 +11,7 @@ from selfprompt.backbones.base import Backbone, Pretraining
 from selfprompt.errors import UserError
 from selfprompt.methods.base import Method
 from selfprompt.model import Trainable
-from selfprompt.prompts.base import Insertion
+from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.low_rank import LowRank
 from selfprompt.recipe import Recipe
 from selfprompt.registry import Record

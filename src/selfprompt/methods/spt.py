@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from selfprompt.backbones.base import Pretraining, Readout
 from selfprompt.methods.base import TokenPrompts
-from selfprompt.prompts.base import Initialization
+from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.initialization.prototypes import Kind, Prototypes
 from selfprompt.recipe import Recipe
 from selfprompt.registry import Record

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from selfprompt.backbones.base import Backbone, Pretraining
 from selfprompt.methods.base import VPT_GRID, VPT_RECIPE, Grid, PromptMethod
-from selfprompt.prompts.base import Insertion
 from selfprompt.prompts.initialization.uniform import Uniform
+from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.parametrization.fourier import Fourier
 from selfprompt.recipe import Recipe
 from selfprompt.registry import Record

@@ -19,7 +19,7 @@ from selfprompt.data.recorded import splits_for
 from selfprompt.data.sources import load_located
 from selfprompt.files import read_text
 from selfprompt.model import PromptedModel, load
-from selfprompt.prompts.base import PromptInsertion
+from selfprompt.prompts.insertion.prompted import PromptInsertion
 from selfprompt.reports import figures, pictures
 from selfprompt.reports.page import Section, write_page
 from selfprompt.tuning.records import read_history, read_metrics

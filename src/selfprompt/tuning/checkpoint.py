@@ -31,7 +31,7 @@ class Progress:
     Args:
         adapter: Trained weights and the head's buffers.
         optimizer: The optimiser's state.
-        sources: Where each prompt came from (see `selfprompt.prompts.base.Prompts`).
+        sources: Where each prompt came from (see `selfprompt.prompts.initialization.base.Prompts`).
         average: The moving average of the adapter, where one is kept.
         stage: 0, or 1 after condensation.
         epoch, step: The stage's next epoch, and the next step within it.

@@ -61,7 +61,7 @@ class Loop:
 
     def run(self, train: ImageTensors | FeatureTensors, val: ImageTensors | FeatureTensors | None) -> None:
         """Train to the end of the recipe, or until validation has not improved for ``patience`` epochs."""
-        self.model.checkpointing = self.recipe.checkpointing
+        self.model.tower.checkpointing = self.recipe.checkpointing
         here = [self.engine.device] if self.engine.device.type == "cuda" else []
         with self.engine.computing(self.model), torch.random.fork_rng(devices=here):  # steps seed torch's generators
             self._run(train, val)

@@ -8,7 +8,8 @@ import torch
 from selfprompt.data.loading import ImageTensors, in_order
 from selfprompt.methods.base import Method
 from selfprompt.model import PromptedModel
-from selfprompt.prompts.base import Condensation, PromptInsertion
+from selfprompt.prompts.condensation.base import Condensation
+from selfprompt.prompts.insertion.prompted import PromptInsertion
 
 
 def start_prompts(model: PromptedModel, train: ImageTensors, seed: int, batch_size: int = 32) -> None:
@@ -34,7 +35,7 @@ def condense(model: PromptedModel, condensation: Condensation, train: ImageTenso
     assert isinstance(insertion, PromptInsertion)
     device = next(model.parameters()).device
     model.eval()
-    model.checkpointing = False
+    model.tower.checkpointing = False
     order = in_order(len(train), batch_size)
     batches = ((images.to(device), labels.to(device)) for images, labels in train.batches(order))
     kept = condensation.apply(insertion, model.backbone, model, batches)

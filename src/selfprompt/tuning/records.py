@@ -15,7 +15,7 @@ from torch import Tensor
 
 from selfprompt.errors import UserError
 from selfprompt.files import checked, read_json, read_text, replace_file
-from selfprompt.prompts.base import Insertion
+from selfprompt.prompts.insertion.base import Insertion
 
 
 def write_logs(folder: Path, history: list[dict[str, float]]) -> None:

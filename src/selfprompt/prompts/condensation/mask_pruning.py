@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selfprompt.backbones.base import Backbone
-from selfprompt.prompts.base import Condensation, PromptInsertion
+from selfprompt.prompts.condensation.base import Condensation
+from selfprompt.prompts.insertion.prompted import PromptInsertion
 from selfprompt.prompts.parametrization.masked import Masked
 from selfprompt.registry import Record
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from selfprompt.backbones.base import Backbone, watching
 from selfprompt.errors import UserError
-from selfprompt.prompts.base import Condensation, PromptInsertion
+from selfprompt.prompts.condensation.base import Condensation
+from selfprompt.prompts.insertion.prompted import PromptInsertion
 from selfprompt.registry import Record
 
 
@@ -84,11 +85,10 @@ def prompt_scores(
     try:
         with watching(backbone) as seen:
             for images, labels in batches:
-                seen.clear()
+                for weights in seen.values():
+                    weights.clear()
                 loss = F.cross_entropy(network(images).float(), labels, reduction="sum")
-                mean = [seen.pop()] if seen[-1].dim() == 2 else []
-                each = len(seen) // backbone.depth
-                last = seen[each - 1 :: each]
+                mean, last = seen["readout"], seen["prompts"] or seen["tokens"]
                 gradients = torch.autograd.grad(loss, last + mean)
                 for i, (weights, gradient) in enumerate(zip(last, gradients)):
                     share = insertion.share_gradient(weights.detach().float(), gradient.float())[keys]

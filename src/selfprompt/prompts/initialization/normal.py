@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from selfprompt.backbones.base import Backbone
-from selfprompt.prompts.base import Initialization, Prompts
+from selfprompt.prompts.initialization.base import Initialization, Prompts
 from selfprompt.registry import Record
 
 

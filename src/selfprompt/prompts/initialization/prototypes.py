@@ -12,7 +12,7 @@ from torch import Tensor
 
 from selfprompt.backbones.base import Backbone
 from selfprompt.errors import UserError
-from selfprompt.prompts.base import Initialization, Prompts
+from selfprompt.prompts.initialization.base import Initialization, Prompts
 from selfprompt.registry import Record
 
 Kind = Literal["random", "mean", "max", "kmeans"]
@@ -64,8 +64,12 @@ class Prototypes(Initialization):
         reservoirs = [Reservoir(size, backbone.width, seed * 1_000 + layer) for layer in range(layers)]
         images_read = 0
         for images in batches:
-            for reservoir, patches in zip(reservoirs, backbone.patch_streams(images, layers)):
-                reservoir.add(self._candidates(patches.float(), num_prompts), images_read)
+            first = images_read
+
+            def offer(layer: int, patches: Tensor, first: int = first) -> None:
+                reservoirs[layer].add(self._candidates(patches.float(), num_prompts), first)
+
+            backbone.content_streams(images, layers, offer)
             images_read += len(images)
         if images_read == 0 or len(reservoirs[0]) < num_prompts:
             raise UserError(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from selfprompt.backbones.base import Backbone, Tokens
-from selfprompt.prompts.base import KeyedInsertion
+from selfprompt.backbones.base import PLAIN, Backbone, BlockEdit, Context
+from selfprompt.backbones.stepwise import inside
+from selfprompt.inputs import count
+from selfprompt.prompts.insertion.prompted import KeyedInsertion
 from selfprompt.registry import Record
 
 
@@ -30,12 +32,11 @@ class CrossAttention(KeyedInsertion):
     def project(self, backbone: Backbone, i: int, prompts: Tensor) -> tuple[Tensor, Tensor]:
         return backbone.keys_values(i, prompts, normalize=False)
 
-    def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
-        x = tokens.asking + backbone.attention(i, tokens.x, queries=tokens.queries)
-        kv = self.keys_values(backbone, i, x.shape[0])
-        if kv[0].shape[-2]:
-            x = x + backbone.cross_attention(i, x, kv)
-        return Tokens(x + backbone.mlp(i, x), tokens.num_prefix)
+    def edit(self, backbone: Backbone, i: int, context: Context) -> BlockEdit:
+        kv = self.keys_values(backbone, i, count(context.inputs))
+        if not kv[0].shape[-2]:
+            return PLAIN
+        return BlockEdit(between=lambda x: x + inside(backbone).cross_attention(i, x, kv))
 
 
 RECORD = Record(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from selfprompt.backbones.base import Backbone, Tokens
-from selfprompt.prompts.base import Insertion, drawing
+from selfprompt.backbones.base import Backbone
+from selfprompt.prompts.insertion.base import Insertion, drawing
 from selfprompt.registry import Record
 
 
@@ -29,9 +29,6 @@ class LowRank(Insertion):
         wanted = LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=list(self.targets))  # type: ignore[arg-type]
         with drawing(seed):
             inject_adapter_in_model(wanted, backbone)
-
-    def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
-        return backbone.block(i, tokens)
 
 
 RECORD = Record(

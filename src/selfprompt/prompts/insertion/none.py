@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from selfprompt.backbones.base import Backbone, Tokens
-from selfprompt.prompts.base import Insertion
+from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.registry import Record
 
 
@@ -11,9 +10,6 @@ class NoPrompts(Insertion):
     """Every block as it is."""
 
     prompts = None
-
-    def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
-        return backbone.block(i, tokens)
 
 
 RECORD = Record(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from selfprompt.prompts.base import Parametrization
+from selfprompt.prompts.parametrization.base import Parametrization
 from selfprompt.registry import Record
 
 

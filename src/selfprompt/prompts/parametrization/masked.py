@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from selfprompt.errors import UserError
-from selfprompt.prompts.base import Parametrization
+from selfprompt.prompts.parametrization.base import Parametrization
 from selfprompt.registry import Record
 
 
