@@ -32,7 +32,7 @@ from torch import Tensor
 
 import selfprompt as sp
 from reference import ConcatenateAndReplace
-from selfprompt.backbones.base import BackboneInfo
+from selfprompt.backbones.info import BackboneInfo
 from selfprompt.backbones.vit import ViT
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.optimization import make_optimizer

@@ -19,7 +19,8 @@ import torch
 from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
 
-from selfprompt.backbones.base import UNEDITED, Backbone, BackboneInfo, Context, Pretraining, Tokens
+from selfprompt.backbones.base import UNEDITED, Backbone, Context, Tokens
+from selfprompt.backbones.info import BackboneInfo, Pretraining
 from selfprompt.backbones.vit import ViT
 from selfprompt.model import PromptedModel
 

@@ -9,8 +9,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.utils import filter_repo_objects
 
 from conftest import make_backbone
-from selfprompt.methods import create_model
-from selfprompt.model import PromptedModel, load
+from selfprompt.model import PromptedModel, create_model, load
 
 
 def test_push_to_hub(monkeypatch: pytest.MonkeyPatch) -> None:

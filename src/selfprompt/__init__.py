@@ -1,17 +1,16 @@
 """Prompt tuning of frozen vision transformers that starts from your own data."""
 
 from selfprompt.analysis import analyse
+from selfprompt.catalog import describe, list_backbones, list_datasets, list_methods
 from selfprompt.data.datasets import Dataset, Examples, with_splits
 from selfprompt.data.protocol import Protocol
 from selfprompt.data.sources import load_dataset
 from selfprompt.errors import UserError
-from selfprompt.listing import list_backbones, list_datasets, list_methods
-from selfprompt.methods import create_model
 from selfprompt.methods.base import Method
-from selfprompt.model import PromptedModel, load
+from selfprompt.methods.recipe import Recipe
+from selfprompt.model import PromptedModel, create_model, load
 from selfprompt.pool import AdapterPool
-from selfprompt.recipe import Recipe
-from selfprompt.registry import Record, describe
+from selfprompt.registry import Record
 from selfprompt.tuning.fit import Result, fit
 from selfprompt.tuning.prediction import predict
 from selfprompt.tuning.run import evaluate

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -15,20 +14,19 @@ from torch import Tensor, nn
 
 from selfprompt import registry
 from selfprompt.adapters import FILES, AdapterConfig, BackboneReference, read_adapter, write_adapter
-from selfprompt.backbones import load_backbone
-from selfprompt.backbones.base import Backbone, Readout
+from selfprompt.backbones.base import Backbone
+from selfprompt.backbones.info import Readout
+from selfprompt.backbones.load import load_backbone
 from selfprompt.card import render_card
 from selfprompt.data.loading import Normalize
-from selfprompt.data.protocol import Protocol
+from selfprompt.data.protocol import Protocol, protocol_for
 from selfprompt.errors import UserError, first_line
 from selfprompt.files import replace_file
-from selfprompt.prompts.initialization.base import Initialization
-from selfprompt.prompts.insertion.base import Insertion
+from selfprompt.methods import from_description, make_method
+from selfprompt.methods.base import Method
+from selfprompt.prompts.insertion.base import Insertion, drawing
 from selfprompt.prompts.insertion.prompted import PromptInsertion
 from selfprompt.tower import Tower
-
-Trainable = Literal["prompts", "head", "bias", "all"]
-"""What is trained besides the head: prompts, nothing, the backbone's biases, or everything."""
 
 
 class Head(nn.Module):
@@ -67,11 +65,8 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         backbone: The frozen transformer; the model has a private copy, and the caller's stays as it is.
         insertion: How prompts meet its tokens; owns the prompts.
         head: Readout features to logits.
-        method: The method's name and fields, as adapter_config.json keeps them.
+        method: What it was built by, settled for the backbone.
         protocol: What images the model wants.
-        trainable: Which parameters are trained.
-        initialization: Where prompts start; None where there are none.
-        readout: See `Backbone.readout`.
         class_names: Names of the head's outputs.
         seed: Seed of what the insertion owns beside prompts.
 
@@ -86,11 +81,8 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         insertion: Insertion,
         head: nn.Module,
         *,
-        method: dict[str, Any],
+        method: Method,
         protocol: Protocol,
-        trainable: Trainable = "prompts",
-        initialization: Initialization | None = None,
-        readout: Readout = "backbone",
         class_names: list[str] | None = None,
         seed: int = 0,
     ) -> None:
@@ -98,19 +90,19 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         self._hub_mixin_config = None  # adapter_config.json takes the place of the mixin's config.json
         backbone = backbone.own.private()
         self.normalize = Normalize(protocol.mean, protocol.std)
-        self.tower, self.head = Tower(backbone, insertion, readout, self.normalize), head
+        self.tower, self.head = Tower(backbone, insertion, method.readout or "backbone", self.normalize), head
         self.method, self.protocol, self.class_names = method, protocol, class_names
-        self.initialization = initialization
         self.sources: Tensor | None = None
-        self.initialized = initialization is None
+        self.initialized = method.initialization() is None
         self.metrics: dict[str, Any] | None = None
         self.backbone_hash = backbone.fingerprint()
+        trainable = method.trainable()
         for name, parameter in backbone.named_parameters():
             trained = trainable == "all" or (trainable == "bias" and name.endswith("bias"))
             parameter.requires_grad_(trained)
             if trained:
                 parameter.data = parameter.data.clone()
-        for module in backbone.unread(readout):
+        for module in backbone.unread(self.readout):
             module.requires_grad_(False)
         insertion.requires_grad_(trainable in ("prompts", "all"))
         insertion.attach(backbone, seed)
@@ -172,11 +164,12 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         Raises:
             UserError: The batches give fewer tokens than there are prompts.
         """
-        if self.initialization is None or not isinstance(self.insertion, PromptInsertion):
+        initialization = self.method.initialization()
+        if initialization is None or not isinstance(self.insertion, PromptInsertion):
             return
         layers, num_prompts, _ = self.insertion.prompts.shape
-        images = self._images(batches) if self.initialization.needs_data else ()
-        start = self.initialization.prepare(self.backbone, images, layers, num_prompts, seed)
+        images = self._images(batches) if initialization.needs_data else ()
+        start = initialization.prepare(self.backbone, images, layers, num_prompts, seed)
         self.insertion.start_from(start)
         self.sources, self.initialized = start.sources, True
 
@@ -223,8 +216,8 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         """The contents of adapter_config.json."""
         info = self.backbone.info
         return AdapterConfig(
-            selfprompt_version=importlib.metadata.version("selfprompt"),
-            method=self.method,
+            selfprompt_version=registry.version("selfprompt"),
+            method=self.method.describe(),
             backbone=BackboneReference(
                 name=info.name,
                 architecture=info.architecture,
@@ -253,6 +246,83 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         return load(model_id, backbone, **{k: v for k, v in hub.items() if k in known})
 
 
+def build(
+    method: Method,
+    backbone: Backbone,
+    num_classes: int,
+    protocol: Protocol | None = None,
+    class_names: list[str] | None = None,
+    seed: int = 0,
+) -> PromptedModel:
+    """The model that a method stands for.
+
+    Args:
+        method: What it is built by.
+        backbone: The transformer; it stays as it is, as the model has a private copy.
+        num_classes: Outputs of the head.
+        protocol: What images it will see; the backbone's own by default.
+        class_names: Names of the outputs.
+        seed: Seed of the starts of the head and of what the insertion owns beside prompts; torch's own
+            generators are left as they are.
+
+    Raises:
+        UserError: The protocol is of another image size, or there are fewer than two classes.
+    """
+    protocol = protocol or protocol_for(backbone.info)
+    if protocol.image_size != backbone.info.image_size:
+        raise UserError(
+            f"The protocol has images of {protocol.image_size} pixels, the backbone wants "
+            f"{backbone.info.image_size}: load it with image_size={protocol.image_size}."
+        )
+    if num_classes < 2:
+        raise UserError(f"A classifier needs two classes or more, and num_classes is {num_classes}.")
+    method = method.settled(backbone.info.pretraining)
+    with drawing(seed):
+        std = method.head_std(backbone.info.pretraining)
+        head = Head(backbone.num_features, num_classes, method.head_norm, std)
+    insertion = method.insertion(backbone)
+    return PromptedModel(
+        backbone, insertion, head, method=method, protocol=protocol, class_names=class_names, seed=seed
+    )
+
+
+def create_model(
+    backbone: str | os.PathLike[str] | nn.Module,
+    method: str | Method = "spt",
+    *,
+    num_classes: int,
+    image_size: int | None = None,
+    protocol: Protocol | None = None,
+    class_names: Sequence[str] | None = None,
+    seed: int = 0,
+    **fields: Any,
+) -> PromptedModel:
+    """A prompted model, its prompts not yet started (`PromptedModel.initialize`).
+
+    Args:
+        backbone: A timm name, a weights file, ``"builtin"``, or a timm module (which stays as it is).
+        method: A name of `list_methods`, or a `Method`.
+        num_classes: Outputs of the head.
+        image_size: Side of the input in pixels, if not the backbone's own.
+        protocol: What images it will see; by default as the backbone was evaluated.
+        class_names: Names of the outputs.
+        seed: Seed of the starts of the head and of what the method trains beside prompts.
+        **fields: The method's fields, such as ``num_prompts``.
+
+    Raises:
+        UserError: The backbone or method is not to be had, a field is wrong, or the names are not one for each class.
+    """
+    names = None if class_names is None else list(class_names)
+    if names is not None and (isinstance(class_names, str) or len(names) != num_classes):
+        raise UserError(
+            f"class_names is {class_names!r:.80}: give a list of {num_classes} names, one for each class."
+        )
+    if image_size is None and protocol:
+        image_size = protocol.image_size
+    found = load_backbone(backbone, image_size)
+    return build(make_method(method, **fields), found, num_classes, protocol, names, seed)
+
+
 def load(adapter: str | os.PathLike[str], backbone: Any = None, **hub: Any) -> PromptedModel:
     """Load an adapter: its backbone is found again by name or path, and its weights checked by hash.
 
@@ -273,8 +343,7 @@ def load(adapter: str | os.PathLike[str], backbone: Any = None, **hub: Any) -> P
         raise UserError(f"{folder} has a weight {odd} that is NaN or infinite: train it again, with a smaller --lr.")
     found = load_backbone(backbone or config.backbone.name, config.backbone.image_size)
     known = found.answers_to(config.backbone.hash)  # before a method writes into it
-    method = registry.build("method", config.method)
-    model = method.build(found, config.num_classes, config.protocol, config.class_names)
+    model = build(from_description(config.method), found, config.num_classes, config.protocol, config.class_names)
     if not known:
         raise UserError(
             f"{folder} was trained on {config.backbone.name} with weights {config.backbone.hash[:12]}, but the "

@@ -12,13 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selfprompt import registry
 from selfprompt.adapters import AdapterConfig, read_adapter
-from selfprompt.backbones import load_backbone
-from selfprompt.backbones.base import Backbone, BlockEdit, Context, Edits, Readout, Tokens
+from selfprompt.backbones.base import Backbone, BlockEdit, Context, Edits, Tokens
+from selfprompt.backbones.info import Readout
+from selfprompt.backbones.load import load_backbone
 from selfprompt.data.loading import Normalize
 from selfprompt.data.protocol import Protocol
 from selfprompt.errors import UserError, unknown
+from selfprompt.methods import from_description
 from selfprompt.model import Head, PromptedModel, find_adapter, load
 from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.deep import Deep
@@ -147,7 +148,7 @@ class AdapterPool(nn.Module):
         else:
             adapter = find_adapter(adapter)
             config, _ = read_adapter(adapter)
-            insertion = registry.build("method", config.method).insertion(self.backbone)
+            insertion = from_description(config.method).insertion(self.backbone)
         self._check(name, config, insertion)
         model = adapter if isinstance(adapter, PromptedModel) else load(adapter, self.backbone)
         device = next(self.backbone.parameters()).device

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from selfprompt.backbones.base import Backbone, Readout
+from selfprompt.backbones.base import Backbone
+from selfprompt.backbones.info import Readout
 from selfprompt.inputs import Inputs
 from selfprompt.prompts.insertion.base import Insertion
 

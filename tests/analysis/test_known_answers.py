@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+import selfprompt as sp
 from conftest import KINDS, entering, make_backbone
-from selfprompt import registry
 from selfprompt.analysis import (
     analyse,
     attention,
@@ -25,15 +25,12 @@ from selfprompt.backbones.base import BlockEdit
 from selfprompt.data.datasets import Examples, Splits
 from selfprompt.data.loading import ImageTensors
 from selfprompt.errors import UserError
-from selfprompt.methods import create_model
-from selfprompt.model import PromptedModel
-from selfprompt.recipe import Recipe
+from selfprompt.methods.recipe import Recipe
+from selfprompt.model import PromptedModel, create_model
 from selfprompt.tuning.fit import fit
 
 MARK, SIDE = 6, 4
-PROMPTED = [
-    n for n in registry.names("method") if "num_prompts" in registry.module("method", n).RECORD.factory.model_fields
-]
+PROMPTED = [n for n in sp.list_methods() if "num_prompts" in sp.describe(n).factory.model_fields]
 
 
 def started(method: str, kind: str = "class token", **fields: object) -> PromptedModel:

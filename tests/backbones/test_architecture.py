@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from timm.layers.norm import LayerNorm
 from timm.models.vision_transformer import ResPostBlock, VisionTransformer
 
-from selfprompt.backbones import load_backbone
 from selfprompt.backbones.architecture import HEADS, shown
 from selfprompt.backbones.base import UNEDITED
+from selfprompt.backbones.load import load_backbone
 from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError
 

@@ -13,8 +13,8 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 
 from conftest import TINY, make_backbone
-from selfprompt.backbones import load_backbone
 from selfprompt.backbones.base import UNEDITED
+from selfprompt.backbones.load import load_backbone
 from selfprompt.backbones.timm_hub import kind_of, list_names
 from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError, unknown

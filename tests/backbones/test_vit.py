@@ -8,8 +8,9 @@ import torch
 from timm.models.vision_transformer import ParallelScalingBlock, ResPostBlock, VisionTransformer
 
 from conftest import entering, make_backbone
-from selfprompt.backbones import load_backbone
-from selfprompt.backbones.base import UNEDITED, BackboneInfo, BlockEdit
+from selfprompt.backbones.base import UNEDITED, BlockEdit
+from selfprompt.backbones.info import BackboneInfo
+from selfprompt.backbones.load import load_backbone
 from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError
 

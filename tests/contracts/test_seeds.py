@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
+import selfprompt as sp
 from conftest import make_backbone
-from selfprompt import registry
 from selfprompt.data.datasets import Examples
-from selfprompt.methods import create_model
-from selfprompt.recipe import Recipe
+from selfprompt.methods.recipe import Recipe
+from selfprompt.model import create_model
 from selfprompt.tuning.fit import fit
 
-METHODS = registry.names("method")
+METHODS = sp.list_methods()
 DRAWN = {
     "apt": {"head.linear.weight", "insertion.prompts", "insertion.down"},
     "e2vpt": {"head.linear.weight", "insertion.prompts", "insertion.key_values"},

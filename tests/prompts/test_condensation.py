@@ -7,18 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
+import selfprompt as sp
 from conftest import make_backbone
-from selfprompt import registry
 from selfprompt.analysis import leave_one_out, saliency
 from selfprompt.data.datasets import Examples
 from selfprompt.errors import UserError
-from selfprompt.methods import create_model
-from selfprompt.model import PromptedModel, load
+from selfprompt.methods.recipe import Recipe
+from selfprompt.model import PromptedModel, create_model, load
 from selfprompt.prompts.condensation.saliency import keep_best, prompt_scores
-from selfprompt.recipe import Recipe
 from selfprompt.tuning.fit import fit
 
-PROMPTED = [n for n in registry.names("method") if "keep" in registry.module("method", n).RECORD.factory.model_fields]
+PROMPTED = [n for n in sp.list_methods() if "keep" in sp.describe(n).factory.model_fields]
 
 
 def started(method: str = "vpt", **fields: object) -> PromptedModel:

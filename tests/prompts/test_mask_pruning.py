@@ -11,11 +11,10 @@ import torch.nn.functional as F
 from conftest import make_backbone
 from selfprompt.data.datasets import Examples
 from selfprompt.errors import UserError
-from selfprompt.methods import create_model
-from selfprompt.model import PromptedModel, load
+from selfprompt.methods.recipe import Recipe
+from selfprompt.model import PromptedModel, create_model, load
 from selfprompt.prompts.condensation.mask_pruning import MaskPruning, largest
 from selfprompt.prompts.parametrization.masked import Masked
-from selfprompt.recipe import Recipe
 from selfprompt.tuning.fit import fit
 
 

@@ -7,7 +7,7 @@ import torch
 
 from conftest import make_backbone
 from selfprompt.errors import UserError
-from selfprompt.methods import create_model
+from selfprompt.model import create_model
 from selfprompt.prompts.initialization.base import Prompts
 from selfprompt.prompts.initialization.uniform import Uniform
 

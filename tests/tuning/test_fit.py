@@ -15,9 +15,8 @@ from conftest import KINDS, make_backbone
 from selfprompt.data.datasets import Examples
 from selfprompt.data.loading import ImageTensors
 from selfprompt.errors import Diverged, UserError
-from selfprompt.methods import create_model
-from selfprompt.model import PromptedModel, load
-from selfprompt.recipe import Recipe
+from selfprompt.methods.recipe import Recipe
+from selfprompt.model import PromptedModel, create_model, load
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import evaluate_network
 from selfprompt.tuning.fit import fit

@@ -11,8 +11,8 @@ from accelerate.tracking import TensorBoardTracker
 from conftest import make_backbone
 from selfprompt.data.datasets import Examples
 from selfprompt.errors import UserError
-from selfprompt.methods import create_model
-from selfprompt.recipe import Recipe
+from selfprompt.methods.recipe import Recipe
+from selfprompt.model import create_model
 from selfprompt.tuning import engine
 from selfprompt.tuning.fit import fit
 from selfprompt.tuning.run import RunConfig, tune

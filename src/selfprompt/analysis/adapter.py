@@ -12,7 +12,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from selfprompt import registry
 from selfprompt.analysis.attention import attention
 from selfprompt.analysis.effective import effective_prompts, prompted
 from selfprompt.analysis.information import shared_information
@@ -97,7 +96,7 @@ def analyse(
 
     now = shared(insertion)
     return {
-        "method": model.method["name"],
+        "method": model.method.name,
         "images": len(seen),
         "layers": [
             {"layer": i, "attention_to_prompts": float(weights.sum())}
@@ -116,7 +115,7 @@ def snapshots(model: PromptedModel, run: Path) -> dict[int, PromptInsertion]:
     found = {}
     for path in (run / SNAPSHOTS).glob("epoch-*.safetensors"):
         if number := re.fullmatch(r"epoch-(\d+)\.safetensors", path.name):
-            then = registry.build("method", model.method).insertion(model.backbone)
+            then = model.method.insertion(model.backbone)
             try:
                 then.load_state_dict(load_file(path), strict=False)  # earlier versions kept the prompts alone
             except (SafetensorError, RuntimeError) as error:

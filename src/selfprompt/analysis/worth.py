@@ -80,5 +80,5 @@ def uncondensed(model: PromptedModel) -> PromptInsertion:
     """The model's insertion, which must have all its prompts."""
     insertion = prompted(model)
     if insertion.counts is not None:
-        raise UserError(f"{model.method['name']} was condensed: what is left has been scored already.")
+        raise UserError(f"{model.method.name} was condensed: what is left has been scored already.")
     return insertion

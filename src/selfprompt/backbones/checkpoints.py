@@ -19,7 +19,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from selfprompt.backbones.architecture import build, read_beside
-from selfprompt.backbones.base import BackboneInfo, Pretraining
+from selfprompt.backbones.info import BackboneInfo, Pretraining
 from selfprompt.backbones.vit import ViT, checked
 from selfprompt.errors import UserError, first_line
 

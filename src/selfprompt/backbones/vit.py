@@ -19,7 +19,8 @@ from timm.models.vision_transformer import (
 )
 from torch import Tensor, nn
 
-from selfprompt.backbones.base import PLAIN, UNEDITED, BackboneInfo, BlockEdit, Readout, Role, Tokens, private_copy
+from selfprompt.backbones.base import PLAIN, UNEDITED, BlockEdit, Role, Tokens, private_copy
+from selfprompt.backbones.info import BackboneInfo, Readout
 from selfprompt.backbones.precision import as_under_autocast, fused_is_faster
 from selfprompt.backbones.stepwise import Stepwise
 from selfprompt.errors import UserError, first_line

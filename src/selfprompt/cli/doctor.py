@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import os
 import platform
 from pathlib import Path
@@ -16,6 +14,7 @@ from selfprompt.comparison.suites import SUITES
 from selfprompt.data.listed import ROOT
 from selfprompt.data.sources import NAME
 from selfprompt.errors import UserError
+from selfprompt.registry import installed, version
 
 EXTRAS = {
     "hf": "datasets",
@@ -61,9 +60,9 @@ def installation() -> dict[str, str]:
     """Versions, device and extras."""
     facts = {"python": platform.python_version()}
     for package in ("selfprompt", "torch", "timm", "accelerate"):
-        facts[package] = importlib.metadata.version(package)
+        facts[package] = version(package)
     facts["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     for extra, package in EXTRAS.items():
-        there = importlib.util.find_spec(package) is not None
+        there = installed(package)
         facts[f"extra {extra}"] = "there" if there else f"not installed: pip install 'selfprompt[{extra}]'"
     return facts

@@ -66,7 +66,7 @@ def command(
             trackers=tuple(track or ()),
         )
     command = None if resume else own_command()
-    with progress(f"{config.method['name']} on {config.data}") as advance:
+    with progress(f"{config.method.name} on {config.data}") as advance:
         done = tune(config, resume or out, resume=resume is not None, on_step=advance, command=command)
     assert done.output_dir is not None
     finish(done.output_dir)

@@ -12,15 +12,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from selfprompt import registry
-from selfprompt.backbones import load_backbone
+from selfprompt.backbones.load import load_backbone
 from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
 from selfprompt.comparison.workers import Unit, Workers
 from selfprompt.data.protocol import Protocol, protocol_for
 from selfprompt.errors import UserError, out_of_range
 from selfprompt.files import LOCK, claimed, read_json, replace_file
-from selfprompt.methods import make_method, read_spec, read_specs
-from selfprompt.recipe import Recipe
+from selfprompt.methods import make_method, read_spec, read_specs, record_of
+from selfprompt.methods.recipe import Recipe
 from selfprompt.reports.table import Column, all_precisions, write_tables
 from selfprompt.tuning.run import RunConfig, tune
 
@@ -62,7 +61,7 @@ class Comparison(BaseModel):
             UserError: The method or a field is not to be had, or the recipe is out of range.
         """
         name, own = read_spec(spec)
-        known = registry.module("method", name).RECORD.factory.model_fields
+        known = record_of(name).factory.model_fields
         common = {key: value for key, value in self.fields.items() if key in known}
         kind = "linear" if make_method(name, **(common | own)).trainable() == "head" else name
         rate = {"lr": self.rates[kind]} if kind in self.rates else {}
@@ -141,9 +140,9 @@ def choose(comparison: Comparison, out: Path, spec: str) -> dict[str, Any]:
 
     grid = None
     if comparison.search == "grid":
-        published = registry.module("method", base.method["name"]).RECORD.factory.grid
+        published = base.method.grid
         if published is None:
-            raise UserError(f"Method {base.method['name']} publishes no grid: use --search climb.")
+            raise UserError(f"Method {base.method.name} publishes no grid: use --search climb.")
         grid = grid_points(published, base.recipe)
 
     def propose(done: list[Trial]) -> Point | None:

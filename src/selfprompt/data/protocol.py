@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from selfprompt.backbones.base import BackboneInfo
+from selfprompt.backbones.info import BackboneInfo
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 FIRST_FIELDS = {"image_size", "resize", "crop_fraction", "interpolation", "mean", "std", "augmentation", "metric"}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from selfprompt.backbones.base import Pretraining
-from selfprompt.methods.base import Grid, WithoutPrompts
-from selfprompt.model import Trainable
-from selfprompt.recipe import Recipe
+from selfprompt.backbones.info import Pretraining
+from selfprompt.methods.base import Trainable, WithoutPrompts
+from selfprompt.methods.recipe import Grid, Recipe
 from selfprompt.registry import Record
 
 
@@ -32,10 +31,7 @@ class Full(WithoutPrompts):
 
 RECORD = Record(
     name="full",
-    kind="method",
-    title="Visual Prompt Tuning (its full fine-tuning)",
-    arxiv="2203.12119",
-    year=2022,
+    paper="vpt2022",
     idea="Every weight is trained: the cost that prompts avoid, and the accuracy they are held against.",
-    factory=Full,
+    entry="Full",
 )

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from selfprompt import registry
 from selfprompt.analysis import analyse, attention, relevance
 from selfprompt.data.datasets import Examples, Splits
 from selfprompt.data.images import read_image
@@ -18,6 +17,7 @@ from selfprompt.data.loading import prepare_image
 from selfprompt.data.recorded import splits_for
 from selfprompt.data.sources import load_located
 from selfprompt.files import read_text
+from selfprompt.methods import record_of
 from selfprompt.model import PromptedModel, load
 from selfprompt.prompts.insertion.prompted import PromptInsertion
 from selfprompt.reports import figures, pictures
@@ -39,7 +39,7 @@ def run_page(folder: Path) -> Path:
     history = read_history(folder)
     model, dataset = load(folder), load_located(config["data"])
     splits = splits_for(dataset, model.protocol, folder)
-    record = registry.module("method", metrics["method"]).RECORD
+    record = record_of(metrics["method"])
     sections = [
         again(folder),
         learning(history),
@@ -52,7 +52,7 @@ def run_page(folder: Path) -> Path:
     return write_page(
         folder,
         f"{metrics['method']} on {metrics['dataset']}",
-        f"{record.idea} {record.title}{f', arXiv {record.arxiv}' if record.arxiv else ''}.",
+        f"{record.idea} {record.source}.",
         [section for section in sections if section],
         tiles(metrics, folder),
     )

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfprompt import registry
 from selfprompt.data.datasets import shared_file
 from selfprompt.data.examples import Examples, check_labels
 from selfprompt.data.loading import ImageTensors, with_value_range
@@ -18,9 +17,8 @@ from selfprompt.data.pairs import as_examples
 from selfprompt.errors import UserError
 from selfprompt.files import must_be_utf8
 from selfprompt.memory import peak_memory
-from selfprompt.methods.base import Method
+from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel
-from selfprompt.recipe import Recipe
 from selfprompt.tuning.checkpoint import Progress
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.loop import Loop, OnStep
@@ -100,7 +98,7 @@ def fit(
 
     engine.start_trackers(
         {
-            "method": model.method,
+            "method": model.method.describe(),
             "backbone": model.backbone.info.name,
             "dataset": dataset,
             "seed": seed,
@@ -117,8 +115,7 @@ def fit(
         with engine.computing(model), engine.autocast():
             start_prompts(model, train_images, seed)
 
-    method: Method = registry.build("method", model.method)
-    condensation = method.condensation() if progress or not is_condensed(model) else None
+    condensation = model.method.condensation() if progress or not is_condensed(model) else None
     lengths = condensation.share(recipe.epochs) if condensation else (recipe.epochs,)
     stages = [recipe.model_copy(update={"epochs": epochs}) for epochs in lengths]
     waiting = trained = compiling = 0.0
@@ -131,7 +128,7 @@ def fit(
                 condense(model, condensation, train_images, progress.micro_batch)
             if condensation.rewinds:
                 with engine.autocast():
-                    rewind(model, method, train_images, seed)
+                    rewind(model, train_images, seed)
         optimizer = make_optimizer(model, stage)
         if progress and taken_up:
             try:
@@ -154,7 +151,7 @@ def fit(
     model.eval()
     trainable, total = model.count_parameters()
     metrics = {
-        "method": model.method["name"],
+        "method": model.method.name,
         "backbone": model.backbone.info.name,
         "dataset": dataset,
         "protocol": model.protocol.hash,
@@ -173,7 +170,7 @@ def fit(
         "precision": engine.precision,
         "processes": engine.world,
         "recipe": recipe.model_dump(mode="json"),
-        "method_fields": model.method,
+        "method_fields": model.method.describe(),
     }
     model.metrics = {k: metrics[k] for k in ("dataset", "seed", "val_accuracy", "test_accuracy", "precision")}
     if folder and engine.is_main:
@@ -196,4 +193,4 @@ def labelled(pairs: Examples | Iterable[Any], what: str, model: PromptedModel) -
 
 def default_recipe(model: PromptedModel) -> Recipe:
     """The published recipe of the model's method for its backbone's kind of pretraining."""
-    return registry.build("method", model.method).recipe(model.backbone.info.pretraining)
+    return model.method.recipe(model.backbone.info.pretraining)

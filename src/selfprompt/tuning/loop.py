@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from selfprompt.data.loading import ImageTensors, shuffled
 from selfprompt.errors import Diverged, UserError
+from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel, not_finite
-from selfprompt.recipe import Recipe
 from selfprompt.tuning.checkpoint import Progress
 from selfprompt.tuning.engine import Engine, out_of_memory
 from selfprompt.tuning.evaluation import evaluate_network
@@ -68,7 +68,7 @@ class Loop:
 
     def _run(self, train: ImageTensors | FeatureTensors, val: ImageTensors | FeatureTensors | None) -> None:
         model, progress = self.model, self.progress
-        if self.engine.world > 1 and model.method["head_norm"] == "batch":
+        if self.engine.world > 1 and model.method.head_norm == "batch":
             raise UserError(
                 f"A BatchNorm before the head needs the whole batch in one place, and {self.engine.world} processes "
                 f"have a part each: use --head-norm none, or one process."
@@ -162,7 +162,7 @@ class Loop:
         micro, whole = self.progress.micro_batch, len(images)
         if images.ndim == 2 or whole <= micro:
             return 1
-        if self.model.method["head_norm"] == "batch":
+        if self.model.method.head_norm == "batch":
             raise UserError(
                 f"A BatchNorm before the head needs the whole batch of {whole} images at once, and memory holds "
                 f"{micro}: use --batch-size {micro} or less, or --head-norm none."
@@ -170,7 +170,7 @@ class Loop:
         return math.ceil(whole / micro)
 
     def _backward(self, images: Tensor, labels: Tensor, whole: int) -> Tensor:
-        if len(images) == 1 and self.model.method["head_norm"] == "batch":
+        if len(images) == 1 and self.model.method.head_norm == "batch":
             raise UserError("A BatchNorm before the head needs two images a pass: use --head-norm none.")
         logits = self.training_network(images.to(self.engine.device)).float()
         loss = F.cross_entropy(logits, labels.to(self.engine.device), reduction="sum")

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from selfprompt.data.loading import ImageTensors, in_order
-from selfprompt.methods.base import Method
-from selfprompt.model import PromptedModel
+from selfprompt.methods.base import PromptMethod
+from selfprompt.model import PromptedModel, build
 from selfprompt.prompts.condensation.base import Condensation
 from selfprompt.prompts.insertion.prompted import PromptInsertion
 
@@ -18,7 +18,7 @@ def start_prompts(model: PromptedModel, train: ImageTensors, seed: int, batch_si
     The images are not augmented: a prompt's source is a patch of the image as it can be shown (see `Prototypes`).
     """
     count = len(train)
-    share = model.method.get("prototype_share", 1.0)
+    share = model.method.prototype_share if isinstance(model.method, PromptMethod) else 1.0
     chosen = np.arange(count)
     if share < 1:
         size = max(1, round(share * count))
@@ -43,10 +43,10 @@ def condense(model: PromptedModel, condensation: Condensation, train: ImageTenso
         model.sources = torch.where(kept[..., None], model.sources, -1)
 
 
-def rewind(model: PromptedModel, method: Method, train: ImageTensors, seed: int) -> None:
+def rewind(model: PromptedModel, train: ImageTensors, seed: int) -> None:
     """Start prompts and head anew, from the next seed; what the prompts are made of stays."""
     names = model.class_names
-    fresh = method.build(model.backbone, model.num_classes, model.protocol, names, seed + 1)
+    fresh = build(model.method, model.backbone, model.num_classes, model.protocol, names, seed + 1)
     fresh.to(next(model.parameters()).device)
     start_prompts(fresh, train, seed + 1)
     stay = {k: v for k, v in model.adapter_state().items() if "parametrization" in k}

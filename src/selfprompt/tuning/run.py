@@ -7,12 +7,11 @@ import re
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
-from selfprompt import registry
-from selfprompt.backbones import load_backbone
+from selfprompt.backbones.load import load_backbone
 from selfprompt.data.datasets import with_splits
 from selfprompt.data.loading import ImageTensors
 from selfprompt.data.protocol import Protocol, protocol_for
@@ -21,9 +20,10 @@ from selfprompt.data.recorded import image_names, splits_for
 from selfprompt.data.sources import load_dataset, load_located, locate
 from selfprompt.errors import UserError, out_of_range
 from selfprompt.files import claimed, must_be_utf8, read_as, replace_file, unused
-from selfprompt.methods import make_method, read_spec
-from selfprompt.model import load
-from selfprompt.recipe import Recipe
+from selfprompt.methods import from_description, make_method, read_spec, record_of
+from selfprompt.methods.base import Method
+from selfprompt.methods.recipe import Recipe
+from selfprompt.model import build, load
 from selfprompt.tuning.engine import Engine, checked_trackers
 from selfprompt.tuning.evaluation import answers, evaluate_network
 from selfprompt.tuning.fit import Result, fit
@@ -50,6 +50,15 @@ rates that searches on validation images chose.
 """
 
 
+def described(method: Any) -> Method:
+    """A method, or what `Method.describe` gave, as a method."""
+    if isinstance(method, Method):
+        return method
+    if not isinstance(method, dict) or not isinstance(method.get("name"), str):
+        raise ValueError("it has no name")
+    return from_description(method)
+
+
 class RunConfig(BaseModel):
     """Everything that decides a run's numbers; run.json in its folder.
 
@@ -66,7 +75,7 @@ class RunConfig(BaseModel):
 
     data: str
     backbone: str
-    method: dict[str, Any]
+    method: Annotated[Method, BeforeValidator(described), PlainSerializer(Method.describe)]
     recipe: Recipe
     protocol: Protocol
     seed: int = Field(default=0, ge=0, lt=2**32 - 1)
@@ -74,13 +83,6 @@ class RunConfig(BaseModel):
     test: bool = True
     whole: bool = False
     trackers: tuple[str, ...] = ()
-
-    @field_validator("method")
-    @classmethod
-    def _is_named(cls, method: dict[str, Any]) -> dict[str, Any]:
-        if not isinstance(method.get("name"), str):
-            raise ValueError("it has no name")
-        return method
 
     @classmethod
     def resolve(
@@ -114,7 +116,7 @@ class RunConfig(BaseModel):
                 f"--backbone {backbone} needs DATA: give a folder of class folders, or a registered name."
             )
         info = load_backbone(backbone or "builtin", image_size).info
-        own = registry.module("method", method).RECORD.factory.model_fields
+        own = record_of(method).factory.model_fields
         default_rate = {"lr": default["rates"][method]} if method in default.get("rates", {}) else {}
         suggested = {k: v for k, v in default.get("fields", {}).items() if k in own}
         chosen = make_method(method, **(suggested | (fields or {}) | own_fields)).settled(info.pretraining)
@@ -123,7 +125,7 @@ class RunConfig(BaseModel):
             return cls(
                 data=locate(data) if data else default["data"],
                 backbone=backbone or "builtin",
-                method=chosen.describe(),
+                method=chosen,
                 recipe=chosen.recipe_with(info.pretraining, changes),
                 protocol=protocol_for(info, **(default.get("protocol", {}) | (protocol or {}))),
                 **rest,
@@ -175,7 +177,7 @@ def default_folder(config: RunConfig) -> Path:
     """runs/DATA-METHOD-TIME, of letters that every file system takes."""
     name = re.split(r"[/\\]", config.data.removeprefix("hf:").rstrip("/\\"))[-1]
     stem = re.sub(r"[^\w.=+-]+", "-", name).strip(".-")[:60] or "data"
-    return Path("runs") / f"{stem}-{config.method['name']}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return Path("runs") / f"{stem}-{config.method.name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def run_in(
@@ -194,9 +196,9 @@ def run_in(
             return Result(metrics, read_history(out), out)
     dataset = load_located(config.data)
     splits = splits_for(dataset, config.protocol, out) if resume else with_splits(dataset, config.protocol)
-    method = registry.build("method", config.method)
     backbone = load_backbone(config.backbone, config.protocol.image_size)
-    model = method.build(backbone, dataset.num_classes, config.protocol, list(dataset.class_names), config.seed)
+    names = list(dataset.class_names)
+    model = build(config.method, backbone, dataset.num_classes, config.protocol, names, config.seed)
     if engine.is_main:
         if command is not None:
             replace_file(out / "command.txt", command + "\n")
@@ -226,9 +228,9 @@ def run_in(
         predicted, probability, _ = answers(model, test, engine, 2 * config.recipe.batch_size)
     accuracy = 100 * int((predicted == test.labels).sum()) / len(test)
     metrics = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test)}
-    if config.probe and method.trainable() == "prompts":
-        linear = make_method("linear", readout=config.method["readout"])
-        bare = linear.build(backbone, dataset.num_classes, config.protocol)
+    if config.probe and config.method.trainable() == "prompts":
+        linear = make_method("linear", readout=config.method.readout)
+        bare = build(linear, backbone, dataset.num_classes, config.protocol)
         engine.place(bare)
         train, val = ImageTensors(splits.train, model.protocol), ImageTensors(splits.val, model.protocol)
         with engine.computing(bare), engine.autocast():

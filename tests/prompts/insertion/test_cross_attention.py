@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from conftest import KINDS, edited, entering, make_backbone
-from selfprompt.methods import create_model
-from selfprompt.model import PromptedModel
+from selfprompt.model import PromptedModel, create_model
 
 
 def cross(kind: str = "class token", num_prompts: int = 4) -> PromptedModel:

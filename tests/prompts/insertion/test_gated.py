@@ -7,8 +7,7 @@ import torch
 
 from conftest import KINDS, entering, make_backbone
 from selfprompt.backbones.base import BlockEdit
-from selfprompt.methods import create_model
-from selfprompt.model import PromptedModel
+from selfprompt.model import PromptedModel, create_model
 
 
 def gated(kind: str, gate: float) -> PromptedModel:

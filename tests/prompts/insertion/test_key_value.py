@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from conftest import KINDS, edited, entering, make_backbone
-from selfprompt.methods import create_model
+from selfprompt.model import create_model
 
 
 @pytest.mark.parametrize("kind", KINDS)

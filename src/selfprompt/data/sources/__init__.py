@@ -1,7 +1,6 @@
 """Where examples come from: one file a source.
 
-A new one exports ``RECORD`` and ``load()``; where it asks several questions of its images, ``PARTS`` and
-``load(part)``.
+A new one exports ``RECORD`` and ``load()``; where its record has ``parts``, ``load(part)``.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from selfprompt.data.sources.hub import load_hub
 from selfprompt.errors import UserError
 
 HUB, NAME = "hf:", "name:"
+RECORDS = registry.walk(__name__)
 
 
 def names() -> list[str]:
-    """Every registered name, and NAME/PART where a source asks several questions of its images (``PARTS``)."""
-    parts = {name: getattr(module, "PARTS", (None,)) for name, module in registry.modules("dataset").items()}
-    return [f"{name}/{part}" if part else name for name in parts for part in parts[name]]
+    """Every registered name, and NAME/PART where a source asks several questions of its images."""
+    return [name for record in RECORDS.values() for name in record.names]
 
 
 def load_dataset(data: str | Path) -> Dataset:
@@ -78,7 +77,7 @@ def load_located(data: str) -> Dataset:
         return load_hub(data.removeprefix(HUB))
     if data in names():
         name, _, part = data.partition("/")
-        return registry.module("dataset", name).load(*([part] if part else []))
+        return RECORDS[name].factory(*([part] if part else []))
     if not Path(data).is_dir():
         raise UserError(f"There is no folder or data set {data!r} any more: put it back where it was.")
     return load_folder(Path(data))

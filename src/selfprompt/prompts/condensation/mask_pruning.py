@@ -14,7 +14,6 @@ from selfprompt.backbones.base import Backbone
 from selfprompt.prompts.condensation.base import Condensation
 from selfprompt.prompts.insertion.prompted import PromptInsertion
 from selfprompt.prompts.parametrization.masked import Masked
-from selfprompt.registry import Record
 
 LEAST_TOKENS, LEAST_SEGMENTS = 1, 4
 
@@ -75,14 +74,3 @@ def largest(importance: Tensor, count: int) -> Tensor:
     """1 at the ``count`` largest along the last dimension, 0 elsewhere; of equals, the first stay."""
     order = importance.argsort(dim=-1, descending=True, stable=True)[..., :count]
     return torch.zeros_like(importance).scatter_(-1, order, 1.0)
-
-
-RECORD = Record(
-    name="mask_pruning",
-    kind="condensation",
-    title="E2VPT: An Effective and Efficient Approach for Visual Prompt Tuning",
-    arxiv="2307.13770",
-    year=2023,
-    idea="Mask the least important prompts and segments of prompts, and train the others from a fresh start.",
-    factory=MaskPruning,
-)

@@ -14,7 +14,6 @@ from selfprompt.backbones.base import Backbone, watching
 from selfprompt.errors import UserError
 from selfprompt.prompts.condensation.base import Condensation
 from selfprompt.prompts.insertion.prompted import PromptInsertion
-from selfprompt.registry import Record
 
 
 @dataclass(frozen=True)
@@ -108,15 +107,3 @@ def keep_best(scores: Tensor, share: float) -> Tensor:
     kept = torch.zeros(scores.numel(), dtype=torch.bool)
     kept[order[: math.ceil(share * scores.numel() - 1e-9)]] = True
     return kept.view_as(scores)
-
-
-RECORD = Record(
-    name="saliency",
-    kind="condensation",
-    title="Do We Really Need a Large Number of Visual Prompts?",
-    arxiv="2305.17223",
-    year=2023,
-    idea="Score prompts by a gradient, keep the best of all layers together, tune these again.",
-    supports=("reconstruction",),
-    factory=Saliency,
-)

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from selfprompt.backbones.base import Backbone
 from selfprompt.prompts.initialization.base import Initialization, Prompts
-from selfprompt.registry import Record
 
 
 class Normal(Initialization):
@@ -23,14 +22,3 @@ class Normal(Initialization):
         """Draw the prompts on the CPU, so that every device gets the same."""
         generator = torch.Generator().manual_seed(seed)
         return Prompts(0.02 * torch.randn(layers, num_prompts, backbone.width, generator=generator))
-
-
-RECORD = Record(
-    name="normal",
-    kind="initialization",
-    title="Approximated Prompt Tuning for Vision-Language Pre-trained Models",
-    arxiv="2306.15706",
-    year=2023,
-    idea="Small Gaussian numbers.",
-    factory=Normal,
-)

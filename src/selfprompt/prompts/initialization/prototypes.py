@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from sklearn.cluster import KMeans
@@ -12,10 +12,8 @@ from torch import Tensor
 
 from selfprompt.backbones.base import Backbone
 from selfprompt.errors import UserError
+from selfprompt.prompts.initialization import Kind
 from selfprompt.prompts.initialization.base import Initialization, Prompts
-from selfprompt.registry import Record
-
-Kind = Literal["random", "mean", "max", "kmeans"]
 
 TOKENS_PER_CENTRE = 256  # of the sample that k-means sees, as in FAISS
 
@@ -150,15 +148,3 @@ def centres(tokens: Tensor, count: int, seed: int) -> Tensor:
     model: Any = KMeans(n_clusters=count, random_state=seed, n_init="auto")
     model.fit(tokens.cpu().numpy())
     return torch.from_numpy(model.cluster_centers_).to(tokens.dtype)
-
-
-RECORD = Record(
-    name="prototypes",
-    kind="initialization",
-    title="Revisiting the Power of Prompt for Visual Tuning",
-    arxiv="2402.02382",
-    year=2024,
-    idea="Start from patch tokens of the task's own images: a sample, means, maxima or k-means centres.",
-    supports=("random", "mean", "max", "kmeans"),
-    factory=Prototypes,
-)

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from selfprompt.backbones.base import Backbone
 from selfprompt.prompts.initialization.base import Initialization, Prompts
-from selfprompt.registry import Record
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,3 @@ class Rescaled(Initialization):
         found = self.start.prepare(backbone, batches, layers, num_prompts, seed)
         now = found.values.square().mean(dim=(1, 2), keepdim=True).sqrt()
         return replace(found, values=found.values * (self.rms / now.clamp(min=1e-12)))
-
-
-RECORD = Record(
-    name="rescaled",
-    kind="initialization",
-    title="A start brought to one scale",
-    url="README.md",
-    idea="Any start with each layer scaled to one root mean square, so that step sizes compare.",
-    factory=Rescaled,
-)

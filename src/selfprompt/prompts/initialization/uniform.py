@@ -10,7 +10,6 @@ from torch import Tensor
 
 from selfprompt.backbones.base import Backbone
 from selfprompt.prompts.initialization.base import Initialization, Prompts
-from selfprompt.registry import Record
 
 
 class Uniform(Initialization):
@@ -26,14 +25,3 @@ class Uniform(Initialization):
         generator = torch.Generator().manual_seed(seed)
         values = torch.rand(layers, num_prompts, backbone.width, generator=generator)
         return Prompts((2 * values - 1) * bound)
-
-
-RECORD = Record(
-    name="uniform",
-    kind="initialization",
-    title="Visual Prompt Tuning",
-    arxiv="2203.12119",
-    year=2022,
-    idea="Small random numbers, as a patch embedding's weights would start.",
-    factory=Uniform,
-)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from selfprompt.backbones.base import Backbone
 from selfprompt.prompts.initialization.base import Initialization, Prompts
-from selfprompt.registry import Record
 
 
 class Xavier(Initialization):
@@ -28,14 +27,3 @@ class Xavier(Initialization):
         bound = math.sqrt(6 / ((num_prompts + layers) * backbone.width))
         values = torch.rand(layers, num_prompts, backbone.width, generator=torch.Generator().manual_seed(seed))
         return Prompts((2 * values - 1) * bound)
-
-
-RECORD = Record(
-    name="xavier",
-    kind="initialization",
-    title="Cross Visual Prompt Tuning",
-    arxiv="2408.14961",
-    year=2025,
-    idea="Small random numbers, the smaller the more prompts there are.",
-    factory=Xavier,
-)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from selfprompt.backbones.base import Backbone, BlockEdit, Context
 from selfprompt.inputs import count
 from selfprompt.prompts.insertion.prompted import PromptInsertion
-from selfprompt.registry import Record
 
 
 class Beside(PromptInsertion):
@@ -68,14 +67,3 @@ class Beside(PromptInsertion):
             backbone.watch("prompts", head)
             scores = head[:, 0]
         return scores.amax(dim=-1, keepdim=True).detach() * (scores @ prompts)
-
-
-RECORD = Record(
-    name="beside",
-    kind="insertion",
-    title="Approximated Prompt Tuning for Vision-Language Pre-trained Models",
-    arxiv="2306.15706",
-    year=2023,
-    idea="What prompts would add inside attention is approximated by a small memory beside it.",
-    factory=Beside,
-)

@@ -8,7 +8,6 @@ from selfprompt.backbones.base import PLAIN, Backbone, BlockEdit, Context
 from selfprompt.backbones.stepwise import inside
 from selfprompt.inputs import count
 from selfprompt.prompts.insertion.prompted import KeyedInsertion
-from selfprompt.registry import Record
 
 
 class CrossAttention(KeyedInsertion):
@@ -37,14 +36,3 @@ class CrossAttention(KeyedInsertion):
         if not kv[0].shape[-2]:
             return PLAIN
         return BlockEdit(between=lambda x: x + inside(backbone).cross_attention(i, x, kv))
-
-
-RECORD = Record(
-    name="cross_attention",
-    kind="insertion",
-    title="Cross Visual Prompt Tuning",
-    arxiv="2408.14961",
-    year=2025,
-    idea="Tokens read each block's prompts in a second attention that has the block's own frozen weights.",
-    factory=CrossAttention,
-)

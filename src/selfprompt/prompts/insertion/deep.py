@@ -10,7 +10,6 @@ from torch import Tensor
 from selfprompt.backbones.base import Backbone, BlockEdit, Context
 from selfprompt.inputs import count
 from selfprompt.prompts.insertion.prompted import KeyedInsertion
-from selfprompt.registry import Record
 
 
 class AtEveryBlock(KeyedInsertion, ABC):
@@ -55,14 +54,3 @@ class Deep(AtEveryBlock):
 
     def project(self, backbone: Backbone, i: int, prompts: Tensor) -> tuple[Tensor, Tensor]:
         return backbone.keys_values(i, prompts)
-
-
-RECORD = Record(
-    name="deep",
-    kind="insertion",
-    title="Visual Prompt Tuning",
-    arxiv="2203.12119",
-    year=2022,
-    idea="Every block has prompts of its own; only their keys and values matter, so only these are computed.",
-    factory=Deep,
-)

@@ -11,7 +11,6 @@ from torch import nn
 from selfprompt.backbones.base import Backbone, BlockEdit, Context, Tokens, insert, remove
 from selfprompt.inputs import count
 from selfprompt.prompts.insertion.prompted import PromptInsertion
-from selfprompt.registry import Record
 
 COLDEST, HOTTEST = 0.01, 10.0
 
@@ -72,14 +71,3 @@ class Gated(PromptInsertion):
 
     def leave(self, tokens: Tokens, context: Context) -> Tokens:
         return tokens if self.keep_outputs else remove(tokens, self.num_prompts)
-
-
-RECORD = Record(
-    name="gated",
-    kind="insertion",
-    title="Improving Visual Prompt Tuning for Self-supervised Vision Transformers",
-    arxiv="2306.05067",
-    year=2023,
-    idea="Prompts flow as tokens, and a learnt gate at every block says how much of its output they take.",
-    factory=Gated,
-)

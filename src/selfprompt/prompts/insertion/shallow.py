@@ -7,7 +7,6 @@ from typing import Any
 from selfprompt.backbones.base import Backbone, Context, Tokens, insert, remove
 from selfprompt.inputs import count
 from selfprompt.prompts.insertion.prompted import PromptInsertion
-from selfprompt.registry import Record
 
 
 class Shallow(PromptInsertion):
@@ -32,14 +31,3 @@ class Shallow(PromptInsertion):
 
     def leave(self, tokens: Tokens, context: Context) -> Tokens:
         return tokens if self.keep_outputs else remove(tokens, self.num_prompts)
-
-
-RECORD = Record(
-    name="shallow",
-    kind="insertion",
-    title="Visual Prompt Tuning",
-    arxiv="2203.12119",
-    year=2022,
-    idea="Prompts enter between prefix and patches before the first block and flow through as tokens.",
-    factory=Shallow,
-)

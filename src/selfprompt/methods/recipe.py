@@ -1,7 +1,8 @@
-"""A recipe: how prompts, head and whatever else is trained are optimised."""
+"""Recipes: how prompts, head and whatever else is trained are optimised."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -49,3 +50,28 @@ class Recipe(BaseModel):
     precision: Literal["auto", "float32", "bf16"] = "auto"
     compile: bool = False
     checkpointing: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The learning rates and weight decays that a paper searches for every task.
+
+    Args:
+        lr, weight_decay: The values.
+        base: The rates are base rates, each used times batch / 256, as VPT's code does; so is the recipe's.
+    """
+
+    lr: tuple[float, ...]
+    weight_decay: tuple[float, ...]
+    base: bool = False
+
+    def rates(self, batch_size: int) -> list[float]:
+        """The learning rates for a batch."""
+        return [rate * batch_size / 256 if self.base else rate for rate in self.lr]
+
+
+VPT_GRID = Grid((0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0), (0.0, 1e-4, 1e-3, 1e-2), base=True)
+"""VPT's grid for VTAB (arXiv 2203.12119), which E2VPT and VFPT search, too; VPT's for FGVC lacks the rate of 0.05."""
+
+VPT_RECIPE = Recipe(optimizer="sgd", lr=64 / 256, batch_size=64, weight_decay=1e-3, head_weight_decay=1e-3)
+"""VPT's documented run on DMLab and EuroSAT: base rate 1.0 times batch / 256."""
