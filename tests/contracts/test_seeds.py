@@ -16,9 +16,9 @@ from selfprompt.tuning.fit import fit
 
 METHODS = sp.list_methods()
 DRAWN = {
-    "apt": {"head.linear.weight", "insertion.prompts", "insertion.down"},
-    "e2vpt": {"head.linear.weight", "insertion.prompts", "insertion.key_values"},
-    "lora": {"head.linear.weight", *(f"backbone.vit.blocks.{i}.attn.qkv.lora_A.default.weight" for i in range(3))},
+    "apt": {"head.linear.weight", "tower.insertion.prompts", "tower.insertion.down"},
+    "e2vpt": {"head.linear.weight", "tower.insertion.prompts", "tower.insertion.key_values"},
+    "lora": {"head.linear.weight", *(f"tower.backbone.vit.blocks.{i}.attn.qkv.lora_A.default.weight" for i in range(3))},
     **{name: {"head.linear.weight"} for name in ("bias", "full", "linear")},
 }
 
@@ -39,7 +39,7 @@ def test_the_seed_alone_decides_where_a_method_starts(method: str) -> None:
     again, other = start(method, 3), start(method, 4)
     assert all(torch.equal(value, again[name]) for name, value in one.items())
     differing = {name for name, value in one.items() if not torch.equal(value, other[name])}
-    assert differing == DRAWN.get(method, {"head.linear.weight", "insertion.prompts"})
+    assert differing == DRAWN.get(method, {"head.linear.weight", "tower.insertion.prompts"})
 
 
 @pytest.mark.parametrize("method", METHODS)
