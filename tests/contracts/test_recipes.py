@@ -67,7 +67,7 @@ def test_shallow_prompts_are_a_hundred_and_deep_ones_twenty(method: str) -> None
         assert model.method.num_prompts == shape[1]
     assert create_model(make_backbone(), method, num_classes=3, shallow=True, num_prompts=7).prompts.shape[1] == 7
     stored = RunConfig.resolve("mnist5k", "builtin", f"{method}:shallow=true").method
-    assert (stored["num_prompts"], stored["shallow"]) == (100, True)
+    assert (stored.num_prompts, stored.shallow) == (100, True)
 
 
 def test_final_runs_train_on_what_the_papers_train_on() -> None:

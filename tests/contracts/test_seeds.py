@@ -15,10 +15,14 @@ from selfprompt.model import create_model
 from selfprompt.tuning.fit import fit
 
 METHODS = sp.list_methods()
+LORA = {f"tower.backbone.vit.blocks.{i}.attn.qkv.lora_A.default.weight" for i in range(3)}
 DRAWN = {
     "apt": {"head.linear.weight", "tower.insertion.prompts", "tower.insertion.down"},
     "e2vpt": {"head.linear.weight", "tower.insertion.prompts", "tower.insertion.key_values"},
-    "lora": {"head.linear.weight", *(f"tower.backbone.vit.blocks.{i}.attn.qkv.lora_A.default.weight" for i in range(3))},
+    "lora": {
+        "head.linear.weight",
+        *LORA,
+    },
     **{name: {"head.linear.weight"} for name in ("bias", "full", "linear")},
 }
 

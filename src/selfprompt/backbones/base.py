@@ -227,10 +227,12 @@ class Backbone(nn.Module, ABC):
                 without scale and shift in place of the final norm.
         """
 
+    @optional
     def read_by(self, pool: Readout) -> int | None:
         """How many of the first tokens `readout` reads; None means all."""
         return None
 
+    @optional
     def unread(self, pool: Readout = "backbone") -> tuple[nn.Module, ...]:
         """Modules that no feature depends on: they are trained by no method."""
         return ()

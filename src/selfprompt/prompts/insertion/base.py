@@ -25,11 +25,13 @@ class Insertion(nn.Module, Edits, ABC):
     dropout: float = 0.0
 
     @property
+    @optional
     def num_prompts(self) -> int:
         """Prompts of the block that has most of them."""
         return 0
 
     @property
+    @optional
     def idle(self) -> int:
         """How many numbers of its parameters are masked or fixed, and so not trained."""
         return 0

@@ -42,8 +42,8 @@ class Beside(PromptInsertion):
     def attach(self, backbone: Backbone, seed: int) -> None:
         self.down.copy_(torch.randn(self.down.shape, generator=torch.Generator().manual_seed(seed)))
 
-    def prompt_keys(self, num_prefix: int) -> slice:
-        return slice(0, self.num_prompts)
+    def keys_before(self, num_prefix: int) -> int:
+        return 0
 
     def share_gradient(self, weights: Tensor, gradient: Tensor) -> Tensor:
         """There is no softmax whose sum the other keys would fill."""

@@ -50,9 +50,9 @@ class KeyValue(AtEveryBlock):
         draw = torch.rand(self.key_values.shape, generator=torch.Generator().manual_seed(seed))
         self.key_values.copy_((2 * draw - 1) * math.sqrt(6 / max(1, count * width)))
 
-    def prompt_keys(self, num_prefix: int) -> slice:
-        free = self.key_values.shape[2]
-        return slice(free, free + self.num_prompts)
+    @property
+    def free_keys(self) -> int:
+        return self.key_values.shape[2]
 
     def project(self, backbone: Backbone, i: int, prompts: Tensor) -> tuple[Tensor, Tensor]:
         keys, values = backbone.keys_values(i, prompts)

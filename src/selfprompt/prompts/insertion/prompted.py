@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from selfprompt.backbones.base import Backbone
 from selfprompt.errors import UserError
+from selfprompt.marks import optional
 from selfprompt.memory import free_memory
 from selfprompt.prompts.initialization.base import Prompts
 from selfprompt.prompts.insertion.base import Insertion
@@ -66,10 +67,17 @@ class PromptInsertion(Insertion, ABC):
     def idle(self) -> int:
         return 0 if self.parametrization is None else self.parametrization.idle(self.prompts)
 
-    def prompt_keys(self, num_prefix: int) -> slice:
-        """Which keys of a block's last attention are the prompts, after ``num_prefix`` prefix tokens."""
-        return slice(num_prefix, num_prefix + self.num_prompts)
+    @optional
+    def keys_before(self, num_prefix: int) -> int:
+        """Keys of a block's last attention before the prompts', where the prefix has ``num_prefix``."""
+        return num_prefix
 
+    def prompt_keys(self, num_prefix: int) -> slice:
+        """Which keys of a block's last attention are the prompts, where the prefix has ``num_prefix``."""
+        first = self.keys_before(num_prefix)
+        return slice(first, first + self.num_prompts)
+
+    @optional
     def share_gradient(self, weights: Tensor, gradient: Tensor) -> Tensor:
         """Of a block's last attention: how the loss changes with a factor of 1 on each key's share of it.
 
@@ -125,9 +133,14 @@ class KeyedInsertion(PromptInsertion, ABC):
 
     _folded: tuple[tuple[int, int], ...] | None = None
 
-    def prompt_keys(self, num_prefix: int) -> slice:
-        """The first ones: they stand before those of the tokens."""
-        return slice(0, self.num_prompts)
+    @property
+    @optional
+    def free_keys(self) -> int:
+        """Keys of a block that no prompt makes; they stand first."""
+        return 0
+
+    def keys_before(self, num_prefix: int) -> int:
+        return self.free_keys
 
     @abstractmethod
     def project(self, backbone: Backbone, i: int, prompts: Tensor) -> tuple[Tensor, Tensor]:
