@@ -72,7 +72,7 @@ def ours(
     engine = Engine(precision)
     info = BackboneInfo(args.model, args.model, "supervised", args.size)
     model = sp.create_model(ViT(backbone(args), info), method, num_classes=CLASSES, **fields)
-    model.initialize([torch.randn(2, 3, args.size, args.size)] if model.initialization else ())
+    model.initialize([torch.randn(2, 3, args.size, args.size)])
     engine.place(model)
     if not own_loop:
         OPEN.enter_context(engine.computing(model))

@@ -244,7 +244,7 @@ def test_what_another_process_works_on_is_refused_at_the_start(folder: Path, wei
 
 
 def test_what_libraries_print_is_no_part_of_the_json(monkeypatch, capsys) -> None:
-    monkeypatch.setattr(listing_command, "KINDS", {"methods": lambda: print("chatter") or []})
+    monkeypatch.setattr(listing_command, "KINDS", {"methods": (lambda: print("chatter") or [], {})})
     works(monkeypatch, "list", "methods", "--json")
     said = capsys.readouterr()
     assert json.loads(said.out) == {"names": []}
