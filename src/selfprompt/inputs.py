@@ -56,6 +56,11 @@ def move(inputs: Inputs, device: torch.device | str) -> Inputs:
     return inputs.to(device) if isinstance(inputs, Tensor) else Text(*(part.to(device) for part in inputs))
 
 
+def place(batch: Batch, device: torch.device | str) -> Batch:
+    """The batch on a device."""
+    return Batch(move(batch.inputs, device), None if batch.labels is None else batch.labels.to(device))
+
+
 def cut(batch: Batch, pieces: int) -> list[Batch]:
     """A batch in so many pieces, as equal as can be."""
     sizes = [len(part) for part in torch.arange(count(batch.inputs)).tensor_split(pieces)]

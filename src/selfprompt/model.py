@@ -18,10 +18,10 @@ from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.info import Readout
 from selfprompt.backbones.load import load_backbone
 from selfprompt.card import render_card
-from selfprompt.data.loading import Normalize
-from selfprompt.data.protocol import Protocol, protocol_for
+from selfprompt.data.protocol import BaseProtocol, Protocol, protocol_for
 from selfprompt.errors import UserError, first_line
 from selfprompt.files import replace_file
+from selfprompt.inputs import Text, move
 from selfprompt.methods import from_description, make_method
 from selfprompt.methods.base import Method
 from selfprompt.prompts.insertion.base import Insertion, drawing
@@ -66,7 +66,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         insertion: How prompts meet its tokens; owns the prompts.
         head: Readout features to logits.
         method: What it was built by, settled for the backbone.
-        protocol: What images the model wants.
+        protocol: What inputs the model wants.
         class_names: Names of the head's outputs.
         seed: Seed of what the insertion owns beside prompts.
 
@@ -82,14 +82,14 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         head: nn.Module,
         *,
         method: Method,
-        protocol: Protocol,
+        protocol: BaseProtocol,
         class_names: list[str] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self._hub_mixin_config = None  # adapter_config.json takes the place of the mixin's config.json
         backbone = backbone.own.private()
-        self.normalize = Normalize(protocol.mean, protocol.std)
+        self.normalize = protocol.view().prepare
         self.tower, self.head = Tower(backbone, insertion, method.readout or "backbone", self.normalize), head
         self.method, self.protocol, self.class_names = method, protocol, class_names
         self.sources: Tensor | None = None
@@ -176,7 +176,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
     def _images(self, batches: Iterable[Tensor | tuple[Tensor, ...]]) -> Iterator[Tensor]:
         device = next(self.parameters()).device
         for batch in batches:
-            yield self.normalize((batch if isinstance(batch, Tensor) else batch[0]).to(device))
+            yield self.normalize(move(batch if isinstance(batch, (Tensor, Text)) else batch[0], device))
 
     def count_parameters(self) -> tuple[int, int]:
         """Trainable and total parameters, the head counted in both; what pruning masks or fixes is not trained."""
@@ -250,7 +250,7 @@ def build(
     method: Method,
     backbone: Backbone,
     num_classes: int,
-    protocol: Protocol | None = None,
+    protocol: BaseProtocol | None = None,
     class_names: list[str] | None = None,
     seed: int = 0,
 ) -> PromptedModel:
@@ -269,11 +269,7 @@ def build(
         UserError: The protocol is of another image size, or there are fewer than two classes.
     """
     protocol = protocol or protocol_for(backbone.info)
-    if protocol.image_size != backbone.info.image_size:
-        raise UserError(
-            f"The protocol has images of {protocol.image_size} pixels, the backbone wants "
-            f"{backbone.info.image_size}: load it with image_size={protocol.image_size}."
-        )
+    protocol.check(backbone.info)
     if num_classes < 2:
         raise UserError(f"A classifier needs two classes or more, and num_classes is {num_classes}.")
     method = method.settled(backbone.info.pretraining)

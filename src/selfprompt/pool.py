@@ -16,7 +16,6 @@ from selfprompt.adapters import AdapterConfig, read_adapter
 from selfprompt.backbones.base import Backbone, BlockEdit, Context, Edits, Tokens
 from selfprompt.backbones.info import Readout
 from selfprompt.backbones.load import load_backbone
-from selfprompt.data.loading import Normalize
 from selfprompt.data.protocol import Protocol
 from selfprompt.errors import UserError, unknown
 from selfprompt.methods import from_description
@@ -221,7 +220,7 @@ class AdapterPool(nn.Module):
             return []
         rows = torch.tensor([bank.rows[task] for task in tasks], device=images.device)
         if images.dtype == torch.uint8:
-            images = Normalize(bank.protocol.mean, bank.protocol.std)(images)
+            images = bank.protocol.view().prepare(images)
         assert bank.readout is not None
         read = self.backbone.read_by(bank.readout)
         tokens = self.backbone.run(images, bank, rows=rows, read=read)

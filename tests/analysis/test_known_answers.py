@@ -22,8 +22,8 @@ from selfprompt.analysis import (
     shared_information,
 )
 from selfprompt.backbones.base import BlockEdit
+from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import Examples, Splits
-from selfprompt.data.loading import ImageTensors
 from selfprompt.errors import UserError
 from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel, create_model
@@ -56,7 +56,7 @@ def test_relevance_points_to_the_patch_that_decides(method: str) -> None:
     train, val = marked(96, 0), marked(32, 1)
     result = fit(model, train, val, recipe=Recipe(epochs=15, batch_size=16, optimizer="adamw", lr=3e-2))
     assert result.metrics["val_accuracy"] > 90
-    images = model.normalize(ImageTensors(val, model.protocol).get(np.arange(32)))
+    images = model.normalize(Decoded(val, model.protocol).get(np.arange(32)))
     found = relevance(model, images).mean(dim=0)
     assert found.argmax() == MARK
     assert found[MARK] > 2 * found.mean()
@@ -67,7 +67,7 @@ def test_the_prompt_that_is_worth_most_looks_at_the_patch_that_decides(method: s
     model = create_model(make_backbone(), method, num_classes=2, num_prompts=6, shallow=True)
     train, val = marked(96, 0), marked(32, 1)
     fit(model, train, val, recipe=Recipe(epochs=15, batch_size=16, optimizer="adamw", lr=3e-2))
-    images = model.normalize(ImageTensors(val, model.protocol).get(np.arange(32)))
+    images = model.normalize(Decoded(val, model.protocol).get(np.arange(32)))
     best = saliency(model, [(images, torch.from_numpy(val.labels))])[0].argmax()
     looks = torch.stack([weights[:, best].mean(dim=0) for weights in attention(model, images).from_prompts])
     assert looks.mean(dim=0).argmax() == MARK
@@ -125,9 +125,7 @@ def test_the_curve_ends_where_the_training_did(method: str, fields: dict, tmp_pa
     assert found["training"][0]["mutual_information"] != pytest.approx(end, abs=1e-6)
     seed = 1 if fields else 0
     anew = create_model(make_backbone(), method, num_classes=2, num_prompts=4, **fields)
-    anew.initialize(
-        (model.normalize(b) for b, _ in ImageTensors(train, model.protocol).batches([np.arange(12)])), seed
-    )
+    anew.initialize((model.normalize(b) for b, _ in Decoded(train, model.protocol).batches([np.arange(12)])), seed)
     moved = (model.prompts - anew.prompts).norm(dim=-1) / anew.prompts.norm(dim=-1)
     assert [row["moved"] for row in found["prompts"]] == pytest.approx(moved.flatten().tolist(), rel=1e-3)
 

@@ -14,10 +14,11 @@ from PIL import Image, features
 import selfprompt as sp
 from conftest import make_backbone
 from selfprompt.data import loading
+from selfprompt.data.batches import Decoded
 from selfprompt.data.depth import to_8_bits
 from selfprompt.data.images import common_range, read_image
-from selfprompt.data.loading import ImageTensors, prepare_image, with_value_range
 from selfprompt.data.protocol import Protocol
+from selfprompt.data.views.image import prepare_image
 from selfprompt.doctor import check_data
 from selfprompt.errors import UserError
 
@@ -114,9 +115,9 @@ def test_dim_and_bright_stay_apart_in_one_data_set(tmp_path: Path) -> None:
             (tmp_path / name).mkdir(exist_ok=True)
             Image.fromarray(values + np.uint16(index)).save(tmp_path / name / f"{index}.png")
     train = sp.load_dataset(tmp_path).train
-    protocol = with_value_range(Protocol(image_size=16), train)
+    protocol = Protocol(image_size=16).completed(train)
     assert protocol.value_range == (0, 4095)
-    bright, dim = (ImageTensors(train, protocol).get(np.array([i])).float().mean().item() for i in (0, 3))
+    bright, dim = (Decoded(train, protocol).get(np.array([i])).float().mean().item() for i in (0, 3))
     assert bright / dim == pytest.approx(6, rel=0.2)
     facts, problems = check_data(str(tmp_path))
     assert facts["images of more than 8 bits"] == "0 is black, 4,095 is white"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from selfprompt.data.datasets import Examples
 from selfprompt.errors import UserError
 from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel, create_model, load
+from selfprompt.objectives.labels import Labels
 from selfprompt.prompts.condensation.saliency import keep_best, prompt_scores
 from selfprompt.tuning.fit import fit
 
@@ -47,10 +49,10 @@ def test_a_score_estimates_the_loss_without_the_prompt(method: str, readout: str
 
 def test_a_score_does_not_depend_on_a_prompts_scale(images: torch.Tensor) -> None:
     model = started()
-    scores = prompt_scores(model.insertion, model.backbone, model, labelled(images))
+    scores = prompt_scores(model.insertion, model.backbone, partial(Labels(), model), labelled(images))
     assert (scores > 0).all()
     model.prompts.data *= 7
-    again = prompt_scores(model.insertion, model.backbone, model, labelled(images))
+    again = prompt_scores(model.insertion, model.backbone, partial(Labels(), model), labelled(images))
     assert torch.allclose(scores, again, rtol=1e-2)
 
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from conftest import KINDS, make_backbone
+from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import Examples
-from selfprompt.data.loading import ImageTensors
 from selfprompt.errors import Diverged, UserError
 from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel, create_model, load
@@ -85,7 +85,7 @@ def test_weights_that_are_not_finite_end_a_run(ema: float | None) -> None:
 def test_answers_that_are_not_finite_are_no_accuracy() -> None:
     broken = model("linear").eval()
     broken.head.linear.weight.data.fill_(3e38)  # a number, whose products are none
-    images = ImageTensors(examples(), broken.protocol)
+    images = Decoded(examples(), broken.protocol)
     with pytest.raises(Diverged, match="answers are NaN or infinite: train it with a smaller --lr"):
         evaluate_network(broken, images, Engine("float32"), 8)
 
@@ -258,8 +258,8 @@ def test_prototypes_are_patches_of_the_images_as_they_can_be_shown(augmentation:
     plain, augmented = model(), model()
     augmented.protocol = augmented.protocol.model_copy(update={"augmentation": augmentation})
     for one in (plain, augmented):
-        start_prompts(one, ImageTensors(examples(), one.protocol, train=True), seed=3)
-    shown = ImageTensors(examples(), augmented.protocol).get(np.arange(12))
+        start_prompts(one, Decoded(examples(), one.protocol, train=True), seed=3)
+    shown = Decoded(examples(), augmented.protocol).get(np.arange(12))
     tokens = augmented.backbone.content(augmented.normalize(shown))
     assert augmented.sources is not None
     image, position = augmented.sources[0].T

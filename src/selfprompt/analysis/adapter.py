@@ -17,8 +17,8 @@ from selfprompt.analysis.effective import effective_prompts, prompted
 from selfprompt.analysis.information import shared_information
 from selfprompt.analysis.neighbours import nearest_patches
 from selfprompt.analysis.worth import leave_one_out, saliency
+from selfprompt.data.batches import Decoded, in_order
 from selfprompt.data.datasets import Splits
-from selfprompt.data.loading import ImageTensors, in_order
 from selfprompt.errors import UserError, first_line
 from selfprompt.model import PromptedModel
 from selfprompt.prompts.insertion.prompted import PromptInsertion
@@ -50,10 +50,10 @@ def analyse(
         UserError: The method has no prompts, or a snapshot of the run is damaged.
     """
     insertion, device = prompted(model), next(model.parameters()).device
-    seen = ImageTensors(splits.val.take(spread(len(splits.val), images)), model.protocol)
+    seen = Decoded(splits.val.take(spread(len(splits.val), images)), model.protocol)
     pool = splits.train + splits.val  # the order in which sources are counted
     looked = spread(len(splits.train), images)
-    near = ImageTensors(pool.take(looked), model.protocol)
+    near = Decoded(pool.take(looked), model.protocol)
     batch = model.normalize(seen.get(torch.arange(len(seen)).numpy()).to(device))
 
     prompts = effective_prompts(model)
@@ -129,6 +129,6 @@ def spread(available: int, wanted: int) -> Any:
     return torch.linspace(0, available - 1, min(available, wanted)).round().long().numpy()
 
 
-def on(images: ImageTensors, device: torch.device) -> Any:
+def on(images: Decoded, device: torch.device) -> Any:
     """Batches of images and labels on a device."""
     return ((b.to(device), labels.to(device)) for b, labels in images.batches(in_order(len(images), 32)))

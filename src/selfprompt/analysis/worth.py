@@ -6,12 +6,13 @@ import copy
 from collections.abc import Iterable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from selfprompt.analysis.effective import prompted
 from selfprompt.errors import UserError
+from selfprompt.inputs import Batch
 from selfprompt.model import PromptedModel
+from selfprompt.objectives.labels import Labels, cross_entropy
 from selfprompt.prompts.condensation.saliency import prompt_scores
 from selfprompt.prompts.insertion.prompted import PromptInsertion
 
@@ -32,13 +33,13 @@ def saliency(model: PromptedModel, batches: Iterable[tuple[Tensor, Tensor]]) -> 
     insertion, total = uncondensed(model), 0
     model.eval()
 
-    def counted() -> Iterable[tuple[Tensor, Tensor]]:
+    def counted() -> Iterable[Batch]:
         nonlocal total
-        for images, labels in batches:
-            total += len(images)
-            yield images, labels
+        for inputs, labels in batches:
+            total += len(labels)
+            yield Batch(inputs, labels)
 
-    scores = prompt_scores(insertion, model.backbone, model, counted())
+    scores = prompt_scores(insertion, model.backbone, lambda batch: Labels()(model, batch), counted())
     return (scores / max(1, total)).float()
 
 
@@ -60,7 +61,7 @@ def leave_one_out(model: PromptedModel, images: Tensor, labels: Tensor) -> Tenso
     whole = uncondensed(model)
     model.eval()
     layers, count, _ = whole.prompts.shape
-    base = F.cross_entropy(model(images).float(), labels)
+    base = cross_entropy(model(images), labels).mean()
     rises = torch.zeros(layers, count)
     try:
         for layer in range(layers):
@@ -70,7 +71,7 @@ def leave_one_out(model: PromptedModel, images: Tensor, labels: Tensor) -> Tenso
                 rest = copy.deepcopy(whole)
                 rest.condense(kept)
                 model.tower.insertion = rest
-                rises[layer, index] = F.cross_entropy(model(images).float(), labels) - base
+                rises[layer, index] = cross_entropy(model(images), labels).mean() - base
     finally:
         model.tower.insertion = whole
     return rises

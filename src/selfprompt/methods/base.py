@@ -10,6 +10,7 @@ from selfprompt.backbones.info import Pretraining, Readout
 from selfprompt.marks import optional
 from selfprompt.methods.fields import PromptFields, SharedFields, TokenFields
 from selfprompt.methods.recipe import Grid, Recipe
+from selfprompt.methods.stages import Stage
 from selfprompt.prompts.condensation.base import Condensation
 from selfprompt.prompts.condensation.saliency import Saliency
 from selfprompt.prompts.initialization.base import Initialization
@@ -85,6 +86,14 @@ class Method(SharedFields, ABC):
         """The same method, with what was left open as published for a kind of pretraining."""
         readout = self.readout or self.published_readout(pretraining)
         return self.model_copy(update={"readout": readout, **self.open_fields()})
+
+    def stages(self, recipe: Recipe) -> tuple[Stage, ...]:
+        """The stages of a fit under a recipe."""
+        condensation = self.condensation()
+        if condensation is None:
+            return (Stage(recipe),)
+        first, last = (recipe.model_copy(update={"epochs": epochs}) for epochs in condensation.share(recipe.epochs))
+        return Stage(first, then=condensation), Stage(last)
 
     @property
     def averages(self) -> bool:

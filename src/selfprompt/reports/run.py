@@ -13,9 +13,9 @@ import torch
 from selfprompt.analysis import analyse, attention, relevance
 from selfprompt.data.datasets import Examples, Splits
 from selfprompt.data.images import read_image
-from selfprompt.data.loading import prepare_image
 from selfprompt.data.recorded import splits_for
 from selfprompt.data.sources import load_located
+from selfprompt.data.views.image import prepare_image
 from selfprompt.files import read_text
 from selfprompt.methods import record_of
 from selfprompt.model import PromptedModel, load

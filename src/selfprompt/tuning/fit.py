@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import shared_file
 from selfprompt.data.examples import Examples, check_labels
-from selfprompt.data.loading import ImageTensors, with_value_range
 from selfprompt.data.pairs import as_examples
 from selfprompt.errors import UserError
 from selfprompt.files import must_be_utf8
 from selfprompt.memory import peak_memory
 from selfprompt.methods.recipe import Recipe
+from selfprompt.methods.stages import Stage
 from selfprompt.model import PromptedModel
 from selfprompt.tuning.checkpoint import Progress
 from selfprompt.tuning.engine import Engine
@@ -92,9 +93,9 @@ def fit(
         must_be_utf8("The class or data set", name)
     own = engine is None
     engine = engine or Engine(recipe.precision, trackers, folder)
-    model.protocol = with_value_range(model.protocol, train)
-    train_images = ImageTensors(train, model.protocol, train=True, seed=seed)
-    val_images = None if val is None else ImageTensors(val, model.protocol)
+    model.protocol = model.protocol.completed(train)
+    train_images = Decoded(train, model.protocol, train=True, seed=seed)
+    val_images = None if val is None else Decoded(val, model.protocol)
 
     engine.start_trackers(
         {
@@ -115,21 +116,20 @@ def fit(
         with engine.computing(model), engine.autocast():
             start_prompts(model, train_images, seed)
 
-    condensation = model.method.condensation() if progress or not is_condensed(model) else None
-    lengths = condensation.share(recipe.epochs) if condensation else (recipe.epochs,)
-    stages = [recipe.model_copy(update={"epochs": epochs}) for epochs in lengths]
+    stages = model.method.stages(recipe) if progress or not is_condensed(model) else (Stage(recipe),)
     waiting = trained = compiling = 0.0
     for number, stage in enumerate(stages):
         if progress and progress.stage > number:
             continue
         taken_up = progress is not None and progress.stage == number
-        if condensation and progress and number > 0 and not taken_up:
+        before = stages[number - 1] if number else None
+        if before and before.then and progress and not taken_up:
             with engine.computing(model), engine.autocast():
-                condense(model, condensation, train_images, progress.micro_batch)
-            if condensation.rewinds:
+                condense(model, before, train_images, progress.micro_batch)
+            if before.then.rewinds:
                 with engine.autocast():
                     rewind(model, train_images, seed)
-        optimizer = make_optimizer(model, stage)
+        optimizer = make_optimizer(model, stage.recipe)
         if progress and taken_up:
             try:
                 optimizer.load_state_dict(progress.optimizer)
@@ -159,7 +159,7 @@ def fit(
         "num_prompts": model.insertion.num_prompts,
         "trainable_parameters": trainable,
         "total_parameters": total,
-        "epochs": sum(lengths),
+        "epochs": sum(stage.recipe.epochs for stage in stages),
         "best_epoch": progress.best_epoch + 1,
         "val_accuracy": progress.best_accuracy,
         "test_accuracy": None,

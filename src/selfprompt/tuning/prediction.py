@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 
 from selfprompt.data.images import ImageSource, read_image
-from selfprompt.data.loading import prepare_image
 from selfprompt.data.protocol import Protocol
 from selfprompt.data.sources.folder import images_below
+from selfprompt.data.views.image import prepare_image
 from selfprompt.errors import UserError, first_line
 from selfprompt.model import PromptedModel, load
 from selfprompt.tuning.engine import Engine

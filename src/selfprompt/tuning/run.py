@@ -12,8 +12,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from selfprompt.backbones.load import load_backbone
+from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import with_splits
-from selfprompt.data.loading import ImageTensors
 from selfprompt.data.protocol import Protocol, protocol_for
 from selfprompt.data.recorded import NAME as SPLIT_NAME
 from selfprompt.data.recorded import image_names, splits_for
@@ -222,7 +222,7 @@ def run_in(
     if not config.test:
         engine.close()
         return result
-    test = ImageTensors(splits.test, model.protocol)
+    test = Decoded(splits.test, model.protocol)
     model.insertion.fold(model.backbone)
     with engine.computing(model), engine.autocast():
         predicted, probability, _ = answers(model, test, engine, 2 * config.recipe.batch_size)
@@ -232,7 +232,7 @@ def run_in(
         linear = make_method("linear", readout=config.method.readout)
         bare = build(linear, backbone, dataset.num_classes, config.protocol)
         engine.place(bare)
-        train, val = ImageTensors(splits.train, model.protocol), ImageTensors(splits.val, model.protocol)
+        train, val = Decoded(splits.train, model.protocol), Decoded(splits.val, model.protocol)
         with engine.computing(bare), engine.autocast():
             metrics["linear_probe_test_accuracy"] = linear_probe(bare, train, val, test)
     measured = {k: metrics[k] for k in ("test_accuracy", "linear_probe_test_accuracy") if k in metrics}
@@ -281,7 +281,7 @@ def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: A
         raise UserError(f"{data} has none of the {split} images of the run in {adapter}: restore them.")
     engine = Engine()
     engine.place(model)
-    images = ImageTensors(examples, model.protocol)
+    images = Decoded(examples, model.protocol)
     with engine.computing(model), engine.autocast():
         accuracy, loss = evaluate_network(model, images, engine, 64)
     return {

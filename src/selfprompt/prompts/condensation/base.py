@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from torch import Tensor
 
 from selfprompt.backbones.base import Backbone
+from selfprompt.inputs import Batch
 from selfprompt.prompts.insertion.prompted import PromptInsertion
 
 
@@ -29,16 +30,16 @@ class Condensation(ABC):
         self,
         insertion: PromptInsertion,
         backbone: Backbone,
-        network: Callable[[Tensor], Tensor],
-        batches: Iterable[tuple[Tensor, Tensor]],
+        losses: Callable[[Batch], Tensor],
+        batches: Iterable[Batch],
     ) -> Tensor | None:
         """Decide on the training images, and change the insertion.
 
         Args:
             insertion: Owns the prompts.
             backbone: What they prompt.
-            network: Images to logits, through the insertion, in evaluation mode.
-            batches: Images and labels.
+            losses: A batch to its losses (B,), through the insertion, in evaluation mode.
+            batches: Of the training examples.
 
         Returns:
             (layers, P) booleans of what stays, where prompts were taken away.

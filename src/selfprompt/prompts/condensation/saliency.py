@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from selfprompt.backbones.base import Backbone, watching
 from selfprompt.errors import UserError
+from selfprompt.inputs import Batch
 from selfprompt.prompts.condensation.base import Condensation
 from selfprompt.prompts.insertion.prompted import PromptInsertion
 
@@ -46,10 +46,10 @@ class Saliency(Condensation):
         self,
         insertion: PromptInsertion,
         backbone: Backbone,
-        network: Callable[[Tensor], Tensor],
-        batches: Iterable[tuple[Tensor, Tensor]],
+        losses: Callable[[Batch], Tensor],
+        batches: Iterable[Batch],
     ) -> Tensor:
-        kept = keep_best(prompt_scores(insertion, backbone, network, batches), self.keep)
+        kept = keep_best(prompt_scores(insertion, backbone, losses, batches), self.keep)
         insertion.condense(kept.to(insertion.prompts.device))
         return kept
 
@@ -57,8 +57,8 @@ class Saliency(Condensation):
 def prompt_scores(
     insertion: PromptInsertion,
     backbone: Backbone,
-    network: Callable[[Tensor], Tensor],
-    batches: Iterable[tuple[Tensor, Tensor]],
+    losses: Callable[[Batch], Tensor],
+    batches: Iterable[Batch],
 ) -> Tensor:
     """What the loss would change if a prompt were taken out of all attention and out of the feature, to first order.
 
@@ -70,8 +70,8 @@ def prompt_scores(
     Args:
         insertion: Owns the prompts.
         backbone: What they prompt.
-        network: Images to logits, through the insertion, in evaluation mode.
-        batches: Images and labels.
+        losses: A batch to its losses (B,), through the insertion, in evaluation mode.
+        batches: Of the training examples.
 
     Returns:
         (layers, P) in float64.
@@ -83,10 +83,10 @@ def prompt_scores(
     insertion.prompts.requires_grad_()
     try:
         with watching(backbone) as seen:
-            for images, labels in batches:
+            for batch in batches:
                 for weights in seen.values():
                     weights.clear()
-                loss = F.cross_entropy(network(images).float(), labels, reduction="sum")
+                loss = losses(batch).sum()
                 mean, last = seen["readout"], seen["prompts"] or seen["tokens"]
                 gradients = torch.autograd.grad(loss, last + mean)
                 for i, (weights, gradient) in enumerate(zip(last, gradients)):
