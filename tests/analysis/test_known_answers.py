@@ -180,7 +180,7 @@ def test_streams_are_what_self_prompts_are_drawn_from(images: torch.Tensor) -> N
     model = create_model(make_backbone(), "spt", num_classes=3, num_prompts=4)
     model.initialize([images])
 
-    def offer(layer: int, patches: torch.Tensor) -> None:
+    def offer(layer: int, patches: torch.Tensor, real: torch.Tensor | None) -> None:
         image, position = model.sources[layer].T
         assert torch.allclose(patches[image, position], model.prompts[layer], atol=1e-5)
 

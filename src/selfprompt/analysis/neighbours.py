@@ -43,7 +43,9 @@ def nearest_patches(model: PromptedModel, batches: Iterable[Tensor], count: int 
     begun = 0
     for images in batches:
 
-        def compare(layer: int, patches: Tensor, images: Tensor = images, begun: int = begun) -> None:
+        def compare(
+            layer: int, patches: Tensor, real: Tensor | None, images: Tensor = images, begun: int = begun
+        ) -> None:
             own, patches = prompts[layer], F.normalize(patches.float(), dim=-1)
             similarity, position = (patches @ own.T).max(dim=1)  # (B, P): one patch an image
             image = torch.arange(begun, begun + len(images)).expand(len(own), -1)

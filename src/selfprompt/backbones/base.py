@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from selfprompt.backbones import fingerprints
 from selfprompt.backbones.info import BackboneInfo, Readout
 from selfprompt.backbones.precision import Original, frozen_matrices
-from selfprompt.inputs import Inputs
+from selfprompt.inputs import Inputs, Text
 from selfprompt.marks import optional
 
 M = TypeVar("M", bound=nn.Module)
@@ -82,16 +82,22 @@ class Context:
 
 
 def insert(tokens: Tokens, prompts: Tensor) -> Tokens:
-    """Put (P, D) or (B, P, D) prompts between the prefix tokens and the patches."""
+    """Put (P, D) or (B, P, D) prompts between the prefix tokens and the content."""
+    first, count = tokens.num_prefix, prompts.shape[-2]
     prompts = prompts.expand(tokens.x.shape[0], *prompts.shape[-2:])
-    x = torch.cat([tokens.x[:, : tokens.num_prefix], prompts, tokens.x[:, tokens.num_prefix :]], dim=1)
-    return Tokens(x, tokens.num_prefix)
+    x = torch.cat([tokens.x[:, :first], prompts, tokens.x[:, first:]], dim=1)
+    mask, at = tokens.mask, tokens.at
+    if mask is not None:
+        mask = torch.cat([mask[:, :first], mask.new_ones(len(mask), count), mask[:, first:]], dim=1)
+    return Tokens(x, first, mask, None if at is None else at + count)
 
 
 def remove(tokens: Tokens, count: int) -> Tokens:
     """Take ``count`` tokens after the prefix out of the stream again."""
-    x = torch.cat([tokens.x[:, : tokens.num_prefix], tokens.x[:, tokens.num_prefix + count :]], dim=1)
-    return Tokens(x, tokens.num_prefix)
+    first, mask, at = tokens.num_prefix, tokens.mask, tokens.at
+    x = torch.cat([tokens.x[:, :first], tokens.x[:, first + count :]], dim=1)
+    mask = None if mask is None else torch.cat([mask[:, :first], mask[:, first + count :]], dim=1)
+    return Tokens(x, first, mask, None if at is None else at - count)
 
 
 class Edits:
@@ -124,6 +130,8 @@ class Edits:
 
 
 UNEDITED = Edits()
+Offer = Callable[[int, Tensor, Tensor | None], None]
+"""Called with a layer, its content tokens (B, M, D), and which of them are real, (B, M); None where all are."""
 Seen = Callable[[int, Tokens, Tokens], None]
 """Called with a block's number, and the stream that enters and leaves it."""
 
@@ -135,9 +143,10 @@ class Backbone(nn.Module, ABC):
         info: Where it comes from and what it wants to see.
         depth, width, num_heads: Blocks, token width D, attention heads.
         num_features: Width F of the readout.
-        num_patches: Patch tokens M of one image.
+        num_patches: Content tokens M of one input: patches of an image, words of the longest text.
         num_prefix: Class and register tokens.
-        patch_size: Side of a patch in pixels.
+        patch_size: Side of a patch in pixels; 0 where there are none.
+        token_fan_in: Numbers that a content token is made of: 3 p p for a patch of side p, D for a word.
         fused_attention: Whether attention may run in one fused kernel; it does where that is faster.
         original: What a `cast` backbone was made of; None for one that holds its own weights.
         cast_to: In what a `cast` backbone holds its frozen matrices; None for one that holds its own weights.
@@ -153,6 +162,7 @@ class Backbone(nn.Module, ABC):
     num_patches: int
     num_prefix: int
     patch_size: int
+    token_fan_in: int
     fused_attention: bool
     original: Original | None = None
     cast_to: torch.dtype | None = None
@@ -190,15 +200,16 @@ class Backbone(nn.Module, ABC):
             The stream after the last block.
         """
 
-    def content_streams(self, inputs: Inputs, layers: int, offer: Callable[[int, Tensor], None]) -> None:
-        """Offer the content tokens (B, M, D) of ``layers`` layers without prompts, one after the other.
+    def content_streams(self, inputs: Inputs, layers: int, offer: Offer) -> None:
+        """Offer the content tokens of ``layers`` layers without prompts, one after the other.
 
         Layer 0 has the content before positions; layer i what enters block i, without the prefix.
         """
-        offer(0, self.content(inputs))
+        offer(0, self.content(inputs), inputs.mask if isinstance(inputs, Text) else None)
 
         def seen(i: int, before: Tokens, after: Tokens) -> None:
-            offer(i + 1, after.x[:, after.num_prefix :])
+            first = after.num_prefix
+            offer(i + 1, after.x[:, first:], None if after.mask is None else after.mask[:, first:])
 
         if layers > 1:
             self.run(inputs, UNEDITED, seen, blocks=layers - 1)

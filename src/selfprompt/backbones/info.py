@@ -20,7 +20,7 @@ class BackboneInfo:
         name: timm name, file path or ``"builtin"``: what finds the same backbone again.
         architecture: A name for people, such as ``vit_base_patch16_224``.
         pretraining: How it was trained.
-        image_size: Side of its square input in pixels.
+        image_size: Side of its square input in pixels; None where it takes no images.
         mean, std: Normalisation of values in [0, 1].
         interpolation, crop_fraction, resize: How it was evaluated (see `selfprompt.Protocol`).
     """
@@ -28,7 +28,7 @@ class BackboneInfo:
     name: str
     architecture: str
     pretraining: Pretraining
-    image_size: int
+    image_size: int | None
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     interpolation: str = "bicubic"

@@ -72,6 +72,7 @@ class ViT(Stepwise):
         self.num_patches = vit.patch_embed.num_patches
         self.num_prefix = vit.num_prefix_tokens
         self.patch_size = embed.feat_ratio()
+        self.token_fan_in = 3 * self.patch_size**2
         self.fused_attention = first.fused_attn
 
     def resized(self, image_size: int) -> ViT:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from selfprompt.backbones.base import Backbone
+from selfprompt.inputs import Inputs
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Initialization(ABC):
 
     @abstractmethod
     def prepare(
-        self, backbone: Backbone, batches: Iterable[Tensor], layers: int, num_prompts: int, seed: int
+        self, backbone: Backbone, batches: Iterable[Inputs], layers: int, num_prompts: int, seed: int
     ) -> Prompts:
         """Make starting values in one pass over ``batches``.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
 
 from selfprompt.backbones.base import Backbone
+from selfprompt.inputs import Inputs
 from selfprompt.prompts.initialization.base import Initialization, Prompts
 
 
@@ -17,7 +17,7 @@ class Normal(Initialization):
     needs_data = False
 
     def prepare(
-        self, backbone: Backbone, batches: Iterable[Tensor], layers: int, num_prompts: int, seed: int
+        self, backbone: Backbone, batches: Iterable[Inputs], layers: int, num_prompts: int, seed: int
     ) -> Prompts:
         """Draw the prompts on the CPU, so that every device gets the same."""
         generator = torch.Generator().manual_seed(seed)

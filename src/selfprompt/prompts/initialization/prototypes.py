@@ -12,6 +12,7 @@ from torch import Tensor
 
 from selfprompt.backbones.base import Backbone
 from selfprompt.errors import UserError
+from selfprompt.inputs import Inputs, count
 from selfprompt.prompts.initialization import Kind
 from selfprompt.prompts.initialization.base import Initialization, Prompts
 
@@ -46,7 +47,7 @@ class Prototypes(Initialization):
 
     @torch.no_grad()
     def prepare(
-        self, backbone: Backbone, batches: Iterable[Tensor], layers: int, num_prompts: int, seed: int
+        self, backbone: Backbone, batches: Iterable[Inputs], layers: int, num_prompts: int, seed: int
     ) -> Prompts:
         """One streaming pass.
 
@@ -64,11 +65,11 @@ class Prototypes(Initialization):
         for images in batches:
             first = images_read
 
-            def offer(layer: int, patches: Tensor, first: int = first) -> None:
-                reservoirs[layer].add(self._candidates(patches.float(), num_prompts), first)
+            def offer(layer: int, tokens: Tensor, real: Tensor | None, first: int = first) -> None:
+                reservoirs[layer].add(self._candidates(tokens.float(), real, num_prompts), first, real)
 
             backbone.content_streams(images, layers, offer)
-            images_read += len(images)
+            images_read += count(images)
         if images_read == 0 or len(reservoirs[0]) < num_prompts:
             raise UserError(
                 f"{num_prompts} prompts need as many tokens to start from, and {images_read} image(s) gave "
@@ -84,10 +85,12 @@ class Prototypes(Initialization):
         sources = torch.stack([r.sources for r in reservoirs]) if self.kind == "random" else None
         return Prompts(torch.stack([r.tokens for r in reservoirs]).cpu(), sources)
 
-    def _candidates(self, patches: Tensor, num_prompts: int) -> Tensor:
-        """(B, M, D) patch tokens to (B, C, D) candidates."""
+    def _candidates(self, patches: Tensor, real: Tensor | None, num_prompts: int) -> Tensor:
+        """(B, M, D) content tokens to (B, C, D) candidates."""
         if self.kind in ("random", "kmeans"):
             return patches
+        if real is not None:
+            raise UserError(f"{self.kind} prototypes need inputs of one length: use --prototypes random.")
         groups = patches.split(window_sizes(patches.shape[1], num_prompts), dim=1)
         pooled = [g.mean(dim=1) if self.kind == "mean" else g.amax(dim=1) for g in groups]
         return torch.stack(pooled, dim=1)
@@ -114,11 +117,14 @@ class Reservoir:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def add(self, candidates: Tensor, first_image: int) -> None:
-        """Offer (B, C, D) candidates of the images ``first_image``, ``first_image + 1``, ..."""
+    def add(self, candidates: Tensor, first_image: int, real: Tensor | None = None) -> None:
+        """Offer (B, C, D) candidates of the images ``first_image``, ``first_image + 1``, ...; padding is not real."""
         images, count, width = candidates.shape
         keys = torch.rand(images * count, generator=self._generator, dtype=torch.float64)
-        new = keys.topk(min(self._size, len(keys)), largest=False).indices
+        offered = len(keys)
+        if real is not None:
+            keys, offered = keys.masked_fill(~real.flatten().cpu(), torch.inf), int(real.sum())
+        new = keys.topk(min(self._size, offered), largest=False).indices
         sources = torch.stack([first_image + new // count, new % count], dim=1)
         rows = candidates.reshape(-1, width)[new.to(candidates.device)].to(self.tokens.device)
         keys = torch.cat([self._keys, keys[new]])

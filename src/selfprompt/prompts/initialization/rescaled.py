@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from torch import Tensor
-
 from selfprompt.backbones.base import Backbone
+from selfprompt.inputs import Inputs
 from selfprompt.prompts.initialization.base import Initialization, Prompts
 
 
@@ -33,7 +32,7 @@ class Rescaled(Initialization):
         return self.start.needs_data
 
     def prepare(
-        self, backbone: Backbone, batches: Iterable[Tensor], layers: int, num_prompts: int, seed: int
+        self, backbone: Backbone, batches: Iterable[Inputs], layers: int, num_prompts: int, seed: int
     ) -> Prompts:
         found = self.start.prepare(backbone, batches, layers, num_prompts, seed)
         now = found.values.square().mean(dim=(1, 2), keepdim=True).sqrt()

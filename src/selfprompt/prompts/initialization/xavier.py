@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
 
 from selfprompt.backbones.base import Backbone
+from selfprompt.inputs import Inputs
 from selfprompt.prompts.initialization.base import Initialization, Prompts
 
 
@@ -21,7 +21,7 @@ class Xavier(Initialization):
     needs_data = False
 
     def prepare(
-        self, backbone: Backbone, batches: Iterable[Tensor], layers: int, num_prompts: int, seed: int
+        self, backbone: Backbone, batches: Iterable[Inputs], layers: int, num_prompts: int, seed: int
     ) -> Prompts:
         """Draw the prompts on the CPU, so that every device gets the same."""
         bound = math.sqrt(6 / ((num_prompts + layers) * backbone.width))
