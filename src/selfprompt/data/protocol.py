@@ -10,7 +10,7 @@ import json
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, SerializeAsAny
 
 from selfprompt.backbones.info import BackboneInfo
 from selfprompt.errors import UserError
@@ -75,7 +75,7 @@ class ImageSettings(BaseModel):
     crop_fraction: float = Field(default=1.0, gt=0, le=1)
     interpolation: Interpolation = "bicubic"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.229, 0.224, 0.225)
     augmentation: Literal["none", "flip", "crop_flip", "resize_crop_flip"] = "none"
     value_range: tuple[float, float] | None = None
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from pydantic import Field
+
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.info import Pretraining, Readout
 from selfprompt.methods.base import PromptMethod
-from selfprompt.methods.recipe import Grid, Recipe
+from selfprompt.methods.recipe import LARGEST, Grid, Recipe
 from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.initialization.uniform import Uniform
 from selfprompt.prompts.insertion.base import Insertion
@@ -32,7 +34,7 @@ class GateVPT(PromptMethod):
     name: ClassVar[str] = "gatevpt"
     start: ClassVar[Initialization] = Uniform()
     grid: ClassVar[Grid] = Grid((0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0), (0.0,))
-    gate_init: float = 5.0
+    gate_init: float = Field(default=5.0, ge=-LARGEST, le=LARGEST)
 
     def insertion(self, backbone: Backbone) -> Insertion:
         return Gated(

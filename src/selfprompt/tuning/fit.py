@@ -6,21 +6,25 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfprompt.data.batches import Decoded
+import torch
+
+from selfprompt.data.batches import Batches, Decoded
 from selfprompt.data.datasets import shared_file
 from selfprompt.data.examples import Examples, check_labels
 from selfprompt.data.pairs import as_examples
 from selfprompt.errors import UserError
-from selfprompt.files import must_be_utf8
+from selfprompt.files import claimed, damaged, must_be_utf8
 from selfprompt.memory import peak_memory
 from selfprompt.methods.recipe import Recipe
 from selfprompt.methods.stages import Stage
 from selfprompt.model import PromptedModel
-from selfprompt.tuning.checkpoint import Progress
+from selfprompt.tuning.checkpoint import FIX, Progress, data_of, settings_of
+from selfprompt.tuning.checkpoint import NAME as CHECKPOINT
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.loop import Loop, OnStep
 from selfprompt.tuning.optimization import images_that_fit, make_optimizer
@@ -72,7 +76,7 @@ def fit(
         output_dir: Where logs, checkpoint and adapter go; None writes nothing.
         seed: Seed of prompts, order, augmentation and dropout.
         dataset: A name for the data, for the record.
-        resume: Take up the checkpoint in ``output_dir`` where there is one.
+        resume: Take up the checkpoint in ``output_dir`` where there is one; it must be of this very run.
         trackers: A name, or names, of accelerate's trackers to log to, beside log.jsonl and log.csv.
         engine: One that has its trackers already and outlives the fit; by default one is made, and closed at the end.
         on_step: Called after every step.
@@ -80,7 +84,8 @@ def fit(
 
     Raises:
         UserError: A label is not of the model's classes, an image cannot be read, a tracker cannot be used, the loss
-            became NaN or infinite, or memory is out at one image.
+            became NaN or infinite, memory is out at one image, the checkpoint is damaged or of another run, or
+            another process is at work in ``output_dir``.
     """
     begun = time.monotonic()
     train = labelled(train, "training", model)
@@ -94,8 +99,8 @@ def fit(
     own = engine is None
     engine = engine or Engine(recipe.precision, trackers, folder)
     model.protocol = model.protocol.completed(train)
-    train_images = Decoded(train, model.protocol, train=True, seed=seed)
-    val_images = None if val is None else Decoded(val, model.protocol)
+    train_batches = Decoded(train, model.protocol, train=True, seed=seed)
+    val_batches = None if val is None else Decoded(val, model.protocol)
 
     engine.start_trackers(
         {
@@ -108,49 +113,126 @@ def fit(
         }
     )
     engine.place(model)
-    progress = Progress.load(folder) if resume and folder else None
-    if progress:
-        model.load_adapter_state(progress.adapter)
-        model.sources = progress.sources
-    elif not model.initialized:
-        with engine.computing(model), engine.autocast():
-            start_prompts(model, train_images, seed)
-
-    stages = model.method.stages(recipe) if progress or not is_condensed(model) else (Stage(recipe),)
-    waiting = trained = compiling = 0.0
-    for number, stage in enumerate(stages):
-        if progress and progress.stage > number:
-            continue
-        taken_up = progress is not None and progress.stage == number
-        before = stages[number - 1] if number else None
-        if before and before.then and progress and not taken_up:
+    with claimed(folder) if folder and engine.is_main else nullcontext():
+        run = settings_of(model.method.describe(), recipe, model.protocol, seed) | data_of(model, train, val)
+        progress = Progress.load(folder, run, model) if resume and folder else None
+        if not progress and not model.initialized:
             with engine.computing(model), engine.autocast():
-                condense(model, before, train_images, progress.micro_batch)
-            if before.then.rewinds:
-                with engine.autocast():
-                    rewind(model, train_images, seed)
-        optimizer = make_optimizer(model, stage.recipe)
-        if progress and taken_up:
-            try:
-                optimizer.load_state_dict(progress.optimizer)
-            except (ValueError, KeyError, TypeError):
-                raise UserError(f"The checkpoint in {folder} is another run's: remove it to start again.") from None
-        else:
-            micro = images_that_fit(model, math.ceil(recipe.batch_size / engine.world), engine.device, engine.dtype)
-            history = progress.history if progress else []
-            progress = Progress(model.adapter_state(), optimizer.state_dict(), micro, model.sources)
-            progress.stage, progress.history = number, history
-        loop = Loop(model, optimizer, stage, engine, progress, folder, seed, on_step, checkpoint_seconds)
-        loop.run(train_images, val_images)
-        waiting += loop.waiting
-        trained += loop.seconds
-        compiling += loop.compiling
-        model.load_adapter_state(progress.best)
+                start_prompts(model, train_batches, seed)
+        stages = model.method.stages(recipe) if progress or not is_condensed(model) else (Stage(recipe),)
+        training = Training(model, engine, folder, seed, run, on_step, checkpoint_seconds)
+        progress = training.go_through(stages, train_batches, val_batches, progress)
+        metrics = described(model, engine, recipe, dataset, seed) | training.measured(progress)
+        metrics |= {"epochs": sum(stage.recipe.epochs for stage in stages), "seconds": time.monotonic() - begun}
+        model.metrics = {k: metrics[k] for k in ("dataset", "seed", "val_accuracy", "test_accuracy", "precision")}
+        if folder and engine.is_main:
+            model.save_pretrained(folder)
+            write_metrics(folder, metrics)
+        engine.wait()
+    if own:
+        engine.close()
+    return Result(metrics, progress.history, folder)
 
-    assert progress is not None
-    model.eval()
+
+class Training:
+    """The stages of a fit, one after the other.
+
+    Args:
+        model, engine, folder, seed, on_step, checkpoint_seconds: Of `fit`.
+        run: Whose the checkpoints are (see `Progress`).
+    """
+
+    def __init__(
+        self,
+        model: PromptedModel,
+        engine: Engine,
+        folder: Path | None,
+        seed: int,
+        run: dict[str, Any],
+        on_step: OnStep | None,
+        checkpoint_seconds: float,
+    ) -> None:
+        self.model, self.engine, self.folder, self.seed, self.run = model, engine, folder, seed, run
+        self.on_step, self.checkpoint_seconds = on_step, checkpoint_seconds
+        self.seconds = self.waiting = self.compiling = 0.0
+
+    def go_through(
+        self, stages: Sequence[Stage], train: Batches, val: Batches | None, progress: Progress | None
+    ) -> Progress:
+        """Train through the stages, from wherever ``progress`` stands, and leave the model at the last one's best."""
+        for number, stage in enumerate(stages):
+            if progress and progress.stage > number:
+                continue
+            if not (progress and progress.stage == number):
+                if number and progress:
+                    self.pass_on(stages[number - 1], train, progress)
+                history = progress.history if progress else []
+                progress = self.begin(stage, number, history)
+                optimizer = make_optimizer(self.model, stage.recipe)
+            else:
+                optimizer = self.taken_up(stage, progress)
+            loop = Loop(
+                self.model,
+                optimizer,
+                stage,
+                self.engine,
+                progress,
+                self.folder,
+                self.seed,
+                self.on_step,
+                self.checkpoint_seconds,
+            )
+            loop.run(train, val)
+            self.waiting += loop.waiting
+            self.seconds += loop.seconds
+            self.compiling += loop.compiling
+            self.model.load_adapter_state(progress.best)
+        assert progress is not None
+        self.model.eval()
+        return progress
+
+    def begin(self, stage: Stage, number: int, history: list[dict[str, float]]) -> Progress:
+        """The progress of a stage that begins."""
+        model, engine = self.model, self.engine
+        micro = images_that_fit(model, math.ceil(stage.recipe.batch_size / engine.world), engine.device, engine.dtype)
+        return Progress(model.adapter_state(), {}, micro, model.sources, stage=number, history=history, run=self.run)
+
+    def taken_up(self, stage: Stage, progress: Progress) -> torch.optim.Optimizer:
+        """The optimizer as a checkpoint has it."""
+        optimizer = make_optimizer(self.model, stage.recipe)
+        try:
+            optimizer.load_state_dict(progress.optimizer)
+        except (ValueError, KeyError, TypeError):
+            assert self.folder is not None
+            raise damaged(self.folder / CHECKPOINT, "its optimizer is of other weights", FIX) from None
+        return optimizer
+
+    def pass_on(self, stage: Stage, train: Batches, progress: Progress) -> None:
+        """What is done to the prompts between a stage and the next."""
+        if stage.then is None:
+            return
+        with self.engine.computing(self.model), self.engine.autocast():
+            condense(self.model, stage, train, progress.micro_batch)
+        if stage.then.rewinds:
+            with self.engine.autocast():
+                rewind(self.model, train, self.seed)
+
+    def measured(self, progress: Progress) -> dict[str, Any]:
+        """What training measured, for metrics.json."""
+        return {
+            "best_epoch": progress.best_epoch + 1,
+            "val_accuracy": progress.best_accuracy,
+            "test_accuracy": None,
+            "waiting_share": self.waiting / self.seconds if self.seconds else 0.0,
+            "compile_seconds": self.compiling,
+            "peak_memory_bytes": peak_memory(self.engine.device),
+        }
+
+
+def described(model: PromptedModel, engine: Engine, recipe: Recipe, dataset: str, seed: int) -> dict[str, Any]:
+    """What was run, for metrics.json."""
     trainable, total = model.count_parameters()
-    metrics = {
+    return {
         "method": model.method.name,
         "backbone": model.backbone.info.name,
         "dataset": dataset,
@@ -159,27 +241,11 @@ def fit(
         "num_prompts": model.insertion.num_prompts,
         "trainable_parameters": trainable,
         "total_parameters": total,
-        "epochs": sum(stage.recipe.epochs for stage in stages),
-        "best_epoch": progress.best_epoch + 1,
-        "val_accuracy": progress.best_accuracy,
-        "test_accuracy": None,
-        "seconds": time.monotonic() - begun,
-        "waiting_share": waiting / trained if trained else 0.0,
-        "compile_seconds": compiling,
-        "peak_memory_bytes": peak_memory(engine.device),
         "precision": engine.precision,
         "processes": engine.world,
         "recipe": recipe.model_dump(mode="json"),
         "method_fields": model.method.describe(),
     }
-    model.metrics = {k: metrics[k] for k in ("dataset", "seed", "val_accuracy", "test_accuracy", "precision")}
-    if folder and engine.is_main:
-        model.save_pretrained(folder)
-        write_metrics(folder, metrics)
-    engine.wait()
-    if own:
-        engine.close()
-    return Result(metrics, progress.history, folder)
 
 
 def labelled(pairs: Examples | Iterable[Any], what: str, model: PromptedModel) -> Examples:
