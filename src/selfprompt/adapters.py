@@ -11,7 +11,7 @@ import safetensors.torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from selfprompt.data.protocol import FIRST_FIELDS, Protocol
+from selfprompt.data.protocol import AnyProtocol, Protocol
 from selfprompt.errors import UserError, first_line
 from selfprompt.files import checked, damaged, read_json, replace_file
 
@@ -30,7 +30,7 @@ class BackboneReference(BaseModel):
     name: str
     architecture: str
     pretraining: str
-    image_size: int = Field(ge=1)
+    image_size: int | None = Field(ge=1)
     hash: str
 
 
@@ -57,7 +57,7 @@ class AdapterConfig(BaseModel):
     backbone: BackboneReference
     num_classes: int = Field(ge=2)
     class_names: list[str] | None = None
-    protocol: Protocol
+    protocol: AnyProtocol
     sources: list[list[tuple[Place, Place]]] | None = None
     metrics: dict[str, Any] | None = None
 
@@ -86,12 +86,12 @@ def read_adapter(folder: Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
     if isinstance(written, int) and written > FORMAT:
         raise UserError(f"{path} was written by a newer selfprompt: pip install -U selfprompt.")
     config = checked(raw, AdapterConfig, path, FIX)
-    if config.protocol.image_size != config.backbone.image_size:
+    if isinstance(config.protocol, Protocol) and config.protocol.image_size != config.backbone.image_size:
         raise damaged(path, "its protocol and its backbone are of different image sizes", FIX)
     names, lengths = config.class_names, {len(layer) for layer in config.sources or ()}
     if not isinstance(config.method.get("name"), str):
         raise damaged(path, "its method has no name", FIX)
-    if lacking := sorted(FIRST_FIELDS - raw["protocol"].keys()):
+    if lacking := sorted(config.protocol.recorded - raw["protocol"].keys()):
         raise damaged(path, f"its protocol has no {lacking[0]}", FIX)
     if len(lengths) > 1 or (names is not None and len(names) != config.num_classes):
         what = "sources are of different lengths" if len(lengths) > 1 else "class names are not as many as classes"

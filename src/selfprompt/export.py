@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from selfprompt.data.protocol import of_images
 from selfprompt.errors import UserError
 from selfprompt.model import PromptedModel, load
 
@@ -36,7 +37,7 @@ def export(adapter: str | Path | PromptedModel, out: str | Path, *, backbone: An
         raise UserError(f"{out} is a folder: give --out a file.")
     model = adapter if isinstance(adapter, PromptedModel) else load(adapter, backbone)
     model.eval()
-    size = model.protocol.image_size
+    size = of_images(model.protocol).image_size
     device = next(model.parameters()).device
     example = (torch.zeros(2, 3, size, size, dtype=torch.uint8, device=device),)
     dynamic = ({0: torch.export.Dim("batch")},)

@@ -41,6 +41,12 @@ class Batch(NamedTuple):
     labels: Tensor | None
 
 
+def images_of(inputs: Inputs) -> Tensor:
+    """The images; what looks at patches takes nothing else."""
+    assert isinstance(inputs, Tensor)
+    return inputs
+
+
 def count(inputs: Inputs) -> int:
     """Samples B."""
     return inputs.shape[0] if isinstance(inputs, Tensor) else inputs.ids.shape[0]  # `len` would be fixed by export

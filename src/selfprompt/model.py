@@ -30,7 +30,7 @@ from selfprompt.card import render_card
 from selfprompt.data.protocol import BaseProtocol, Protocol, protocol_for
 from selfprompt.errors import UserError, first_line
 from selfprompt.files import replace_file, using
-from selfprompt.inputs import Text, move
+from selfprompt.inputs import Inputs, Text, move
 from selfprompt.methods import from_description, make_method
 from selfprompt.methods.base import Method
 from selfprompt.prompts.insertion.base import Insertion, drawing
@@ -141,13 +141,13 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         """Outputs of the head."""
         return self.head.linear.out_features  # type: ignore[union-attr,return-value]
 
-    def features(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) images, uint8 or normalised floats, to (B, F) features: what the head reads."""
-        return self.tower(images)
+    def features(self, inputs: Inputs) -> Tensor:
+        """B inputs, such as (B, 3, H, W) images, uint8 or normalised floats, to (B, F) features: what the head reads."""
+        return self.tower(inputs)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) images, uint8 or normalised floats, to (B, C) logits."""
-        return self.head(self.features(images))
+    def forward(self, inputs: Inputs) -> Tensor:
+        """B inputs, such as (B, 3, H, W) images, uint8 or normalised floats, to (B, C) logits."""
+        return self.head(self.features(inputs))
 
     @contextmanager
     def cast_frozen(self, dtype: torch.dtype = torch.bfloat16) -> Iterator[None]:
@@ -163,7 +163,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         finally:
             self.tower.backbone = own
 
-    def initialize(self, batches: Iterable[Tensor | tuple[Tensor, ...]] = (), seed: int = 0) -> None:
+    def initialize(self, batches: Iterable[Inputs | tuple[Any, ...]] = (), seed: int = 0) -> None:
         """Give the prompts their starting values, in one pass over the task's images.
 
         Args:
@@ -182,7 +182,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         self.insertion.start_from(start)
         self.sources, self.initialized = start.sources, True
 
-    def _images(self, batches: Iterable[Tensor | tuple[Tensor, ...]]) -> Iterator[Tensor]:
+    def _images(self, batches: Iterable[Inputs | tuple[Any, ...]]) -> Iterator[Inputs]:
         device = next(self.parameters()).device
         for batch in batches:
             yield self.normalize(move(batch if isinstance(batch, (Tensor, Text)) else batch[0], device))

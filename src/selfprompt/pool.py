@@ -18,6 +18,7 @@ from selfprompt.backbones.info import Readout
 from selfprompt.backbones.load import load_backbone
 from selfprompt.data.protocol import Protocol
 from selfprompt.errors import UserError, unknown
+from selfprompt.inputs import images_of
 from selfprompt.methods import from_description
 from selfprompt.model import Head, PromptedModel, find_adapter, load
 from selfprompt.prompts.insertion.base import Insertion
@@ -220,7 +221,7 @@ class AdapterPool(nn.Module):
             return []
         rows = torch.tensor([bank.rows[task] for task in tasks], device=images.device)
         if images.dtype == torch.uint8:
-            images = bank.protocol.view().prepare(images)
+            images = images_of(bank.protocol.view().prepare(images))
         assert bank.readout is not None
         read = self.backbone.read_by(bank.readout)
         tokens = self.backbone.run(images, bank, rows=rows, read=read)

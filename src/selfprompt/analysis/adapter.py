@@ -21,6 +21,7 @@ from selfprompt.data.batches import Decoded, in_order
 from selfprompt.data.datasets import Splits
 from selfprompt.errors import UserError, first_line
 from selfprompt.files import damaged
+from selfprompt.inputs import images_of, move, place
 from selfprompt.model import PromptedModel, not_finite
 from selfprompt.prompts.insertion.prompted import PromptInsertion
 
@@ -59,12 +60,12 @@ def analyse(
         )
     looked = spread(len(splits.train), images)
     near = Decoded(pool.take(looked), model.protocol)
-    batch = model.normalize(seen.get(torch.arange(len(seen)).numpy()).to(device))
+    batch = images_of(model.normalize(move(seen.get(torch.arange(len(seen)).numpy()), device)))
 
     prompts = effective_prompts(model)
     attended = [weights.mean(dim=0) for weights in attention(model, batch).to_prompts]
     neighbours = nearest_patches(
-        model, (model.normalize(b.to(device)) for b, _ in near.batches(in_order(len(near), 32)))
+        model, (images_of(model.normalize(move(b, device))) for b, _ in near.batches(in_order(len(near), 32)))
     )
     history = snapshots(model, run) if run else {}
     columns: dict[str, Tensor] = {}
@@ -139,4 +140,4 @@ def spread(available: int, wanted: int) -> Any:
 
 def on(images: Decoded, device: torch.device) -> Any:
     """Batches of images and labels on a device."""
-    return ((b.to(device), labels.to(device)) for b, labels in images.batches(in_order(len(images), 32)))
+    return (place(batch, device) for batch in images.batches(in_order(len(images), 32)))

@@ -43,7 +43,7 @@ def load_backbone(source: str | os.PathLike[str] | nn.Module, image_size: int | 
 
 def resized(backbone: Backbone, image_size: int | None) -> Backbone:
     """The backbone for square inputs of that size, or of its own; the one given stays as it is."""
-    name, own = backbone.info.name, (backbone.info.image_size, backbone.info.image_size)
+    name, own = backbone.info.name, (backbone.info.image_size or 0,) * 2
     if isinstance(backbone, ViT):
         own = tuple(backbone.vit.patch_embed.img_size)
     if image_size is None and own[0] != own[1]:

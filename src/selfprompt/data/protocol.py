@@ -111,6 +111,11 @@ class BaseProtocol(Split, Selection, ABC):
         return self
 
     @property
+    def recorded(self) -> set[str]:
+        """Fields that every record has, and every hash."""
+        return set(type(self).model_fields) - self.later - {"name", "kind"}
+
+    @property
     def hash(self) -> str:
         """Twelve hexadecimal digits that change with every field but the name."""
         known = type(self).model_fields
@@ -163,6 +168,17 @@ def of_its_kind(protocol: Any) -> Any:
 
 AnyProtocol = Annotated[SerializeAsAny[BaseProtocol], BeforeValidator(of_its_kind)]
 """A field that holds a protocol of any kind."""
+
+
+def of_images(protocol: BaseProtocol) -> Protocol:
+    """A protocol, as one of images.
+
+    Raises:
+        UserError: It is of something else.
+    """
+    if not isinstance(protocol, Protocol):
+        raise UserError("The adapter takes no images, as is needed here.")
+    return protocol
 
 
 def protocol_for(info: BackboneInfo, **changes: Any) -> Protocol:

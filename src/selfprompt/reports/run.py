@@ -10,11 +10,10 @@ import torch
 
 from selfprompt.analysis import analyse, attention, relevance
 from selfprompt.data.datasets import Examples, Splits
-from selfprompt.data.images import read_image
 from selfprompt.data.recorded import splits_for
 from selfprompt.data.sources import load_located
-from selfprompt.data.views.image import prepare_image
 from selfprompt.files import read_text
+from selfprompt.inputs import images_of
 from selfprompt.methods import record_of
 from selfprompt.model import PromptedModel, load
 from selfprompt.prompts.insertion.prompted import PromptInsertion
@@ -129,7 +128,7 @@ def overlays(splits: Splits, names: list[str], model: PromptedModel) -> Section:
     """What decisions rest on."""
     shown = np.linspace(0, len(splits.test) - 1, min(OVERLAYS, len(splits.test))).round().astype(int)
     images = np.stack([pixels(splits.test, int(i), model) for i in shown])
-    batch = model.normalize(torch.from_numpy(images))
+    batch = images_of(model.normalize(torch.from_numpy(images)))
     with torch.no_grad():
         predicted = model.eval()(batch).argmax(dim=-1)
     rests = relevance(model, batch, predicted).numpy()
@@ -222,4 +221,4 @@ def said(fields: dict[str, Any]) -> str:
 
 def pixels(examples: Examples, index: int, model: PromptedModel) -> np.ndarray:
     """One image as the model sees it, (3, S, S) uint8."""
-    return prepare_image(read_image(examples.images[index], model.protocol.value_range), model.protocol)
+    return model.protocol.view().read(examples.images[index])

@@ -27,6 +27,7 @@ def answers(network: nn.Module, images: Batches, engine: Engine, batch_size: int
     order = [batch[engine.rank :: engine.world] for batch in in_order(len(images), batch_size * engine.world)]
     order = [indices for indices in order if len(indices)]
     for indices, (inputs, labels) in zip(order, images.batches(order)):
+        assert labels is not None
         logits = network(move(inputs, engine.device)).float()
         probability, predicted = logits.softmax(dim=-1).max(dim=-1)
         losses = cross_entropy(logits, labels.to(engine.device))

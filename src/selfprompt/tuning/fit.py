@@ -171,17 +171,8 @@ class Training:
                 optimizer = make_optimizer(self.model, stage.recipe)
             else:
                 optimizer = self.taken_up(stage, progress)
-            loop = Loop(
-                self.model,
-                optimizer,
-                stage,
-                self.engine,
-                progress,
-                self.folder,
-                self.seed,
-                self.on_step,
-                self.checkpoint_seconds,
-            )
+            rest = (self.folder, self.seed, self.on_step, self.checkpoint_seconds)
+            loop = Loop(self.model, optimizer, stage, self.engine, progress, *rest)
             loop.run(train, val)
             self.waiting += loop.waiting
             self.seconds += loop.seconds

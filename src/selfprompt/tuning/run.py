@@ -14,12 +14,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from selfprompt.backbones.load import load_backbone
 from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import with_splits
-from selfprompt.data.protocol import Protocol, protocol_for
+from selfprompt.data.protocol import AnyProtocol, protocol_for
 from selfprompt.data.recorded import NAME as SPLIT_NAME
 from selfprompt.data.recorded import image_names, splits_for
 from selfprompt.data.sources import load_dataset, load_located, locate
 from selfprompt.errors import UserError, out_of_range
-from selfprompt.files import claimed, must_be_utf8, read_as, replace_file, unused, using
+from selfprompt.files import claimed, must_be_utf8, read_as, replace_file, unused
 from selfprompt.methods import from_description, make_method, read_spec, record_of
 from selfprompt.methods.base import Method
 from selfprompt.methods.recipe import Recipe
@@ -57,7 +57,10 @@ def described(method: Any) -> Method:
         return method
     if not isinstance(method, dict) or not isinstance(method.get("name"), str):
         raise ValueError("it has no name")
-    return from_description(method)
+    try:
+        return from_description(method)
+    except UserError as error:
+        raise ValueError(str(error)) from None
 
 
 class RunConfig(BaseModel):
@@ -78,7 +81,7 @@ class RunConfig(BaseModel):
     backbone: str
     method: Annotated[Method, BeforeValidator(described), PlainSerializer(Method.describe)]
     recipe: Recipe
-    protocol: Protocol
+    protocol: AnyProtocol
     seed: int = Field(default=0, ge=0, lt=2**32 - 1)
     probe: bool = True
     test: bool = True
@@ -253,9 +256,8 @@ def run_in(
 
 def settings_in(config: RunConfig) -> dict[str, Any]:
     """What of a configuration tells its run from another's; its data and backbone may stand elsewhere by now."""
-    return settings_of(config.method.describe(), config.recipe, config.protocol, config.seed) | {
-        "whole": config.whole
-    }
+    method = config.method.describe()
+    return settings_of(method, config.recipe, config.protocol, config.seed) | {"whole": config.whole}
 
 
 def read_run(folder: Path) -> RunConfig:
@@ -267,10 +269,7 @@ def read_run(folder: Path) -> RunConfig:
     if not (folder / NAME).is_file():
         raise UserError(f"{folder} holds no run to go on with (no {NAME}): start it with --out {folder}.")
     fix = "restore it, or run again into another folder"
-    config = read_as(folder / NAME, RunConfig, fix)
-    with using(folder / NAME, fix):
-        registry.build("method", config.method)
-    return config
+    return read_as(folder / NAME, RunConfig, fix)
 
 
 def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: Any = None) -> dict[str, Any]:
