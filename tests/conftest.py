@@ -7,9 +7,10 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -110,3 +111,69 @@ def held(path: Path, file: bool = False) -> Iterator[None]:
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def call(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
+    """Give a command; returns its exit status and what it said on both outputs."""
+
+    from selfprompt import cli
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["selfprompt", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        said = capsys.readouterr()
+        return stop.value.code, said.out, said.err  # type: ignore[return-value]
+
+    return run
+
+
+@pytest.fixture
+def works(call) -> Callable[..., str]:
+    """Give a command that is done; returns its result."""
+
+    def run(*arguments: object) -> str:
+        code, out, errors = call(*arguments)
+        assert code == 0, errors
+        return out
+
+    return run
+
+
+@pytest.fixture
+def fails(call) -> Callable[..., str]:
+    """Give a command that is refused in one sentence; returns what it said."""
+
+    def run(*arguments: object) -> str:
+        code, out, errors = call(*arguments)
+        assert code == 2, errors
+        assert out == ""
+        assert errors.count("error: ") == 1
+        return errors
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
+    """A run of one epoch on two classes, its data beside it."""
+    from selfprompt.tuning.run import RunConfig, tune
+
+    root = tmp_path_factory.mktemp("finished")
+    for label, name in enumerate(("ant", "bee")):
+        for index in range(10):
+            write_image(root / "data" / name / f"{index}.png", label, index)
+    recipe = {"epochs": 1, "batch_size": 8}
+    config = RunConfig.resolve(
+        str(root / "data"), str(weights), "spt", fields={"num_prompts": 2}, recipe=recipe, probe=False
+    )
+    tune(config, root / "run", command="selfprompt tune data")
+    return root / "run"
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    return shutil.copytree(finished, tmp_path / "run")

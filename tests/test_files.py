@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import os
 from pathlib import Path
 
 import pytest
-import torch
 
 from conftest import held
 from selfprompt.errors import UserError
-from selfprompt.files import claimed, must_be_utf8, read_json, replace_file, unused
-from selfprompt.tuning.checkpoint import NAME, Progress
+from selfprompt.files import claimed, comma_separated, must_be_utf8, read_json, read_text, replace_file, unused
 
 
 def test_a_full_disk_leaves_the_file_before_and_nothing_else(tmp_path: Path, monkeypatch) -> None:
@@ -52,7 +52,11 @@ def test_names_that_are_not_utf8_are_refused_by_their_bytes() -> None:
         must_be_utf8("The class", "caf\udce9")
 
 
-@pytest.mark.parametrize("contents", [b"", b"{", b"\xff\xfe{}", b"[]", b"null", bytes(range(256))])
+DAMAGED = [b"", b"{", b"\xff\xfe{}", b"[]", b"null", bytes(range(256)), b"[" * 100_000]
+DAMAGED += [b'{"x": NaN}', b'{"x": [-Infinity]}', b'{"x": 1e999}']
+
+
+@pytest.mark.parametrize("contents", DAMAGED, ids=range(len(DAMAGED)))
 def test_damaged_json_is_named_with_the_fix(contents: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(contents)
     with pytest.raises(UserError, match=r"x\.json is damaged \(.+\): mend it"):
@@ -83,10 +87,7 @@ def test_two_folders_of_one_name(tmp_path: Path) -> None:
     assert [unused(tmp_path / "a").name for _ in range(3)] == ["a", "a-2", "a-3"]
 
 
-@pytest.mark.parametrize("change", [{"epoch": "many"}, {"adapter": []}, {"history": None}, {"more": 1}, None])
-def test_a_damaged_checkpoint_is_named(change: dict | None, tmp_path: Path) -> None:
-    Progress({}, {}, 1).save(tmp_path)
-    saved = torch.load(tmp_path / NAME, weights_only=True)
-    torch.save(saved | change if change is not None else [1], tmp_path / NAME)
-    with pytest.raises(UserError, match=r"checkpoint\.pt is damaged \(.+\): remove it"):
-        Progress.load(tmp_path)
+def test_csv_gives_every_cell_back(tmp_path: Path) -> None:
+    rows = [["", "a\rb", "c\nd", "\r\n"], ["e,f", 'g"h', "i;j", " k "], ["\u2028", "'", "\t", "\ufeff"]]
+    replace_file(tmp_path / "x.csv", comma_separated(rows))
+    assert list(csv.reader(io.StringIO(read_text(tmp_path / "x.csv", "mend it"), newline=""))) == rows

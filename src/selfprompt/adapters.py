@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import safetensors
 import safetensors.torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from selfprompt.data.protocol import Protocol
+from selfprompt.data.protocol import FIRST_FIELDS, Protocol
 from selfprompt.errors import UserError, first_line
-from selfprompt.files import checked, read_json, replace_file
+from selfprompt.files import checked, damaged, read_json, replace_file
 
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
 FILES = (CONFIG_NAME, WEIGHTS_NAME)
-FORMAT = 1
+FORMAT, FIX = 1, "restore it, or save the adapter again"
+Place = Annotated[int, Field(ge=-1, lt=2**31)]
 
 
 class BackboneReference(BaseModel):
@@ -29,7 +30,7 @@ class BackboneReference(BaseModel):
     name: str
     architecture: str
     pretraining: str
-    image_size: int
+    image_size: int = Field(ge=1)
     hash: str
 
 
@@ -50,14 +51,14 @@ class AdapterConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: int = FORMAT
+    format: int = Field(default=FORMAT, ge=1)
     selfprompt_version: str
     method: dict[str, Any]
     backbone: BackboneReference
     num_classes: int = Field(ge=2)
     class_names: list[str] | None = None
     protocol: Protocol
-    sources: list[list[tuple[int, int]]] | None = None
+    sources: list[list[tuple[Place, Place]]] | None = None
     metrics: dict[str, Any] | None = None
 
 
@@ -79,22 +80,26 @@ def read_adapter(folder: Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
     for name in FILES:
         if not (folder / name).is_file():
             raise UserError(f"{folder} is no adapter: it has no {name}.")
-    path, fix = folder / CONFIG_NAME, "restore it, or save the adapter again"
-    raw = read_json(path, fix)
+    path = folder / CONFIG_NAME
+    raw = read_json(path, FIX)
     written = raw.get("format", 0)
     if isinstance(written, int) and written > FORMAT:
         raise UserError(f"{path} was written by a newer selfprompt: pip install -U selfprompt.")
-    config = checked(raw, AdapterConfig, path, fix)
+    config = checked(raw, AdapterConfig, path, FIX)
+    if config.protocol.image_size != config.backbone.image_size:
+        raise damaged(path, "its protocol and its backbone are of different image sizes", FIX)
     names, lengths = config.class_names, {len(layer) for layer in config.sources or ()}
     if not isinstance(config.method.get("name"), str):
-        raise UserError(f"{path} is damaged (its method has no name): {fix}.")
+        raise damaged(path, "its method has no name", FIX)
+    if lacking := sorted(FIRST_FIELDS - raw["protocol"].keys()):
+        raise damaged(path, f"its protocol has no {lacking[0]}", FIX)
     if len(lengths) > 1 or (names is not None and len(names) != config.num_classes):
         what = "sources are of different lengths" if len(lengths) > 1 else "class names are not as many as classes"
-        raise UserError(f"{path} is damaged (its {what}): {fix}.")
+        raise damaged(path, f"its {what}", FIX)
     try:
         state = safetensors.torch.load_file(folder / WEIGHTS_NAME)
     except (safetensors.SafetensorError, OSError) as error:
-        raise UserError(f"{folder / WEIGHTS_NAME} is damaged ({first_line(error)}): {fix}.") from None
+        raise damaged(folder / WEIGHTS_NAME, first_line(error), FIX) from None
     if not any(k.startswith("head.") for k in state):
         raise UserError(f"{folder / WEIGHTS_NAME} has no head: save the adapter again with save_pretrained.")
     return config, state

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import itertools
 import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,8 +60,18 @@ def unwritable(path: Path | str, error: OSError, verb: str = "written") -> UserE
     return UserError(f"{path} cannot be {verb} ({error.strerror or first_line(error)}): {fix}.")
 
 
+def comma_separated(rows: Iterable[Iterable[Any]]) -> str:
+    """Rows as CSV, one a line; a cell is quoted wherever it must be to come back as it was, as at a line's end."""
+    lines = []
+    for row in rows:
+        line = io.StringIO()
+        csv.writer(line).writerow(row)  # only beside its own end, "\r\n", does every Python quote both letters
+        lines.append(line.getvalue().removesuffix("\r\n") + "\n")
+    return "".join(lines)
+
+
 def read_text(path: Path, fix: str) -> str:
-    """A text file, UTF-8 with or without a mark at its beginning.
+    """A text file to the letter, UTF-8 with or without a mark at its beginning.
 
     Args:
         path: The file.
@@ -68,22 +81,34 @@ def read_text(path: Path, fix: str) -> str:
         UserError: It is.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise UserError(f"{path} is damaged (it is not UTF-8): {fix}.") from None
+        raise damaged(path, "it is not UTF-8", fix) from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror or first_line(error)}): {fix}.") from None
 
 
 def read_json(path: Path, fix: str) -> dict[str, Any]:
-    """A file of one JSON object; arguments and errors as of `read_text`."""
+    """A file of one JSON object whose numbers are finite; arguments and errors as of `read_text`."""
+    return json_object(read_text(path, fix), path, fix)
+
+
+def json_object(text: str, path: Path, fix: str) -> dict[str, Any]:
+    """The one JSON object in a text of a file; arguments and errors as of `read_json`."""
     try:
-        found = json.loads(read_text(path, fix))
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({first_line(error)}): {fix}.") from None
+        found = json.loads(text, parse_float=finite, parse_constant=finite)
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, first_line(error), fix) from None
     if not isinstance(found, dict):
-        raise UserError(f"{path} is damaged (it holds no JSON object): {fix}.")
+        raise damaged(path, "it holds no JSON object", fix)
     return found
+
+
+def finite(text: str) -> float:
+    """A JSON number, refused where it is none (NaN) or too large."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is no finite number")
+    return value
 
 
 def read_as(path: Path, model: type[Model], fix: str) -> Model:
@@ -102,7 +127,25 @@ def checked(found: Any, model: type[Model], path: Path, fix: str) -> Model:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise UserError(f"{path} is damaged ({where}: {first['msg']}): {fix}.") from None
+        raise damaged(path, f"{where}: {first['msg']}", fix) from None
+
+
+def damaged(path: Path, why: str, fix: str) -> UserError:
+    """The sentence for a file that does not hold what it should."""
+    return UserError(f"{path} is damaged ({why}): {fix}.")
+
+
+@contextmanager
+def using(path: Path, fix: str) -> Iterator[None]:
+    """Inside, what a file held is put to use; that it is no good is said of the file.
+
+    Raises:
+        UserError: It is no good.
+    """
+    try:
+        yield
+    except UserError as error:
+        raise damaged(path, str(error).rstrip("."), fix) from None
 
 
 def must_be_utf8(what: str, name: str) -> None:

@@ -15,14 +15,23 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from selfprompt import registry
-from selfprompt.adapters import FILES, AdapterConfig, BackboneReference, read_adapter, write_adapter
+from selfprompt.adapters import (
+    CONFIG_NAME,
+    FILES,
+    FIX,
+    WEIGHTS_NAME,
+    AdapterConfig,
+    BackboneReference,
+    read_adapter,
+    write_adapter,
+)
 from selfprompt.backbones import load_backbone
 from selfprompt.backbones.base import Backbone, Readout
 from selfprompt.card import render_card
 from selfprompt.data.loading import Normalize
 from selfprompt.data.protocol import Protocol
 from selfprompt.errors import UserError, first_line
-from selfprompt.files import replace_file
+from selfprompt.files import replace_file, using
 from selfprompt.prompts.base import Initialization, Insertion, PromptInsertion
 
 Trainable = Literal["prompts", "head", "bias", "all"]
@@ -206,7 +215,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         """Set what `adapter_state` gives.
 
         Raises:
-            UserError: A weight is missing, unknown, or of another shape.
+            UserError: A weight is missing, unknown, or of another shape or type.
         """
         if isinstance(self.insertion, PromptInsertion):
             self.insertion.expect({k.removeprefix("insertion."): v for k, v in state.items()})
@@ -219,8 +228,26 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
                 raise UserError(
                     f"The adapter's {name} has the shape {tuple(value.shape)}, the model's {tuple(own[name].shape)}."
                 )
+            if own[name].dtype != value.dtype and not (value.is_floating_point() and own[name].is_floating_point()):
+                raise UserError(f"The adapter's {name} is of {value.dtype}, the model's of {own[name].dtype}.")
             own[name].copy_(value)
         self.initialized = True
+
+    def set_sources(self, sources: Tensor | None) -> None:
+        """Set where each prompt came from (see `Prompts`).
+
+        Raises:
+            UserError: There are not as many as prompts, or the backbone has no such patches.
+        """
+        if sources is not None:
+            counts = getattr(self.insertion, "counts", None)  # of condensed prompts, whose sources are -1 where gone
+            least, fits = 0, self.prompts is not None and sources.shape == (*self.prompts.shape[:2], 2)
+            if counts is not None:
+                least, fits = -1, sources.ndim == 3 and sources.shape[::2] == (len(counts), 2)
+            fits = fits and not sources.is_floating_point() and sources.min() >= least
+            if not fits or sources[..., 1].max() >= self.backbone.num_patches:
+                raise UserError("Its sources are not of its prompts.")
+        self.sources = sources
 
     def adapter_config(self) -> AdapterConfig:
         """The contents of adapter_config.json."""
@@ -272,19 +299,22 @@ def load(adapter: str | os.PathLike[str], backbone: Any = None, **hub: Any) -> P
     """
     folder = find_adapter(adapter, **hub)
     config, state = read_adapter(folder)
-    if odd := not_finite(state):
-        raise UserError(f"{folder} has a weight {odd} that is NaN or infinite: train it again, with a smaller --lr.")
     found = load_backbone(backbone or config.backbone.name, config.backbone.image_size)
     known = found.answers_to(config.backbone.hash)  # before a method writes into it
-    method = registry.build("method", config.method)
+    with using(folder / CONFIG_NAME, FIX):
+        method = registry.build("method", config.method)
     model = method.build(found, config.num_classes, config.protocol, config.class_names)
     if not known:
         raise UserError(
             f"{folder} was trained on {config.backbone.name} with weights {config.backbone.hash[:12]}, but the "
             f"backbone found has {model.backbone_hash[:12]}: give the right one (backbone=..., or --backbone)."
         )
-    model.load_adapter_state(state)
-    model.sources = None if config.sources is None else torch.tensor(config.sources)
+    with using(folder / WEIGHTS_NAME, FIX):
+        model.load_adapter_state(state)
+    with using(folder / CONFIG_NAME, FIX):
+        model.set_sources(None if config.sources is None else torch.tensor(config.sources))
+    if odd := not_finite(model.adapter_state()):
+        raise UserError(f"{folder} has a weight {odd} that is NaN or infinite: train it again, with a smaller --lr.")
     model.metrics = config.metrics
     model.eval()
     model.insertion.fold(model.backbone)

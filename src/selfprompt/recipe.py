@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+LARGEST = 1e30  # of a number that weights are multiplied by, or start at: float32 ends at 3e38
+
 
 class Recipe(BaseModel):
     """One training run's optimisation. Every method has published ones; a flag of the user's beats them.
@@ -37,14 +39,14 @@ class Recipe(BaseModel):
     epochs: int = Field(default=100, ge=1)
     batch_size: int = Field(default=32, ge=1)
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    lr: float = Field(default=1e-3, gt=0, le=1e30)
+    lr: float = Field(default=1e-3, gt=0, le=LARGEST)
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: float = Field(default=1e-2, ge=0)
-    head_weight_decay: float = Field(default=1e-2, ge=0)
+    weight_decay: float = Field(default=1e-2, ge=0, le=LARGEST)
+    head_weight_decay: float = Field(default=1e-2, ge=0, le=LARGEST)
     warmup: float = Field(default=0.1, ge=0, le=1)
-    min_lr: float = Field(default=1e-8, ge=0)
+    min_lr: float = Field(default=1e-8, ge=0, le=LARGEST)
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
-    clip_grad: float | None = Field(default=None, gt=0)
+    clip_grad: float | None = Field(default=None, gt=0, le=LARGEST)
     patience: int | None = Field(default=None, ge=1)
     precision: Literal["auto", "float32", "bf16"] = "auto"
     compile: bool = False

@@ -1,4 +1,4 @@
-"""A run's own files, flags beside --resume, and names of every kind."""
+"""A run taken up again, flags beside --resume, and names of every kind."""
 
 from __future__ import annotations
 
@@ -11,62 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from conftest import held, write_image
-from selfprompt import cli
+from conftest import held
 from selfprompt.cli import console
 from selfprompt.cli import list as listing_command
+from selfprompt.cli.tune import summary
 from selfprompt.errors import UserError
-from selfprompt.tuning.run import RunConfig, default_folder, tune
+from selfprompt.tuning.run import RunConfig, default_folder, read_run, tune
 
-FILES = ("run.json", "metrics.json", "log.jsonl", "adapter_config.json", "adapter_model.safetensors")
 OTHERS = {"--method": "vpt", "--backbone": "x.pth", "--seed": "0", "--out": "other", "--image-size": "32"} | {
     **{"--epochs": "2", "--track": "tensorboard", "--val-fraction": "0.2", "--num-prompts": "3"},
 }
-
-
-def call(monkeypatch, *arguments: object) -> None:
-    monkeypatch.setattr("sys.argv", ["selfprompt", *map(str, arguments)])
-    cli.main()
-
-
-def works(monkeypatch, *arguments: object) -> None:
-    with pytest.raises(SystemExit) as stop:
-        call(monkeypatch, *arguments)
-    assert stop.value.code == 0
-
-
-@pytest.fixture
-def fails(monkeypatch, capsys):
-    def run(*arguments: object) -> str:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            call(monkeypatch, *arguments)
-        said = capsys.readouterr()
-        assert stop.value.code == 2, said.err
-        assert said.out == ""
-        assert said.err.count("error: ") == 1
-        return said.err
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
-    root = tmp_path_factory.mktemp("finished")
-    for label, name in enumerate(("ant", "bee")):
-        for index in range(10):
-            write_image(root / "data" / name / f"{index}.png", label, index)
-    recipe = {"epochs": 1, "batch_size": 8}
-    config = RunConfig.resolve(
-        str(root / "data"), str(weights), "spt", fields={"num_prompts": 2}, recipe=recipe, probe=False
-    )
-    tune(config, root / "run", command="selfprompt tune data")
-    return root / "run"
-
-
-@pytest.fixture
-def run(finished: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(finished, tmp_path / "run")
 
 
 @pytest.mark.parametrize("flag", [*OTHERS, "--no-probe", "--probe", "--compile", "DATA"])
@@ -75,57 +29,29 @@ def test_resume_refuses_every_other_flag(flag: str, run: Path, fails) -> None:
     assert f"leave {flag.replace('--no-', '--')}" in fails("tune", "--resume", run, *given)
 
 
-def test_resume_of_a_finished_run_says_it_again(run: Path, monkeypatch, capsys) -> None:
-    works(monkeypatch, "tune", "--resume", run, "--json")
-    assert json.loads(capsys.readouterr().out) == json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+def test_resume_of_a_finished_run_says_it_again(run: Path, works) -> None:
+    assert json.loads(works("tune", "--resume", run, "--json")) == json.loads(
+        (run / "metrics.json").read_text(encoding="utf-8")
+    )
     assert (run / "command.txt").read_text(encoding="utf-8") == "selfprompt tune data\n"
     assert not list(run.glob(".*"))
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "binary", "type"])
-@pytest.mark.parametrize("name", FILES)
-def test_damaged_files_of_a_run(name: str, damage: str, run: Path, fails) -> None:
-    whole = (run / name).read_bytes()
-    broken = {"cut": whole[: len(whole) // 2], "empty": b"", "binary": b"\xff\xfe" + whole, "type": b"[1]\n"}
-    (run / name).write_bytes(broken[damage])
-    said = fails("report", run)
-    assert name in said
-    assert "damaged" in said
-    if name in ("run.json", "metrics.json", "log.jsonl"):
-        assert f"{name} is damaged" in fails("tune", "--resume", run)
+def test_a_run_is_taken_up_with_its_own_settings_alone(run: Path, fails) -> None:
+    config = read_run(run)
+    for other, differs in (({"seed": 3}, "seed 0, not 3"), ({"whole": True}, "whole False, not True")):
+        with pytest.raises(UserError, match=f"was trained with {differs}: choose another output_dir"):
+            tune(config.model_copy(update=other), run, resume=True)
+    moved = config.model_copy(update={"data": "elsewhere", "test": False})
+    assert tune(moved, run, resume=True).metrics["test_accuracy"] is not None
+    (run / "run.json").write_text(moved.model_dump_json(), encoding="utf-8")
+    assert "is a trial of a search" in fails("tune", "--resume", run)
 
 
-@pytest.mark.parametrize(
-    ("name", "changes"),
-    [
-        ("run.json", {"recipe": {"epochs": "many"}}),
-        ("run.json", {"method": {}}),
-        ("run.json", {"seed": -1}),
-        ("metrics.json", {"test_accuracy": "high"}),
-        ("metrics.json", {"best_epoch": None}),
-        ("adapter_config.json", {"format": "one"}),
-        ("adapter_config.json", {"method": {"name": ["spt"]}}),
-        ("adapter_config.json", {"class_names": ["ant"]}),
-        ("adapter_config.json", {"sources": [[[0, 0]], []]}),
-        ("adapter_config.json", {"num_classes": -2}),
-    ],
-)
-def test_wrong_values_in_files_of_a_run(name: str, changes: dict, run: Path, fails) -> None:
-    found = json.loads((run / name).read_text(encoding="utf-8"))
-    (run / name).write_text(json.dumps(found | changes), encoding="utf-8")
-    assert f"{name} is damaged" in fails("report", run)
-
-
-def test_damaged_files_of_a_comparison(folder: Path, weights: Path, tmp_path: Path, fails) -> None:
-    compare = ("compare", folder, "--backbone", weights, "--methods", "linear", "--out", tmp_path, "--epochs", 1)
-    for contents in (b"", b"{", b"[]", b"\xff"):
-        (tmp_path / "comparison.json").write_bytes(contents)
-        assert "comparison.json is damaged" in fails(*compare)
-        (tmp_path / "table.json").write_bytes(contents)
-        assert "table.json is damaged" in fails("report", tmp_path)
-    for table in ({"results": []}, {"benchmark": "mini"}, {"protocol": "a", "dataset": "b", "results": [{}]}):
-        (tmp_path / "table.json").write_text(json.dumps(table), encoding="utf-8")
-        assert "table.json is damaged" in fails("report", tmp_path)
+def test_a_run_without_validation_is_summed_up(run: Path) -> None:
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    assert "validation accuracy" in summary(metrics, run)
+    assert "validation accuracy" not in summary(metrics | {"val_accuracy": None}, run)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +63,13 @@ def test_damaged_files_of_a_comparison(folder: Path, weights: Path, tmp_path: Pa
         (("tune", "--image-size", -32), "--image-size -32 is out of range"),
         (("tune", "--lr", "nan"), "--lr nan is out of range"),
         (("tune", "--lr", "inf"), "--lr inf is out of range"),
+        (("tune", "--lr", 1e39), "--lr 1e+39 is out of range"),
+        (("tune", "--weight-decay", 1e39), "--weight-decay 1e+39 is out of range"),
+        (("tune", "--clip-grad", 1e39), "--clip-grad 1e+39 is out of range"),
+        (("tune", "--image-size", 8 * 10**30), "up to 16384"),
         (("tune", "--num-prompts", 0), "num_prompts=0"),
+        (("tune", "--method", "gatevpt:gate_init=-1e39"), "gate_init"),
+        (("tune", "--prompt-rms", 1e30), "prompt_rms=1e+30"),
         (("tune", "--prompt-rms", "inf"), "prompt_rms=inf"),
         (("tune", "--val-fraction", "nan"), "--val-fraction nan is out of range"),
         (("tune", "--split-seed", -1), "--split-seed -1 is out of range"),
@@ -182,14 +114,13 @@ def test_pretraining_out_of_range(more: tuple, sentence: str, folder: Path, monk
     assert sentence in fails("pretrain", folder, *(() if "--out" in more else ("--out", "small.st")), *more)
 
 
-def test_names_that_are_not_utf8(run: Path, folder: Path, monkeypatch, fails, capsys) -> None:
+def test_names_that_are_not_utf8(run: Path, folder: Path, works, fails) -> None:
     odd = os.fsdecode(os.fsencode(folder.parent) + b"/stra\xdfe.png")
     shutil.copy(folder / "ant" / "0.png", odd)
-    works(monkeypatch, "predict", run, odd, "--json")
-    assert json.loads(capsys.readouterr().out)["predictions"][0]["image"] == odd
+    assert json.loads(works("predict", run, odd, "--json"))["predictions"][0]["image"] == odd
     shutil.copy(folder / "ant" / "0.png", os.fsencode(folder / "ant") + b"/stra\xdfe.png")
     out = folder.parent / "out"
-    works(monkeypatch, "tune", folder, "--method", "linear", "--epochs", 1, "--out", out)
+    works("tune", folder, "--method", "linear", "--epochs", 1, "--out", out)
     for name in ("run.json", "split.json", "predictions.csv", "report.html", "README.md", "adapter_config.json"):
         (out / name).read_text(encoding="utf-8")
     (folder / "ant").rename(os.fsdecode(os.fsencode(folder) + b"/caf\xe9"))
@@ -243,11 +174,9 @@ def test_what_another_process_works_on_is_refused_at_the_start(folder: Path, wei
         assert "Another selfprompt is at work in" in said
 
 
-def test_what_libraries_print_is_no_part_of_the_json(monkeypatch, capsys) -> None:
+def test_what_libraries_print_is_no_part_of_the_json(monkeypatch, call) -> None:
     monkeypatch.setattr(listing_command, "KINDS", {"methods": lambda: print("chatter") or []})
-    works(monkeypatch, "list", "methods", "--json")
-    said = capsys.readouterr()
-    assert json.loads(said.out) == {"names": []}
-    assert "chatter" in said.err
-    works(monkeypatch, "list", "--help")
-    assert "Usage" in capsys.readouterr().out
+    _, out, errors = call("list", "methods", "--json")
+    assert json.loads(out) == {"names": []}
+    assert "chatter" in errors
+    assert "Usage" in call("list", "--help")[1]

@@ -82,3 +82,18 @@ def test_a_damaged_journal_is_named(damage: bytes, tmp_path: Path) -> None:
     (tmp_path / "journal.log").write_bytes(damage)
     with pytest.raises(UserError, match=r"journal\.log is damaged \(.+\): remove it"):
         search(tmp_path / "journal.log", "x", lambda done: None, lambda number, point: (0.0, 0.0))
+
+
+@pytest.mark.parametrize("lost", ["decay", "val_loss"])
+def test_a_journal_that_lacks_a_number_is_damaged(lost: str, tmp_path: Path) -> None:
+    journal, calls = tmp_path / "journal.log", (lambda done: None if done else Point(0.1), lambda *_: (50.0, 1.0))
+    search(journal, "linear", *calls)
+    journal.write_text(journal.read_text(encoding="utf-8").replace(lost, "lost"), encoding="utf-8")
+    with pytest.raises(UserError, match=r"journal\.log is damaged \(.+\): remove it"):
+        search(journal, "linear", *calls)
+
+
+@pytest.mark.parametrize("lr", [1e30, 1e-320])
+def test_any_rate_can_be_tried(lr: float, tmp_path: Path) -> None:
+    trials = search(tmp_path / "log", "x", lambda done: None if done else Point(lr), lambda *_: (50.0, 1.0))
+    assert [trial.point for trial in trials] == [Point(lr)]

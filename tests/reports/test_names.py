@@ -135,7 +135,7 @@ def test_a_card_shows_the_names(tmp_path: Path) -> None:
 
 
 def test_the_page_of_a_run_with_such_names(folder: Path, weights: Path, tmp_path: Path) -> None:
-    for old, new in zip(("ant", "bee", "cow"), ("$5_bill\\$10", "<i>🐶|{{ x }}", "two\nlines")):
+    for old, new in zip(("ant", "bee", "cow"), ("$5_bill\\$10", "<i>🐶|{{ x }}", 'two\r\n,";lines')):
         shutil.move(folder / old, folder / new)
     folder = folder.rename(folder.with_name("$1-$5 <b>"))
     config = RunConfig.resolve(str(folder), str(weights), "linear", recipe={"epochs": 1, "batch_size": 4})
@@ -143,5 +143,5 @@ def test_the_page_of_a_run_with_such_names(folder: Path, weights: Path, tmp_path
     text = report(tmp_path / "run").read_text(encoding="utf-8")
     start = text.index('aria-label="confusion matrix"')
     plot = text[text.rindex("<svg", 0, start) : text.index("</svg>", start) + len("</svg>")]
-    assert {"$5_bill\\$10", "<i>🐶|{{ x }}", r"two\nlines"} <= set(shown(plot))
+    assert {"$5_bill\\$10", "<i>🐶|{{ x }}", r'two\r\n,";lines'} <= set(shown(plot))
     assert "<title>linear on $1-$5 &lt;b&gt;</title>" in text

@@ -21,7 +21,8 @@ from selfprompt.analysis.worth import leave_one_out, saliency
 from selfprompt.data.datasets import Splits
 from selfprompt.data.loading import ImageTensors, in_order
 from selfprompt.errors import UserError, first_line
-from selfprompt.model import PromptedModel
+from selfprompt.files import damaged
+from selfprompt.model import PromptedModel, not_finite
 from selfprompt.prompts.base import PromptInsertion
 
 SNAPSHOTS = "prompts"
@@ -53,6 +54,10 @@ def analyse(
     insertion, device = prompted(model), next(model.parameters()).device
     seen = ImageTensors(splits.val.take(spread(len(splits.val), images)), model.protocol)
     pool = splits.train + splits.val  # the order in which sources are counted
+    if model.sources is not None and int(model.sources[..., 0].max()) >= len(pool):
+        raise UserError(
+            f"The prompts came from more than these {len(pool)} training images: give the data it was trained on."
+        )
     looked = spread(len(splits.train), images)
     near = ImageTensors(pool.take(looked), model.protocol)
     batch = model.normalize(seen.get(torch.arange(len(seen)).numpy()).to(device))
@@ -118,9 +123,12 @@ def snapshots(model: PromptedModel, run: Path) -> dict[int, PromptInsertion]:
         if number := re.fullmatch(r"epoch-(\d+)\.safetensors", path.name):
             then = registry.build("method", model.method).insertion(model.backbone)
             try:
-                then.load_state_dict(load_file(path), strict=False)  # earlier versions kept the prompts alone
-            except (SafetensorError, RuntimeError) as error:
-                raise UserError(f"{path} is damaged ({first_line(error)}): remove it.") from None
+                state = load_file(path)
+                odd = then.load_state_dict(state, strict=False)  # earlier versions kept the prompts alone
+                if odd.unexpected_keys or "prompts" in odd.missing_keys or not_finite(state):
+                    raise ValueError("its weights are not of this method, or NaN or infinite")
+            except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+                raise damaged(path, first_line(error), "remove it") from None
             found[int(number[1])] = then
     return found
 

@@ -24,6 +24,7 @@ from selfprompt.backbones.precision import as_under_autocast, fused_is_faster
 from selfprompt.errors import UserError, first_line
 
 EPSILON = 1e-6
+LARGEST_SIDE = 2**14  # pixels
 """Of a fresh LayerNorm, as in ViT."""
 
 
@@ -86,10 +87,10 @@ class ViT(Backbone):
 
     def expect_size(self, image_size: int) -> None:
         """Raise `UserError` unless square inputs of that size are whole patches."""
-        if image_size < 1 or image_size % self.patch_size:
+        if not 0 < image_size <= LARGEST_SIDE or image_size % self.patch_size:
             raise UserError(
-                f"--image-size {image_size} is no multiple of the patch size {self.patch_size} of {self.info.name}: "
-                f"give one from {self.patch_size} on."
+                f"--image-size {image_size} is no multiple of the patch size {self.patch_size} of {self.info.name} "
+                f"up to {LARGEST_SIDE}: give one from {self.patch_size} on."
             )
 
     @as_under_autocast

@@ -52,6 +52,8 @@ def command(
             left = ", ".join(others) or f"DATA ({data})"
             raise UserError(f"--resume {resume} goes on with that run's own settings: leave {left} out.")
         config = read_run(resume)
+        if not config.test:
+            raise UserError(f"{resume} is a trial of a search, which sees no test image: resume the search itself.")
     else:
         config = RunConfig.resolve(
             data,
@@ -76,9 +78,10 @@ def command(
 def summary(metrics: dict[str, Any], folder: Path) -> str:
     """The lines that a run ends with."""
     tested = f"{metrics['test_images']:,} images ({metrics['precision']})"
+    val = metrics["val_accuracy"]  # None where validation images were trained on, too
     lines = [
         parameter_line(metrics["trainable_parameters"], metrics["total_parameters"]),
-        f"best epoch {metrics['best_epoch']}, validation accuracy {metrics['val_accuracy']:.2f} %",
+        f"best epoch {metrics['best_epoch']}" + ("" if val is None else f", validation accuracy {val:.2f} %"),
         f"test accuracy {metrics['test_accuracy']:.2f} % on {tested}",
     ]
     if "linear_probe_test_accuracy" in metrics:

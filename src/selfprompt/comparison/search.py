@@ -97,7 +97,7 @@ def search(
     try:
         storage = JournalStorage(JournalFileBackend(str(journal)))
         study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
-        study.trials  # noqa: B018 # reads it all
+        finished(study)  # reads it all
     except OSError as error:
         raise unwritable(journal, error) from None
     except Exception as error:  # the reader raises whatever damaged lines lead it to
@@ -120,12 +120,17 @@ def search(
         for trial in frozen:
             if trial.state == state.RUNNING:
                 finish(trial.number, Point(**trial.params))
-        done = [t for t in study.trials if t.state == state.COMPLETE]
-        trials = [Trial(Point(**t.params), t.value or 0.0, t.user_attrs["val_loss"]) for t in done]
+        trials = finished(study)
         point = propose(trials)
         if point is None:
             return trials
         study.add_trial(running_trial(point))
+
+
+def finished(study: Any) -> list[Trial]:
+    """A study's trials that are done, in their order."""
+    trials = [(t, Point(**t.params)) for t in study.trials]
+    return [Trial(point, t.value, t.user_attrs["val_loss"]) for t, point in trials if t.state.name == "COMPLETE"]
 
 
 def running_trial(point: Point) -> Any:
@@ -133,7 +138,7 @@ def running_trial(point: Point) -> Any:
     import optuna
 
     # optuna wants bounds; these are no bounds of the search
-    wide: dict[str, Any] = {"lr": optuna.distributions.FloatDistribution(1e-12, 1e12, log=True)}
-    wide["decay"] = optuna.distributions.FloatDistribution(0.0, 1e12)
+    wide: dict[str, Any] = {"lr": optuna.distributions.FloatDistribution(5e-324, 1e308, log=True)}
+    wide["decay"] = optuna.distributions.FloatDistribution(0.0, 1e308)
     params = {"lr": point.lr, "decay": point.decay}
     return optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING, params=params, distributions=wide)

@@ -9,7 +9,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from selfprompt.backbones.base import BackboneInfo
 
@@ -52,7 +52,7 @@ class Protocol(BaseModel):
     crop_fraction: float = Field(default=1.0, gt=0, le=1)
     interpolation: Interpolation = "bicubic"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.229, 0.224, 0.225)
     augmentation: Literal["none", "flip", "crop_flip", "resize_crop_flip"] = "none"
     train_images: int | None = Field(default=None, ge=1)
     val_fraction: float = Field(default=0.2, gt=0, lt=1)

@@ -183,7 +183,7 @@ class PromptMethod(Method, ABC):
     num_prompts: int | None = Field(default=None, ge=1)
     prototypes: Kind | None = None
     prototype_share: float = Field(default=1.0, gt=0, le=1)
-    prompt_rms: float | None = Field(default=None, gt=0)
+    prompt_rms: float | None = Field(default=None, gt=0, le=1e15)  # whose squares float32 adds up
     prompt_dropout: float = Field(default=0.0, ge=0, lt=1)
     frozen_prompts: bool = False
     keep: float = Field(default=1.0, gt=0, le=1)

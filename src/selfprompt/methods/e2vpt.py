@@ -36,7 +36,7 @@ class E2VPT(PromptMethod):
 
     name: ClassVar[str] = "e2vpt"
     grid: ClassVar[Grid] = VPT_GRID
-    num_key_values: int = Field(default=5, ge=0)
+    num_key_values: int = Field(default=5, ge=0, le=2**16)
     prune_tokens: float = Field(default=0.0, ge=0, lt=1)
     prune_segments: float = Field(default=0.0, ge=0, lt=1)
     importance: Literal["abs", "signed"] = "abs"

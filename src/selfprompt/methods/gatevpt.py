@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from pydantic import Field
+
 from selfprompt.backbones.base import Backbone, Pretraining, Readout
 from selfprompt.methods.base import Grid, PromptMethod
 from selfprompt.prompts.base import Insertion
 from selfprompt.prompts.initialization.uniform import Uniform
 from selfprompt.prompts.insertion.gated import Gated
-from selfprompt.recipe import Recipe
+from selfprompt.recipe import LARGEST, Recipe
 from selfprompt.registry import Record
 
 
@@ -29,7 +31,7 @@ class GateVPT(PromptMethod):
 
     name: ClassVar[str] = "gatevpt"
     grid: ClassVar[Grid] = Grid((0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0), (0.0,))
-    gate_init: float = 5.0
+    gate_init: float = Field(default=5.0, ge=-LARGEST, le=LARGEST)
 
     def insertion(self, backbone: Backbone) -> Insertion:
         return Gated(

@@ -31,7 +31,7 @@ class LoRA(Method):
     """
 
     name: ClassVar[str] = "lora"
-    rank: int = Field(default=8, ge=1)
+    rank: int = Field(default=8, ge=1, le=2**16)
 
     def model_post_init(self, context: Any) -> None:
         """Say at once what is missing, not when the model is built."""

@@ -193,11 +193,22 @@ class PromptInsertion(Insertion, ABC):
         self.counts, self.parametrization = kept.sum(dim=1), None
 
     def expect(self, state: dict[str, Tensor]) -> None:
-        """Take the shape of a saved state, which may be of condensed prompts."""
-        if "counts" in state and self.counts is None:
-            rows = torch.zeros(state["prompts"].shape, device=self.prompts.device)
+        """Take the shape of a saved state, which may be of condensed prompts.
+
+        Raises:
+            UserError: It says otherwise how many prompts each layer keeps than it holds.
+        """
+        if "counts" not in state:
+            return
+        counts, prompts, layers = state["counts"], state.get("prompts"), len(self.prompts)
+        layers = layers if self.counts is None else len(self.counts)
+        whole = counts.dtype == torch.int64 and counts.shape == (layers,) and bool((counts >= 0).all())
+        if prompts is None or not whole or prompts.shape != (int(counts.sum()), self.prompts.shape[-1]):
+            raise UserError("Its counts are not of its prompts.")
+        if self.counts is None:
+            rows = torch.zeros(prompts.shape, device=self.prompts.device)
             self.prompts = nn.Parameter(rows, requires_grad=self.prompts.requires_grad)
-            self.counts = torch.zeros_like(state["counts"], device=self.prompts.device)
+            self.counts = torch.zeros_like(counts, device=self.prompts.device)
             self.parametrization = None
 
     def start_from(self, start: Prompts) -> None:

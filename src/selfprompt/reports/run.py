@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from selfprompt.model import PromptedModel, load
 from selfprompt.prompts.base import PromptInsertion
 from selfprompt.reports import figures, pictures
 from selfprompt.reports.page import Section, write_page
-from selfprompt.tuning.records import read_history, read_metrics
+from selfprompt.tuning.records import PREDICTIONS, read_history, read_metrics, read_predictions
 from selfprompt.tuning.run import read_run
 
 MISTAKES, OVERLAYS, SHOWN = 9, 9, 9
@@ -36,10 +34,10 @@ def run_page(folder: Path) -> Path:
         UserError: The adapter, its backbone or its data are no longer to be had.
     """
     config, metrics = read_run(folder).model_dump(mode="json"), read_metrics(folder, tested=True)
-    history = read_history(folder)
+    history = read_history(folder, metrics)
     model, dataset = load(folder), load_located(config["data"])
     splits = splits_for(dataset, model.protocol, folder)
-    record = registry.module("method", metrics["method"]).RECORD
+    record = registry.module("method", config["method"]["name"]).RECORD
     sections = [
         again(folder),
         learning(history),
@@ -78,7 +76,7 @@ def tiles(metrics: dict[str, Any], folder: Path) -> list[tuple[str, str, str]]:
 def again(folder: Path) -> Section | None:
     """How to run it again."""
     path = folder / "command.txt"
-    if not path.is_file():
+    if not path.exists():
         return None
     words = "The same seed on the same machine gives the same numbers."
     return Section("Run it again", words, code=read_text(path, "remove it").strip())
@@ -98,22 +96,21 @@ def learning(history: list[dict[str, float]]) -> Section:
 
 def mistakes(folder: Path, splits: Splits, names: list[str], model: PromptedModel) -> Section | None:
     """The confusion matrix, and the mistakes that the model was surest of."""
-    path = folder / "predictions.csv"
-    if not path.is_file():
+    if not (folder / PREDICTIONS).exists():
         return None
-    rows = list(csv.DictReader(io.StringIO(read_text(path, "remove it"), newline="")))
+    rows = read_predictions(folder, names, splits.test.labels.tolist())
     index = {name: i for i, name in enumerate(names)}
     matrix = np.zeros((len(names), len(names)), dtype=int)
-    for row in rows:
-        matrix[index[row["label"]], index[row["predicted"]]] += 1
-    wrong = [(i, row) for i, row in enumerate(rows) if row["label"] != row["predicted"]]
-    wrong.sort(key=lambda found: -float(found[1]["probability"]))
+    for _, label, predicted, _ in rows:
+        matrix[index[label], index[predicted]] += 1
+    wrong = [(i, row) for i, row in enumerate(rows) if row[1] != row[2]]
+    wrong.sort(key=lambda found: -found[1][3])
     worst = [
         (
             pictures.source(pictures.picture(pixels(splits.test, i, model))),
-            f"{row['predicted']} ({100 * float(row['probability']):.0f} %) for {row['label']}, {row['image']}",
+            f"{predicted} ({100 * probability:.0f} %) for {label}, {image}",
         )
-        for i, row in wrong[:MISTAKES]
+        for i, (image, label, predicted, probability) in wrong[:MISTAKES]
     ]
     plots, table = [], []
     if len(names) <= NAMED_CLASSES:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -11,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfprompt import markup
+from selfprompt import files, markup
 from selfprompt.files import replace_file
 
 
@@ -37,10 +35,7 @@ def markdown(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> str:
 
 def comma_separated(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> str:
     """A CSV table."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerows(cells(columns, rows))
-    return out.getvalue()
+    return files.comma_separated(cells(columns, rows))
 
 
 def latex(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,7 @@ from selfprompt.reports import figures
 from selfprompt.reports.page import Section, write_page
 from selfprompt.reports.run import again, said
 from selfprompt.reports.table import footer, read_markdown
+from selfprompt.tuning.records import Accuracy, Amount, Count, Positive
 
 AGAIN = "give the command that made it again; what is done is not done again"
 
@@ -23,8 +24,8 @@ class Tried(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    lr: float
-    val_accuracy: float
+    lr: Annotated[float, Field(gt=0)]
+    val_accuracy: Accuracy
 
 
 class Result(BaseModel):
@@ -33,10 +34,11 @@ class Result(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
 
     method: str
-    test_accuracy_mean: float
-    test_accuracy_std: float
-    trainable_parameters: int
-    seeds: int
+    test_accuracy_mean: Accuracy
+    test_accuracy_std: Amount
+    trainable_parameters: Count
+    seeds: Positive
+    setting: str = ""
     trials: list[Tried] = []
 
 
@@ -46,6 +48,7 @@ class Compared(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     protocol: str
+    precision: str = ""
     dataset: str
     results: list[Result] = Field(min_length=1)
     settings: dict[str, Any]
@@ -57,6 +60,7 @@ class Benched(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     protocol: str
+    precision: str = ""
     benchmark: str
     backbone: str
     seen_in_pretraining: list[str]
@@ -111,7 +115,7 @@ def searches(rows: Sequence[dict[str, Any]]) -> Section:
     plots = []
     for row in rows:
         by_rate: dict[float, float] = {}
-        for trial in row["trials"]:
+        for trial in row.get("trials", ()):
             by_rate[trial["lr"]] = max(trial["val_accuracy"], by_rate.get(trial["lr"], 0.0))
         rates = sorted(by_rate)
         name = " ".join([row["method"], row.get("setting", "")])

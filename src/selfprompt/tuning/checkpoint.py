@@ -2,26 +2,55 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import ConfigDict, Field, TypeAdapter
 from torch import Tensor
 
+from selfprompt.data.examples import Examples
+from selfprompt.data.protocol import Protocol
 from selfprompt.errors import UserError
-from selfprompt.files import replace_file
+from selfprompt.files import damaged, replace_file, using
+from selfprompt.model import PromptedModel
+from selfprompt.recipe import Recipe
 
-NAME = "checkpoint.pt"
-KINDS: dict[str, Any] = {
-    **dict.fromkeys(("adapter", "optimizer", "best"), dict),
-    **dict.fromkeys(("micro_batch", "stage", "epoch", "step", "best_epoch"), int),
-    **dict.fromkeys(("loss_sum", "best_loss"), float),
-    "history": list,
-    "sources": (Tensor, type(None)),
-    "average": (dict, type(None)),
-}
+NAME, FIX = "checkpoint.pt", "remove it to start again"
+Count = Annotated[int, Field(ge=0)]
+
+
+def settings_of(method: dict[str, Any], recipe: Recipe, protocol: Protocol, seed: int) -> dict[str, Any]:
+    """What tells a run from another, in one level; what changes no number (compile, checkpointing) is left out."""
+    fields = {name: value for name, value in method.items() if name != "name"}
+    fields |= recipe.model_dump(mode="json", exclude={"compile", "checkpointing"})
+    return {"method": method["name"], "seed": seed, **fields, "protocol": protocol.hash}
+
+
+def data_of(model: PromptedModel, train: Examples, val: Examples | None) -> dict[str, Any]:
+    """What tells a run's images and backbone from another's: counts, and fingerprints of labels and weights."""
+    labels = hashlib.sha256("\n".join(model.class_names or ()).encode())
+    for split in (train, val) if val else (train,):
+        labels.update(split.labels.tobytes())
+    counts = {"training images": len(train), "validation images": len(val or ())}
+    return {**counts, "labels": labels.hexdigest()[:12], "backbone": model.backbone_hash[:12]}
+
+
+def same_run(folder: Path, there: dict[str, Any], own: dict[str, Any]) -> None:
+    """Refuse to take up another run; settings that one of both did not record are not compared.
+
+    Raises:
+        UserError: A setting differs.
+    """
+    for name, value in own.items():
+        if name in there and there[name] != value:
+            raise UserError(
+                f"The run in {folder} was trained with {name.replace('_', ' ')} {there[name]}, not {value}: "
+                f"choose another output_dir (--out)."
+            )
 
 
 @dataclass
@@ -39,23 +68,27 @@ class Progress:
         micro_batch: Images of one backward pass of this process.
         best: The stage's selected adapter; ``best_epoch`` is its row in the history, -1 before the first epoch's end.
         history: One row for each finished epoch of all stages.
+        run: Whose it is (see `settings_of` and `data_of`); empty in checkpoints of before it was kept.
     """
+
+    __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     adapter: dict[str, Tensor]
     optimizer: dict[str, Any]
-    micro_batch: int
+    micro_batch: Annotated[int, Field(ge=1)]
     sources: Tensor | None = None
     average: dict[str, Tensor] | None = None
-    stage: int = 0
-    epoch: int = 0
-    step: int = 0
+    stage: Count = 0
+    epoch: Count = 0
+    step: Count = 0
     loss_sum: float = 0.0
     best: dict[str, Tensor] = field(default_factory=dict)
-    best_epoch: int = -1
+    best_epoch: Annotated[int, Field(ge=-1)] = -1
     best_accuracy: float | None = None
     best_loss: float = float("inf")
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, int | float]] = field(default_factory=list)
     finished: bool = False
+    run: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Replace the folder's checkpoint."""
@@ -64,20 +97,29 @@ class Progress:
         replace_file(folder / NAME, buffer.getvalue())
 
     @classmethod
-    def load(cls, folder: Path) -> Progress | None:
-        """The folder's checkpoint, or None.
+    def load(cls, folder: Path, run: dict[str, Any], model: PromptedModel) -> Progress | None:
+        """The folder's checkpoint, its weights taken into the model; None where there is none.
 
         Raises:
-            UserError: The file is damaged, or holds objects that would run code.
+            UserError: The file is damaged, holds objects that would run code, or is of another run than ``run``.
         """
         path = folder / NAME
-        if not path.is_file():
+        if not path.exists():
             return None
         try:
-            progress = cls(**torch.load(path, map_location="cpu", weights_only=True))
-            for name, kind in KINDS.items():
-                if not isinstance(getattr(progress, name), kind):
-                    raise TypeError(name)
-            return progress
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            if lacking := {f.name for f in fields(cls)} - {"run", *saved}:
+                raise KeyError(lacking)
+            progress = KIND.validate_python(saved)
         except Exception as error:  # the reader raises whatever damaged bytes lead it to
-            raise UserError(f"{path} is damaged ({type(error).__name__}): remove it to start again.") from None
+            raise damaged(path, type(error).__name__, FIX) from None
+        same_run(folder, progress.run, run)
+        with using(path, FIX):
+            for state in (progress.best, progress.average, progress.adapter):
+                model.load_adapter_state(state or progress.adapter)
+            model.set_sources(progress.sources)
+        progress.run = run
+        return progress
+
+
+KIND = TypeAdapter(Progress)

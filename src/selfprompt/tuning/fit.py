@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from selfprompt.data.examples import Examples, check_labels
 from selfprompt.data.loading import ImageTensors, with_value_range
 from selfprompt.data.pairs import as_examples
 from selfprompt.errors import UserError
-from selfprompt.files import must_be_utf8
+from selfprompt.files import claimed, damaged, must_be_utf8
 from selfprompt.memory import peak_memory
 from selfprompt.methods.base import Method
 from selfprompt.model import PromptedModel
 from selfprompt.recipe import Recipe
-from selfprompt.tuning.checkpoint import Progress
+from selfprompt.tuning.checkpoint import FIX, Progress, data_of, settings_of
+from selfprompt.tuning.checkpoint import NAME as CHECKPOINT
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.loop import Loop, OnStep
 from selfprompt.tuning.optimization import images_that_fit, make_optimizer
@@ -73,7 +75,7 @@ def fit(
         output_dir: Where logs, checkpoint and adapter go; None writes nothing.
         seed: Seed of prompts, order, augmentation and dropout.
         dataset: A name for the data, for the record.
-        resume: Take up the checkpoint in ``output_dir`` where there is one.
+        resume: Take up the checkpoint in ``output_dir`` where there is one; it must be of this very run.
         trackers: A name, or names, of accelerate's trackers to log to, beside log.jsonl and log.csv.
         engine: One that has its trackers already and outlives the fit; by default one is made, and closed at the end.
         on_step: Called after every step.
@@ -81,7 +83,8 @@ def fit(
 
     Raises:
         UserError: A label is not of the model's classes, an image cannot be read, a tracker cannot be used, the loss
-            became NaN or infinite, or memory is out at one image.
+            became NaN or infinite, memory is out at one image, the checkpoint is damaged or of another run, or
+            another process is at work in ``output_dir``.
     """
     begun = time.monotonic()
     train = labelled(train, "training", model)
@@ -109,77 +112,78 @@ def fit(
         }
     )
     engine.place(model)
-    progress = Progress.load(folder) if resume and folder else None
-    if progress:
-        model.load_adapter_state(progress.adapter)
-        model.sources = progress.sources
-    elif not model.initialized:
-        with engine.computing(model), engine.autocast():
-            start_prompts(model, train_images, seed)
-
-    method: Method = registry.build("method", model.method)
-    condensation = method.condensation() if progress or not is_condensed(model) else None
-    lengths = condensation.share(recipe.epochs) if condensation else (recipe.epochs,)
-    stages = [recipe.model_copy(update={"epochs": epochs}) for epochs in lengths]
-    waiting = trained = compiling = 0.0
-    for number, stage in enumerate(stages):
-        if progress and progress.stage > number:
-            continue
-        taken_up = progress is not None and progress.stage == number
-        if condensation and progress and number > 0 and not taken_up:
+    with claimed(folder) if folder and engine.is_main else nullcontext():
+        run = settings_of(model.method, recipe, model.protocol, seed) | data_of(model, train, val)
+        progress = Progress.load(folder, run, model) if resume and folder else None
+        if not progress and not model.initialized:
             with engine.computing(model), engine.autocast():
-                condense(model, condensation, train_images, progress.micro_batch)
-            if condensation.rewinds:
-                with engine.autocast():
-                    rewind(model, method, train_images, seed)
-        optimizer = make_optimizer(model, stage)
-        if progress and taken_up:
-            try:
-                optimizer.load_state_dict(progress.optimizer)
-            except (ValueError, KeyError, TypeError):
-                raise UserError(f"The checkpoint in {folder} is another run's: remove it to start again.") from None
-        else:
-            micro = images_that_fit(model, math.ceil(recipe.batch_size / engine.world), engine.device, engine.dtype)
-            history = progress.history if progress else []
-            progress = Progress(model.adapter_state(), optimizer.state_dict(), micro, model.sources)
-            progress.stage, progress.history = number, history
-        loop = Loop(model, optimizer, stage, engine, progress, folder, seed, on_step, checkpoint_seconds)
-        loop.run(train_images, val_images)
-        waiting += loop.waiting
-        trained += loop.seconds
-        compiling += loop.compiling
-        model.load_adapter_state(progress.best)
+                start_prompts(model, train_images, seed)
 
-    assert progress is not None
-    model.eval()
-    trainable, total = model.count_parameters()
-    metrics = {
-        "method": model.method["name"],
-        "backbone": model.backbone.info.name,
-        "dataset": dataset,
-        "protocol": model.protocol.hash,
-        "seed": seed,
-        "num_prompts": model.insertion.num_prompts,
-        "trainable_parameters": trainable,
-        "total_parameters": total,
-        "epochs": sum(lengths),
-        "best_epoch": progress.best_epoch + 1,
-        "val_accuracy": progress.best_accuracy,
-        "test_accuracy": None,
-        "seconds": time.monotonic() - begun,
-        "waiting_share": waiting / trained if trained else 0.0,
-        "compile_seconds": compiling,
-        "peak_memory_bytes": peak_memory(engine.device),
-        "precision": engine.precision,
-        "processes": engine.world,
-        "recipe": recipe.model_dump(mode="json"),
-        "method_fields": model.method,
-    }
-    model.metrics = {k: metrics[k] for k in ("dataset", "seed", "val_accuracy", "test_accuracy", "precision")}
-    if folder and engine.is_main:
-        model.save_pretrained(folder)
-        write_metrics(folder, metrics)
-    engine.wait()
+        method: Method = registry.build("method", model.method)
+        condensation = method.condensation() if progress or not is_condensed(model) else None
+        lengths = condensation.share(recipe.epochs) if condensation else (recipe.epochs,)
+        stages = [recipe.model_copy(update={"epochs": epochs}) for epochs in lengths]
+        waiting = trained = compiling = 0.0
+        for number, stage in enumerate(stages):
+            if progress and progress.stage > number:
+                continue
+            taken_up = progress is not None and progress.stage == number
+            if condensation and progress and number > 0 and not taken_up:
+                with engine.computing(model), engine.autocast():
+                    condense(model, condensation, train_images, progress.micro_batch)
+                if condensation.rewinds:
+                    with engine.autocast():
+                        rewind(model, method, train_images, seed)
+            optimizer = make_optimizer(model, stage)
+            if folder and progress and taken_up:
+                try:
+                    optimizer.load_state_dict(progress.optimizer)
+                except (ValueError, KeyError, TypeError):
+                    raise damaged(folder / CHECKPOINT, "its optimizer is of other weights", FIX) from None
+            else:
+                micro = images_that_fit(
+                    model, math.ceil(recipe.batch_size / engine.world), engine.device, engine.dtype
+                )
+                history = progress.history if progress else []
+                progress = Progress(model.adapter_state(), optimizer.state_dict(), micro, model.sources, run=run)
+                progress.stage, progress.history = number, history
+            loop = Loop(model, optimizer, stage, engine, progress, folder, seed, on_step, checkpoint_seconds)
+            loop.run(train_images, val_images)
+            waiting += loop.waiting
+            trained += loop.seconds
+            compiling += loop.compiling
+            model.load_adapter_state(progress.best)
+
+        assert progress is not None
+        model.eval()
+        trainable, total = model.count_parameters()
+        metrics = {
+            "method": model.method["name"],
+            "backbone": model.backbone.info.name,
+            "dataset": dataset,
+            "protocol": model.protocol.hash,
+            "seed": seed,
+            "num_prompts": model.insertion.num_prompts,
+            "trainable_parameters": trainable,
+            "total_parameters": total,
+            "epochs": sum(lengths),
+            "best_epoch": progress.best_epoch + 1,
+            "val_accuracy": progress.best_accuracy,
+            "test_accuracy": None,
+            "seconds": time.monotonic() - begun,
+            "waiting_share": waiting / trained if trained else 0.0,
+            "compile_seconds": compiling,
+            "peak_memory_bytes": peak_memory(engine.device),
+            "precision": engine.precision,
+            "processes": engine.world,
+            "recipe": recipe.model_dump(mode="json"),
+            "method_fields": model.method,
+        }
+        model.metrics = {k: metrics[k] for k in ("dataset", "seed", "val_accuracy", "test_accuracy", "precision")}
+        if folder and engine.is_main:
+            model.save_pretrained(folder)
+            write_metrics(folder, metrics)
+        engine.wait()
     if own:
         engine.close()
     return Result(metrics, progress.history, folder)

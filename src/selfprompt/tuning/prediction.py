@@ -18,7 +18,7 @@ from selfprompt.data.images import ImageSource, read_image
 from selfprompt.data.loading import prepare_image
 from selfprompt.data.protocol import Protocol
 from selfprompt.data.sources.folder import images_below
-from selfprompt.errors import UserError, first_line
+from selfprompt.errors import Diverged, UserError, first_line
 from selfprompt.model import PromptedModel, load
 from selfprompt.tuning.engine import Engine
 
@@ -92,6 +92,8 @@ def likeliest(model: PromptedModel, arrays: list[np.ndarray], engine: Engine) ->
     """The class and its probability for each of some (3, S, S) uint8 arrays."""
     logits = model(torch.from_numpy(np.stack(arrays)).to(engine.device)).float()
     probability, label = logits.softmax(dim=-1).max(dim=-1)
+    if not probability.isfinite().all():
+        raise Diverged("The network's answers are NaN or infinite: train it with a smaller --lr.")
     return list(zip(label.tolist(), probability.tolist()))
 
 

@@ -33,6 +33,7 @@ from selfprompt.data.sources.folder import images_below
 from selfprompt.data.tree import subfolders
 from selfprompt.errors import UserError
 from selfprompt.files import only_one, replace_file, unwritable
+from selfprompt.recipe import LARGEST
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -60,9 +61,9 @@ class PretrainConfig(BaseModel):
     mask_ratio: float = Field(default=0.75, gt=0, lt=1)
     images_seen: int = Field(default=750_000, ge=1)
     batch_size: int = Field(default=256, ge=1)
-    lr: float = Field(default=1.5e-3, gt=0)
+    lr: float = Field(default=1.5e-3, gt=0, le=LARGEST)
     betas: tuple[Share, Share] = (0.9, 0.95)
-    weight_decay: float = Field(default=0.05, ge=0)
+    weight_decay: float = Field(default=0.05, ge=0, le=LARGEST)
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.25, 0.25, 0.25)
     seed: int = Field(default=0, ge=0, lt=2**32)

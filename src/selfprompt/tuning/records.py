@@ -7,27 +7,26 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save
 from torch import Tensor
 
-from selfprompt.errors import UserError
-from selfprompt.files import checked, read_json, read_text, replace_file
+from selfprompt.errors import first_line
+from selfprompt.files import checked, comma_separated, damaged, json_object, read_json, read_text, replace_file
 from selfprompt.prompts.base import Insertion
+
+PREDICTIONS = "predictions.csv"
+COLUMNS = ("image", "label", "predicted", "probability")
 
 
 def write_logs(folder: Path, history: list[dict[str, float]]) -> None:
     """log.jsonl and log.csv, a row for each finished epoch."""
     lines = "".join(json.dumps(row) + "\n" for row in history)
     replace_file(folder / "log.jsonl", lines)
-    table = io.StringIO()
-    if history:
-        writer = csv.DictWriter(table, fieldnames=list(history[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)
-    replace_file(folder / "log.csv", table.getvalue())
+    names = [list(row) for row in history[:1]]
+    replace_file(folder / "log.csv", comma_separated([*names, *(row.values() for row in history)]))
 
 
 def write_prompts(folder: Path, epoch: int, insertion: Insertion) -> None:
@@ -51,13 +50,53 @@ def write_predictions(
     probability: Tensor,
 ) -> None:
     """predictions.csv, a row for each test image in its order: the image's name, and those of classes."""
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["image", "label", "predicted", "probability"])
-    rows = zip(images, labels.tolist(), predicted.int().tolist(), probability.tolist())
-    for image, label, guess, sure in rows:
-        writer.writerow([image, names[label], names[guess], f"{sure:.4f}"])
-    replace_file(folder / "predictions.csv", table.getvalue())
+    numbers = zip(images, labels.tolist(), predicted.int().tolist(), probability.tolist())
+    rows = ([image, names[label], names[guess], f"{sure:.4f}"] for image, label, guess, sure in numbers)
+    replace_file(folder / PREDICTIONS, comma_separated([COLUMNS, *rows]))
+
+
+def read_predictions(folder: Path, names: Sequence[str], labels: Sequence[int]) -> list[tuple[str, str, str, float]]:
+    """predictions.csv of a finished run: each test image's name, its class, the predicted one and the probability.
+
+    Args:
+        folder: The run's.
+        names: Of the classes.
+        labels: Of the test images, in their order.
+
+    Raises:
+        UserError: It is damaged, or of other test images.
+    """
+    path, fix, known, found = folder / PREDICTIONS, "remove it", set(names), []
+    try:
+        rows = list(csv.reader(io.StringIO(read_text(path, fix), newline=""), strict=True))
+        if not rows or tuple(rows.pop(0)) != COLUMNS:
+            raise ValueError(f"its first line is not {','.join(COLUMNS)}")
+        if len(rows) != len(labels):
+            raise ValueError(f"it has {len(rows)} images, the test {len(labels)}")
+        for row, label in zip(rows, labels):
+            fits = len(row) == len(COLUMNS) and row[1] == names[label] and row[2] in known
+            if not (fits and 0 <= float(row[3]) <= 1):
+                raise ValueError(f"{','.join(row)[:80]} is no row of it")
+            found.append((*row[:3], float(row[3])))
+    except (ValueError, csv.Error) as error:
+        raise damaged(path, first_line(error), fix) from None
+    return found
+
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Amount = Annotated[float, Field(ge=0)]
+Accuracy = Annotated[float, Field(ge=0, le=100)]
+
+
+class Kept(BaseModel):
+    """What is read again of a recipe in metrics.json."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    epochs: Positive
+    weight_decay: Amount
+    head_weight_decay: Amount
 
 
 class Metrics(BaseModel):
@@ -66,29 +105,33 @@ class Metrics(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
 
     method: str
+    backbone: str
     dataset: str
     protocol: str
-    seed: int
-    trainable_parameters: int
-    total_parameters: int
-    best_epoch: int
-    val_accuracy: float | None
-    test_accuracy: float | None
-    seconds: float
-    waiting_share: float
-    peak_memory_bytes: int
+    seed: Count
+    num_prompts: Count
+    trainable_parameters: Count
+    total_parameters: Positive
+    epochs: Positive = 1
+    best_epoch: Positive
+    val_accuracy: Accuracy | None
+    test_accuracy: Accuracy | None
+    seconds: Amount
+    waiting_share: Annotated[float, Field(ge=0, le=1)]
+    compile_seconds: Amount = 0.0
+    peak_memory_bytes: Count
     precision: str
-    processes: int
-    recipe: dict[str, Any]
+    processes: Positive
+    recipe: Kept
     method_fields: dict[str, Any]
 
 
 class Tested(Metrics):
     """That of a run which was tested."""
 
-    test_accuracy: float
-    test_images: int
-    linear_probe_test_accuracy: float = 0.0
+    test_accuracy: Accuracy
+    test_images: Positive
+    linear_probe_test_accuracy: Accuracy = 0.0
 
 
 class Row(BaseModel):
@@ -97,10 +140,15 @@ class Row(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
 
     epoch: int
-    lr: float
+    lr: Amount
     train_loss: float
-    val_loss: float = 0.0
-    val_accuracy: float = 0.0
+
+
+class Validated(Row):
+    """That of a run with validation images."""
+
+    val_loss: float
+    val_accuracy: Accuracy
 
 
 def read_metrics(folder: Path, tested: bool = False) -> dict[str, Any]:
@@ -109,30 +157,30 @@ def read_metrics(folder: Path, tested: bool = False) -> dict[str, Any]:
     Raises:
         UserError: It is missing or damaged.
     """
-    fix = f"remove it and go on with selfprompt tune --resume {folder}"
+    fix = f"remove it and go on with selfprompt tune --resume {folder}, or the comparison's own command"
     path = folder / "metrics.json"
     found = read_json(path, fix)
     checked(found, Tested if tested else Metrics, path, fix)
+    if found["trainable_parameters"] > found["total_parameters"]:
+        raise damaged(path, "it trains more parameters than there are", fix)
     return found
 
 
-def read_history(folder: Path) -> list[dict[str, float]]:
-    """log.jsonl of a finished run.
+def read_history(folder: Path, metrics: dict[str, Any]) -> list[dict[str, float]]:
+    """log.jsonl of a finished run, with the epoch that its ``metrics`` name.
 
     Raises:
         UserError: It is missing or damaged.
     """
     path, fix = folder / "log.jsonl", "restore it, or run again into another folder"
+    kind = Row if metrics["val_accuracy"] is None else Validated
     rows = []
     for line in read_text(path, fix).splitlines():
-        try:
-            found = json.loads(line)
-        except ValueError:
-            raise UserError(f"{path} is damaged ({line[:40]!r} is no JSON): {fix}.") from None
-        checked(found, Row, path, fix)
+        found = json_object(line, path, fix)
+        checked(found, kind, path, fix)
         rows.append(found)
-    if not rows:
-        raise UserError(f"{path} is damaged (it is empty): {fix}.")
+    if [row["epoch"] for row in rows] != list(range(1, len(rows) + 1)) or len(rows) < metrics["best_epoch"]:
+        raise damaged(path, "it lacks epochs", fix)
     return rows
 
 

@@ -20,10 +20,11 @@ from selfprompt.data.recorded import NAME as SPLIT_NAME
 from selfprompt.data.recorded import image_names, splits_for
 from selfprompt.data.sources import load_dataset, load_located, locate
 from selfprompt.errors import UserError, out_of_range
-from selfprompt.files import claimed, must_be_utf8, read_as, replace_file, unused
+from selfprompt.files import claimed, must_be_utf8, read_as, replace_file, unused, using
 from selfprompt.methods import make_method, read_spec
 from selfprompt.model import load
 from selfprompt.recipe import Recipe
+from selfprompt.tuning.checkpoint import same_run, settings_of
 from selfprompt.tuning.engine import Engine, checked_trackers
 from selfprompt.tuning.evaluation import answers, evaluate_network
 from selfprompt.tuning.fit import Result, fit
@@ -188,10 +189,12 @@ def run_in(
     options: dict[str, Any],
 ) -> Result:
     """`tune` in a folder that this process, or the first of several, has claimed."""
+    if resume and (out / NAME).exists():
+        same_run(out, settings_in(read_run(out)), settings_in(config))
     if resume and (out / "metrics.json").exists():
         metrics = read_metrics(out)
         if metrics["test_accuracy"] is not None or not config.test:
-            return Result(metrics, read_history(out), out)
+            return Result(metrics, read_history(out, metrics), out)
     dataset = load_located(config.data)
     splits = splits_for(dataset, config.protocol, out) if resume else with_splits(dataset, config.protocol)
     method = registry.build("method", config.method)
@@ -246,6 +249,11 @@ def run_in(
     return Result(metrics, result.history, out)
 
 
+def settings_in(config: RunConfig) -> dict[str, Any]:
+    """What of a configuration tells its run from another's; its data and backbone may stand elsewhere by now."""
+    return settings_of(config.method, config.recipe, config.protocol, config.seed) | {"whole": config.whole}
+
+
 def read_run(folder: Path) -> RunConfig:
     """The configuration of the run in a folder.
 
@@ -254,7 +262,11 @@ def read_run(folder: Path) -> RunConfig:
     """
     if not (folder / NAME).is_file():
         raise UserError(f"{folder} holds no run to go on with (no {NAME}): start it with --out {folder}.")
-    return read_as(folder / NAME, RunConfig, "restore it, or run again into another folder")
+    fix = "restore it, or run again into another folder"
+    config = read_as(folder / NAME, RunConfig, fix)
+    with using(folder / NAME, fix):
+        registry.build("method", config.method)
+    return config
 
 
 def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: Any = None) -> dict[str, Any]:
