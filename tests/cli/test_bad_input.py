@@ -144,6 +144,11 @@ def test_damaged_adapter_config(adapter: Path, folder: Path, fails) -> None:
     assert "neither a folder here nor an adapter" in fails("predict", adapter, folder / "ant" / "0.png")
 
 
+@pytest.mark.parametrize("method", ["spt:keep=.5:keep=.6", "spt:keep=.5"])
+def test_a_field_given_twice(method: str, folder: Path, tmp_path: Path, fails) -> None:
+    assert "leave one out" in fails("tune", folder, "--out", tmp_path / "out", "--method", method, "--keep", ".6")
+
+
 def test_more_prompts_than_memory(folder: Path, weights: Path, tmp_path: Path, fails) -> None:
     said = fails("tune", folder, "--backbone", weights, "--out", tmp_path / "out", "--num-prompts", 10**9)
     assert "1,000,000,000 prompts" in said

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Literal
 
 from selfprompt.cli.console import report
@@ -13,7 +12,7 @@ from selfprompt.tuning.prediction import predict
 
 def command(
     adapter: str,
-    images: list[Path],
+    images: list[str],
     /,
     *,
     backbone: str | None = None,

@@ -17,8 +17,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from selfprompt.data.datasets import Examples
-from selfprompt.data.images import common_range, read_image
+from selfprompt.data.images import common_range, name_of, read_image
 from selfprompt.data.protocol import Protocol
+from selfprompt.errors import UserError
 from selfprompt.memory import free_memory
 
 FILTERS = {
@@ -112,7 +113,11 @@ class ImageTensors:
         def one(index: int) -> np.ndarray:
             drawn = self.augmented and epoch is not None
             rng = np.random.default_rng((self.seed, epoch or 0, index)) if drawn else None
-            image = read_image(self.examples.images[index], self.protocol.value_range)
+            source = self.examples.images[index]
+            try:
+                image = read_image(source, self.protocol.value_range)
+            except UserError as error:
+                raise error if name_of(source) else UserError(f"Image {index}: {error}") from None
             return prepare_image(image, self.protocol, rng)
 
         size = self.protocol.image_size

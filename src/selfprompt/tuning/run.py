@@ -17,9 +17,9 @@ from selfprompt.data.datasets import with_splits
 from selfprompt.data.loading import ImageTensors
 from selfprompt.data.protocol import Protocol, protocol_for
 from selfprompt.data.recorded import NAME as SPLIT_NAME
-from selfprompt.data.recorded import image_names, splits_for
+from selfprompt.data.recorded import SPLITS, image_names, splits_for
 from selfprompt.data.sources import load_dataset, load_located, locate
-from selfprompt.errors import UserError, out_of_range
+from selfprompt.errors import UserError, out_of_range, unknown
 from selfprompt.files import claimed, must_be_utf8, read_as, replace_file, unused, using
 from selfprompt.methods import make_method, read_spec
 from selfprompt.model import load
@@ -279,8 +279,10 @@ def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: A
         backbone: The backbone, if it is no longer where it was.
 
     Raises:
-        UserError: The classes differ, or the adapter or data cannot be loaded.
+        UserError: There is no such split, the classes differ, or the adapter or data cannot be loaded.
     """
+    if split not in SPLITS:
+        raise unknown("split", split, SPLITS)
     model = load(adapter, backbone)
     dataset = load_dataset(data)
     if model.class_names is not None and list(dataset.class_names) != model.class_names:
