@@ -116,7 +116,7 @@ def read_as(path: Path, model: type[Model], fix: str) -> Model:
     return checked(read_json(path, fix), model, path, fix)
 
 
-def checked(found: Any, model: type[Model], path: Path, fix: str) -> Model:
+def checked(found: Any, model: type[Model], path: Path | str, fix: str) -> Model:
     """What was found in a file, as a model.
 
     Raises:

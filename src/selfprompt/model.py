@@ -138,9 +138,11 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         """(B, 3, H, W) images to (B, F) features: what the head reads.
 
         Images are uint8, or already normalised floats.
+
+        Raises:
+            UserError: They are anything else, or of another size than the backbone takes.
         """
-        if images.dtype == torch.uint8:
-            images = self.normalize(images)
+        images = self.backbone.as_input(images, self.normalize)
         tokens = self.insertion.enter(self.backbone, self.backbone.embed(images))
         last = self.backbone.depth - 1
         for i in range(self.backbone.depth):
@@ -194,8 +196,8 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
     def _images(self, batches: Iterable[Tensor | tuple[Tensor, ...]]) -> Iterator[Tensor]:
         device = next(self.parameters()).device
         for batch in batches:
-            images = (batch if isinstance(batch, Tensor) else batch[0]).to(device)
-            yield self.normalize(images) if images.dtype == torch.uint8 else images
+            images = batch[0] if isinstance(batch, (tuple, list)) else batch
+            yield self.backbone.as_input(images, self.normalize).to(device)
 
     def count_parameters(self) -> tuple[int, int]:
         """Trainable and total parameters, the head counted in both; what pruning masks or fixes is not trained."""
@@ -208,6 +210,19 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         state = {f"insertion.{k}": v for k, v in self.insertion.state_dict().items()}
         state |= {f"head.{k}": v for k, v in self.head.state_dict().items()}
         state |= {f"backbone.{k}": p.detach() for k, p in self.backbone.named_parameters() if p.requires_grad}
+        return state
+
+    def worth_keeping(self) -> dict[str, Tensor]:
+        """`adapter_state`, for what outlives the model.
+
+        Raises:
+            UserError: The prompts were never started, or a weight is NaN or infinite.
+        """
+        state = self.adapter_state()
+        if not self.initialized and self.prompts is not None and not self.prompts.any():
+            raise UserError("The model's prompts are as they were made, all 0: call initialize or fit first.")
+        if odd := not_finite(state):
+            raise UserError(f"The model's weight {odd} is NaN or infinite: train it again, with a smaller --lr.")
         return state
 
     @torch.no_grad()
@@ -270,7 +285,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         )
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        write_adapter(Path(save_directory), self.adapter_config(), self.adapter_state())
+        write_adapter(Path(save_directory), self.adapter_config(), self.worth_keeping())
         replace_file(Path(save_directory) / "README.md", str(self.generate_model_card()))
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
@@ -316,9 +331,7 @@ def load(adapter: str | os.PathLike[str], backbone: Any = None, **hub: Any) -> P
     if odd := not_finite(model.adapter_state()):
         raise UserError(f"{folder} has a weight {odd} that is NaN or infinite: train it again, with a smaller --lr.")
     model.metrics = config.metrics
-    model.eval()
-    model.insertion.fold(model.backbone)
-    return model
+    return model.eval()
 
 
 def not_finite(state: dict[str, Tensor]) -> str | None:
@@ -332,6 +345,8 @@ def find_adapter(adapter: str | os.PathLike[str], **hub: Any) -> Path:
     Raises:
         UserError: It is neither.
     """
+    if not isinstance(adapter, (str, os.PathLike)):
+        raise UserError(f"The adapter is {adapter!r:.60}: give its folder, or a repository of the hub.")
     folder = Path(adapter)
     if folder.is_dir():
         return folder

@@ -15,11 +15,15 @@ from torch import Tensor, nn
 
 from selfprompt.backbones import fingerprints
 from selfprompt.backbones.precision import Original, frozen_matrices
+from selfprompt.errors import UserError
 
 M = TypeVar("M", bound=nn.Module)
 
 Pretraining = Literal["supervised", "mae", "mocov3", "dino", "clip", "unknown"]
 """How a backbone was trained: methods publish one recipe for each kind."""
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+"""Filter of a resize (Pillow's, which is antialiased)."""
 
 Readout = Literal["backbone", "mae_average", "fresh_average"]
 """How tokens become one feature: see `Backbone.readout`."""
@@ -73,7 +77,7 @@ class BackboneInfo:
     image_size: int
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    interpolation: str = "bicubic"
+    interpolation: Interpolation = "bicubic"
     crop_fraction: float = 1.0
     resize: str = "crop"
 
@@ -88,6 +92,7 @@ class Backbone(nn.Module, ABC):
         num_patches: Patch tokens M of one image.
         num_prefix: Class and register tokens.
         patch_size: Side of a patch in pixels.
+        fixed_size: Whether images must be of `BackboneInfo.image_size`.
         fused_attention: Whether attention may run in one fused kernel; it does where that is faster.
         original: What a `cast` backbone was made of; None for one that holds its own weights.
         cast_to: In what a `cast` backbone holds its frozen matrices; None for one that holds its own weights.
@@ -103,11 +108,29 @@ class Backbone(nn.Module, ABC):
     num_patches: int
     num_prefix: int
     patch_size: int
+    fixed_size: bool
     fused_attention: bool
     original: Original | None = None
     cast_to: torch.dtype | None = None
     watch: Callable[[Tensor], None] | None = None
     _known: tuple[str, bytes] | None = None
+
+    def as_input(self, images: Tensor, normalize: Callable[[Tensor], Tensor]) -> Tensor:
+        """(B, 3, H, W) images as the backbone takes them: uint8 ones normalised, floats in its weights' type.
+
+        Raises:
+            UserError: They are no such tensor, or of another size.
+        """
+        if not isinstance(images, Tensor) or not (images.dtype == torch.uint8 or images.is_floating_point()):
+            what = images.dtype if isinstance(images, Tensor) else type(images).__name__
+            raise UserError(f"The images are {what}: give a tensor (B, 3, H, W) of uint8, or of normalised floats.")
+        side = self.info.image_size
+        if images.ndim != 4 or images.shape[1] != 3 or (self.fixed_size and images.shape[2:] != (side, side)):
+            raise UserError(
+                f"The images have the shape {tuple(images.shape)}: {self.info.name} takes (B, 3, {side}, {side})."
+            )
+        images = normalize(images) if images.dtype == torch.uint8 else images
+        return images.to(next(self.parameters()).dtype)
 
     @abstractmethod
     def embed_patches(self, images: Tensor) -> Tensor:
@@ -270,7 +293,7 @@ class Backbone(nn.Module, ABC):
 
     def answers_to(self, known: str) -> bool:
         """Whether that is the fingerprint, or (as adapters were once saved) a hash of what was computed here."""
-        return known == self.fingerprint() or known == fingerprints.digest(self)
+        return known == self.fingerprint() or known == fingerprints.digest(self.own)
 
     @contextmanager
     def computing(self, known: str | None = None) -> Iterator[None]:

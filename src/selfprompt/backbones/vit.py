@@ -70,7 +70,7 @@ class ViT(Backbone):
         self.num_patches = vit.patch_embed.num_patches
         self.num_prefix = vit.num_prefix_tokens
         self.patch_size = embed.feat_ratio()
-        self.fused_attention = first.fused_attn
+        self.fixed_size, self.fused_attention = embed.strict_img_size, first.fused_attn
 
     def resized(self, image_size: int) -> ViT:
         """The same weights for square inputs of another size: positions interpolated as timm does it.
@@ -147,11 +147,11 @@ class ViT(Backbone):
     @staticmethod
     def _project(attn: Any, x: Tensor, first: int, last: int) -> tuple[Tensor, ...]:
         """Some of queries (0), keys (1) and values (2) of (..., N, D) tokens, each (..., heads, N, d)."""
-        if type(attn.qkv) is nn.Linear:
+        if is_plain(attn.qkv):
             inner = attn.qkv.out_features // 3
             part = slice(first * inner, last * inner)
             out = F.linear(x, attn.qkv.weight[part], None if attn.qkv.bias is None else attn.qkv.bias[part])
-        else:  # something wraps the layer and must be asked as a whole
+        else:  # something wraps the layer, or hooks into it, and must be asked as a whole
             out = attn.qkv(x).unflatten(-1, (3, -1))[..., first:last, :].flatten(-2)
         out = out.unflatten(-1, (last - first, attn.num_heads, -1))
         return out.movedim(-3, 0).transpose(-3, -2).unbind(0)
@@ -212,6 +212,12 @@ class ViT(Backbone):
         return (vit.fc_norm if isinstance(vit.norm, nn.Identity) else vit.norm)(mean)
 
 
+def is_plain(layer: nn.Module) -> bool:
+    """Whether a layer computes what its weights alone say: no subclass, no hook, no other method in place."""
+    hooks = layer._forward_hooks or layer._forward_pre_hooks
+    return type(layer) is nn.Linear and not hooks and "forward" not in layer.__dict__
+
+
 def checked(backbone: ViT) -> ViT:
     """The backbone, once its features without prompts are its model's own output on two random images.
 
@@ -219,6 +225,8 @@ def checked(backbone: ViT) -> ViT:
         UserError: They are not, are no vectors, or are not finite.
     """
     name, weight = backbone.info.name, next(backbone.parameters())
+    if weight.is_meta:
+        raise UserError(f"{name} is on the meta device and has no weights: load them first.")
     images = torch.randn(2, 3, *backbone.vit.patch_embed.img_size, generator=torch.Generator().manual_seed(0))
     try:
         with torch.no_grad():
@@ -253,6 +261,8 @@ def what_lacks(vit: nn.Module) -> str | None:
     for name in ("forward_features", "_pos_embed", "pool"):
         if getattr(type(vit), name) is not getattr(VisionTransformer, name):
             return f"VisionTransformer's own {name} (the class overrides it)"
+    if not len(vit.blocks):
+        return "blocks"
     block: Any
     for i, block in enumerate(vit.blocks):
         if not isinstance(block, (Block, ResPostBlock)):

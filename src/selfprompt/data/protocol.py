@@ -11,9 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
-from selfprompt.backbones.base import BackboneInfo
+from selfprompt.backbones.base import BackboneInfo, Interpolation
 
-Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 FIRST_FIELDS = {"image_size", "resize", "crop_fraction", "interpolation", "mean", "std", "augmentation", "metric"}
 FIRST_FIELDS |= {"train_images", "val_fraction", "test_fraction", "split_seed", "selection", "final"}
 """Fields of the first hashes, which are in every hash."""

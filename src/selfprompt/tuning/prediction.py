@@ -64,7 +64,7 @@ def predict(
     engine.place(model)
     mine = islice(listed(images), engine.rank, None, engine.world)
     answers: list[tuple[int, dict[str, Any]]] = []
-    with engine.computing(model), engine.autocast():
+    with model.insertion.folded(model.backbone), engine.computing(model), engine.autocast():
         for batch in decoded(mine, model.protocol):
             wrong = [found for _, _, found in batch if isinstance(found, UserError)]
             if wrong and on_error == "stop":

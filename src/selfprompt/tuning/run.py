@@ -224,8 +224,7 @@ def run_in(
         engine.close()
         return result
     test = ImageTensors(splits.test, model.protocol)
-    model.insertion.fold(model.backbone)
-    with engine.computing(model), engine.autocast():
+    with model.insertion.folded(model.backbone), engine.computing(model), engine.autocast():
         predicted, probability, _ = answers(model, test, engine, 2 * config.recipe.batch_size)
     accuracy = 100 * int((predicted == test.labels).sum()) / len(test)
     metrics = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test)}
@@ -294,7 +293,7 @@ def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: A
     engine = Engine()
     engine.place(model)
     images = ImageTensors(examples, model.protocol)
-    with engine.computing(model), engine.autocast():
+    with model.insertion.folded(model.backbone), engine.computing(model), engine.autocast():
         accuracy, loss = evaluate_network(model, images, engine, 64)
     return {
         "adapter": str(adapter),
