@@ -130,7 +130,7 @@ def checked(found: Any, model: type[Model], path: Path | str, fix: str) -> Model
         raise damaged(path, f"{where}: {first['msg']}", fix) from None
 
 
-def damaged(path: Path, why: str, fix: str) -> UserError:
+def damaged(path: Path | str, why: str, fix: str) -> UserError:
     """The sentence for a file that does not hold what it should."""
     return UserError(f"{path} is damaged ({why}): {fix}.")
 

@@ -189,3 +189,17 @@ def test_wrong_places(folder: Path, tmp_path: Path, fails) -> None:
     assert "holds no run to go on with" in fails("tune", "--resume", tmp_path)
     assert "needs DATA" in fails("tune", "--backbone", "vit_tiny_patch16_224")
     assert "could not be had from the hub" in fails("tune", folder, "--backbone", "vit_tiny_patch16_224.augreg_in21k")
+
+
+def test_what_is_neither_an_image_nor_called_like_one_is_refused_by_predict(
+    finished: Path, tmp_path: Path, call
+) -> None:
+    image = next((finished.parent / "data" / "ant").glob("*.png"))
+    for name, content in (("empty", b""), ("notes.txt", b"ant"), ("nameless", image.read_bytes()), ("cut.png", b"")):
+        (tmp_path / name).write_bytes(content)
+    for name in ("empty", "notes.txt"):
+        code, _, errors = call("predict", finished, image, tmp_path / name)
+        assert code == 2
+        assert f"{name} is no image, and is not called like one: leave it out" in errors
+    assert call("predict", finished, image, tmp_path / "nameless")[0] == 0
+    assert call("predict", finished, image, tmp_path / "cut.png")[0] == 3

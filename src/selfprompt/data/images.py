@@ -26,6 +26,15 @@ EIGHT_BITS = (".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".webp", ".bmp")
 PROBED = 8
 
 
+def identified(path: Path) -> bool:
+    """Whether a file begins as an image does."""
+    try:
+        with Image.open(path):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
 def read_image(source: ImageSource, span: Range | None = None) -> Image.Image:
     """Read one image as RGB: EXIF rotation applied, palettes expanded, transparency laid on white.
 
