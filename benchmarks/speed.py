@@ -79,7 +79,7 @@ def ours(
     images, labels = batch(args, engine.device)
     if not train:
         model.eval()
-        model.insertion.fold(model.backbone)
+        OPEN.enter_context(model.insertion.folded(model.backbone))
         network = engine.prepare(model)
         network = torch.compile(network, fullgraph=True) if compiled else network
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import resource
 from pathlib import Path
 
 import pytest
@@ -49,6 +49,45 @@ def test_onnx_in_onnxruntime(tmp_path: Path, pixels: torch.Tensor) -> None:
 def test_another_suffix_or_a_missing_extra_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(sp.UserError, match=r"must end in \.onnx or \.pt2"):
         export(started("spt"), tmp_path / "model.pb")
-    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    monkeypatch.setattr("selfprompt.export.find_spec", lambda name: None)
     with pytest.raises(sp.UserError, match=r"pip install 'selfprompt\[export\]'"):
         export(started("spt"), tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("suffix", ["pt2", "onnx"])
+def test_what_cannot_be_written_is_one_sentence_and_leaves_what_was_there(suffix: str, tmp_path: Path) -> None:
+    if suffix == "onnx":
+        pytest.importorskip("onnxscript")
+    model = started("vpt")
+    out = tmp_path / f"model.{suffix}"
+    out.write_text("the last one")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
+    try:
+        with pytest.raises(sp.UserError, match=rf"model\.{suffix} cannot be written \(.*\): free space there"):
+            export(model, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [p.name for p in tmp_path.iterdir()] == [out.name]
+    assert out.read_text() == "the last one"
+    with pytest.raises(sp.UserError, match="a file stands where a folder is needed"):
+        export(model, out / f"model.{suffix}")
+
+
+def test_a_model_in_training_stays_in_training_and_one_that_says_nothing_is_refused(tmp_path: Path) -> None:
+    model = started("vpt").train()
+    export(model, tmp_path / "model.pt2")
+    assert model.training
+    assert model.insertion.training
+    untouched = sp.create_model(make_backbone(), "spt", num_classes=3)
+    broken = started("vpt")
+    assert broken.prompts is not None
+    broken.prompts.data[0, 0] = torch.nan
+    for odd, why in ((untouched, "call initialize or fit first"), (broken, r"insertion\.prompts is NaN")):
+        with pytest.raises(sp.UserError, match=why):
+            export(odd, tmp_path / "odd.pt2")
+        with pytest.raises(sp.UserError, match=why):
+            odd.save_pretrained(tmp_path / "odd")
+        with pytest.raises(sp.UserError, match=why):
+            sp.AdapterPool(make_backbone()).add("odd", odd)
+    assert not (tmp_path / "odd" / "adapter_model.safetensors").exists()

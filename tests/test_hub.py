@@ -33,6 +33,7 @@ def test_push_to_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_from_pretrained_is_load(tmp_path: Path) -> None:
     model = create_model(make_backbone(), "vpt", num_classes=2, num_prompts=2)
+    model.initialize()
     model.save_pretrained(tmp_path)
     assert isinstance(PromptedModel.from_pretrained(tmp_path, backbone=make_backbone()), PromptedModel)
 

@@ -96,10 +96,11 @@ def test_what_cannot_be_served_is_refused(images: torch.Tensor) -> None:
         pool.add("other", adapter("registers", 0))
     with pytest.raises(sp.UserError, match="reads mae_average, and 'one' backbone: use a second pool"):
         pool.add("other", adapter("class token", 0, readout="mae_average"))
-    for field, other in (("mean", (0.5, 0.5, 0.5)), ("resize", "squash"), ("interpolation", "bilinear")):
+    others = {"mean": (0.5,) * 3, "resize": "squash", "interpolation": "bilinear", "value_range": (0.0, 4095.0)}
+    for field, other in others.items():
         seen_otherwise = adapter("class token", 0)
         seen_otherwise.protocol = seen_otherwise.protocol.model_copy(update={field: other})
-        with pytest.raises(sp.UserError, match=f"images with {field} .* 'one' with"):
+        with pytest.raises(sp.UserError, match=f"images with {field.replace('_', ' ')} .* 'one' with"):
             pool.add("other", seen_otherwise)
     resized = adapter("class token", 0)
     resized.protocol = resized.protocol.model_copy(update={"image_size": 64})
@@ -118,3 +119,68 @@ def test_one_name_is_every_sample_s(images: torch.Tensor) -> None:
     several = pool(images, ["birds"] * len(images))
     assert all(torch.equal(a, b) for a, b in zip(pool(images, "birds"), several, strict=True))
     assert len(pool.predict(images, "birds")) == len(images)
+
+
+IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+PIXELS = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("images", "why"),
+    [
+        (None, "The images are NoneType: give a tensor"),
+        ((image for image in IMAGES), "The images are generator: give a tensor"),
+        (IMAGES.numpy(), "The images are ndarray: give a tensor"),
+        (PIXELS.long(), r"The images are torch\.int64"),
+        (PIXELS[0], r"have the shape \(3, 32, 32\): .* takes \(B, 3, 32, 32\)"),
+        (PIXELS[:, :1], r"have the shape \(2, 1, 32, 32\)"),
+        (IMAGES[:, :1], r"have the shape \(2, 1, 32, 32\)"),
+        (PIXELS.movedim(1, -1), r"have the shape \(2, 32, 32, 3\)"),
+        (IMAGES[..., :16], r"have the shape \(2, 3, 32, 16\)"),
+    ],
+)
+def test_what_is_no_batch_of_images_is_refused(images: object, why: str) -> None:
+    model = adapter("class token", 0)
+    pool = sp.AdapterPool(make_backbone())
+    pool.add("one", model)
+    for answer in (lambda: pool(images, "one"), lambda: pool.predict(images, "one"), lambda: model(images)):
+        with pytest.raises(sp.UserError, match=why):
+            answer()
+    with pytest.raises(sp.UserError, match=why):
+        adapter("class token", 0, "spt").initialize([images])
+
+
+@pytest.mark.parametrize("kind", ["class token", "no class token"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@torch.no_grad()
+def test_models_pools_and_images_of_another_type_answer_alike(kind: str, dtype: torch.dtype) -> None:
+    model = adapter(kind, 0)
+    expected = model(IMAGES)
+    assert torch.allclose(model(IMAGES.to(dtype)), expected, atol=0.05)
+    model.to(dtype)
+    assert torch.allclose(model(IMAGES).float(), expected, atol=0.2)
+    assert model(PIXELS).isfinite().all()
+    pool = sp.AdapterPool(make_backbone(kind))
+    pool.add("one", model)
+    assert torch.allclose(torch.stack(pool(IMAGES.to(dtype), "one")), expected, atol=0.1)
+    pool.to(dtype)
+    pool.add("two", model)
+    assert torch.allclose(torch.stack(pool(IMAGES, ["one", "two"])).float(), expected, atol=0.2)
+
+
+def test_names_and_adapters_that_are_none() -> None:
+    pool = sp.AdapterPool(make_backbone())
+    with pytest.raises(sp.UserError, match="The pool has no adapter yet"):
+        pool(IMAGES, "one")
+    for name in (None, 3, ["one"]):
+        with pytest.raises(sp.UserError, match=r"The adapter's name is .*: give text"):
+            pool.add(name, adapter("class token", 0))  # type: ignore[arg-type]
+    for given in (None, [], torch.nn.Linear(2, 2)):
+        for take in (lambda given=given: pool.add("one", given), lambda given=given: sp.load(given)):  # type: ignore[arg-type]
+            with pytest.raises(sp.UserError, match=r"The adapter is .*: give its folder"):
+                take()
+    pool.add("one", adapter("class token", 0))
+    for tasks in (None, 1, [None, "one"], iter(["one", "one"])):
+        with pytest.raises(sp.UserError, match=r"The tasks are .*: give an adapter's name"):
+            pool(IMAGES, tasks)  # type: ignore[arg-type]
+    assert pool(IMAGES[:0], []) == pool(IMAGES[:0], "one") == pool.predict(IMAGES[:0], "one") == []

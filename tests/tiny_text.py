@@ -91,7 +91,10 @@ class TinyText(Backbone):
             free = F.pad(free, (k.shape[2] - count, 0), value=True)
         scores = q @ k.transpose(-2, -1) / (WIDTH // HEADS) ** 0.5
         scores = scores if edit.temperature is None else scores / edit.temperature
-        out = scores.masked_fill(~free, -torch.inf).softmax(-1) @ v
+        weights = scores.masked_fill(~free, -torch.inf).softmax(-1)
+        if self.watch is not None:
+            self.watch("tokens", weights)
+        out = weights @ v
         x = tokens.x + block.out(out.transpose(1, 2).flatten(2))
         return Tokens(x + block.mlp(block.norm2(x)), 0, tokens.mask, tokens.at)
 
@@ -118,6 +121,9 @@ class NumbersView(View):
     """Padded on the right; the last number is read."""
 
     augments = False  # type: ignore[assignment]
+
+    def accept(self, source: Any) -> Any:
+        return source
 
     def read(self, source: Any, rng: np.random.Generator | None = None) -> list[int]:
         if not source or max(source) >= WORDS:

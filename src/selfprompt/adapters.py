@@ -11,7 +11,7 @@ import safetensors.torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from selfprompt.data.protocol import AnyProtocol, Protocol
+from selfprompt.data.protocol import AnyProtocol
 from selfprompt.errors import UserError, first_line
 from selfprompt.files import checked, damaged, read_json, replace_file
 
@@ -86,7 +86,7 @@ def read_adapter(folder: Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
     if isinstance(written, int) and written > FORMAT:
         raise UserError(f"{path} was written by a newer selfprompt: pip install -U selfprompt.")
     config = checked(raw, AdapterConfig, path, FIX)
-    if isinstance(config.protocol, Protocol) and config.protocol.image_size != config.backbone.image_size:
+    if config.protocol.side != config.backbone.image_size:
         raise damaged(path, "its protocol and its backbone are of different image sizes", FIX)
     names, lengths = config.class_names, {len(layer) for layer in config.sources or ()}
     if not isinstance(config.method.get("name"), str):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +63,15 @@ def check_data(data: str) -> tuple[dict[str, Any], list[str]]:
     except UserError as error:
         return facts, [str(error)]
     problems = list(survey.problems) if survey else []
-    sources: list[ImageSource] = []
     if dataset:
         facts |= facts_of(dataset)
         problems += problems_of_split(dataset)
-        sources = [image for part in (dataset.train, dataset.val, dataset.test) if part for image in part.images]
+        parts: list[Sequence[ImageSource]] = [part.images for part in dataset.own.values()]
     else:
-        sources = [Path(file.path) for file in walk(located)]
+        parts = [[file.path for file in walk(located)]]
     with ThreadPoolExecutor() as threads:
-        problems += [p for p in threads.map(problem_of, sources) if p]
+        for images in parts:
+            problems += [p for p in threads.map(partial(problem_of, images), range(len(images))) if p]
     return facts, list(dict.fromkeys(problems))
 
 
@@ -88,10 +89,10 @@ def facts_of(dataset: Dataset) -> dict[str, Any]:
     } | ({"images of more than 8 bits": f"{span[0]:,g} is black, {span[1]:,g} is white"} if span else {})
 
 
-def problem_of(source: Any) -> str | None:
-    """What is wrong with one image, if anything."""
+def problem_of(images: Sequence[ImageSource], i: int) -> str | None:
+    """What is wrong with one of some images, if anything."""
     try:
-        read_image(source)
+        read_image(images[i])
     except UserError as error:
         return str(error)
     return None

@@ -28,7 +28,7 @@ def first_line(error: BaseException) -> str:
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> UserError:
     """The error for a ``name`` that no ``kind`` has, with the nearest names: all, where they are ten or fewer."""
-    names = sorted(names)
+    names, name = sorted(names), str(name)
     near, few = difflib.get_close_matches(name, names, n=3), names
     if len(names) > 10:
         few = difflib.get_close_matches(name, names, n=10, cutoff=0.0)

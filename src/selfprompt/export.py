@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from selfprompt.backbones.base import private_copy
 from selfprompt.data.protocol import of_images
 from selfprompt.errors import UserError
+from selfprompt.files import unwritable
 from selfprompt.model import PromptedModel, load
 
 
@@ -28,32 +36,54 @@ def export(adapter: str | Path | PromptedModel, out: str | Path, *, backbone: An
         ``out``, ``format``, ``image_size`` and ``num_classes``.
 
     Raises:
-        UserError: The suffix is another, or the extra for ONNX is not installed.
+        UserError: The suffix is another, the extra for ONNX is not installed, the prompts were never started, a
+            weight is NaN, or the file cannot be written.
     """
     out = Path(out)
     if out.suffix not in (".onnx", ".pt2"):
         raise UserError(f"{out} must end in .onnx or .pt2: its suffix chooses the format.")
     if out.is_dir():
         raise UserError(f"{out} is a folder: give --out a file.")
+    if out.suffix == ".onnx" and not find_spec("onnxscript"):
+        raise UserError("Export to ONNX needs an extra: pip install 'selfprompt[export]'.")
     model = adapter if isinstance(adapter, PromptedModel) else load(adapter, backbone)
-    model.eval()
+    model.worth_keeping()
+    model = private_copy(model).eval()
     size = of_images(model.protocol).image_size
     device = next(model.parameters()).device
     example = (torch.zeros(2, 3, size, size, dtype=torch.uint8, device=device),)
     dynamic = ({0: torch.export.Dim("batch")},)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with torch.no_grad(), torch.autocast(device.type, enabled=False), model.cast_frozen(torch.float32):
-        model.insertion.fold(model.backbone)
+    with (
+        torch.no_grad(),
+        torch.autocast(device.type, enabled=False),
+        model.cast_frozen(torch.float32),
+        model.insertion.folded(model.backbone),
+    ):
         if out.suffix == ".pt2":
-            torch.export.save(torch.export.export(model, example, dynamic_shapes=dynamic), out)
+            whole = io.BytesIO()  # in memory, as torch's own writer ends the process where a disk is full
+            torch.export.save(torch.export.export(model, example, dynamic_shapes=dynamic), whole)
+            save = partial(Path.write_bytes, data=whole.getbuffer())
         else:
-            try:
-                import onnxscript  # noqa: F401 # pyright: ignore[reportMissingImports]
-            except ImportError:
-                raise UserError("Export to ONNX needs an extra: pip install 'selfprompt[export]'.") from None
             program: Any = torch.onnx.export(
                 model, example, dynamic_shapes=dynamic, input_names=["images"], output_names=["logits"], dynamo=True
             )
             program.model.metadata_props["class_names"] = json.dumps(model.class_names)
-            program.save(out)
+            save = program.save
+    write(out, save)
     return {"out": str(out), "format": out.suffix[1:], "image_size": size, "num_classes": model.num_classes}
+
+
+def write(out: Path, save: Callable[[Path], Any]) -> None:
+    """Have a file saved whole or not at all, with the data that large ONNX programs have beside them.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as folder:
+            save(Path(folder) / out.name)
+            for made in Path(folder).iterdir():
+                os.replace(made, out.parent / made.name)
+    except OSError as error:
+        raise unwritable(out, error) from None

@@ -116,7 +116,7 @@ def read_as(path: Path, model: type[Model], fix: str) -> Model:
     return checked(read_json(path, fix), model, path, fix)
 
 
-def checked(found: Any, model: type[Model], path: Path, fix: str) -> Model:
+def checked(found: Any, model: type[Model], path: Path | str, fix: str) -> Model:
     """What was found in a file, as a model.
 
     Raises:
@@ -130,7 +130,7 @@ def checked(found: Any, model: type[Model], path: Path, fix: str) -> Model:
         raise damaged(path, f"{where}: {first['msg']}", fix) from None
 
 
-def damaged(path: Path, why: str, fix: str) -> UserError:
+def damaged(path: Path | str, why: str, fix: str) -> UserError:
     """The sentence for a file that does not hold what it should."""
     return UserError(f"{path} is damaged ({why}): {fix}.")
 

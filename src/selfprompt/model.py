@@ -27,7 +27,7 @@ from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.info import Readout
 from selfprompt.backbones.load import load_backbone
 from selfprompt.card import render_card
-from selfprompt.data.protocol import BaseProtocol, Protocol, protocol_for
+from selfprompt.data.protocol import BaseProtocol, protocol_for
 from selfprompt.errors import UserError, first_line
 from selfprompt.files import replace_file, using
 from selfprompt.inputs import Inputs, Text, move
@@ -142,7 +142,13 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         return self.head.linear.out_features  # type: ignore[union-attr,return-value]
 
     def features(self, inputs: Inputs) -> Tensor:
-        """B inputs, such as (B, 3, H, W) images, uint8 or normalised floats, to (B, F) features: what the head reads."""
+        """B inputs, such as (B, 3, H, W) images, to (B, F) features: what the head reads.
+
+        Images are uint8, or already normalised floats.
+
+        Raises:
+            UserError: They are anything else, or of another size than the backbone takes.
+        """
         return self.tower(inputs)
 
     def forward(self, inputs: Inputs) -> Tensor:
@@ -185,7 +191,8 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
     def _images(self, batches: Iterable[Inputs | tuple[Any, ...]]) -> Iterator[Inputs]:
         device = next(self.parameters()).device
         for batch in batches:
-            yield self.normalize(move(batch if isinstance(batch, (Tensor, Text)) else batch[0], device))
+            inputs = batch if isinstance(batch, Text) or not isinstance(batch, (tuple, list)) else batch[0]
+            yield move(self.backbone.as_input(inputs, self.normalize), device)
 
     def count_parameters(self) -> tuple[int, int]:
         """Trainable and total parameters, the head counted in both; what pruning masks or fixes is not trained."""
@@ -198,6 +205,19 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         state = {f"insertion.{k}": v for k, v in self.insertion.state_dict().items()}
         state |= {f"head.{k}": v for k, v in self.head.state_dict().items()}
         state |= {f"backbone.{k}": p.detach() for k, p in self.backbone.named_parameters() if p.requires_grad}
+        return state
+
+    def worth_keeping(self) -> dict[str, Tensor]:
+        """`adapter_state`, for what outlives the model.
+
+        Raises:
+            UserError: The prompts were never started, or a weight is NaN or infinite.
+        """
+        state = self.adapter_state()
+        if not self.initialized and self.prompts is not None and not self.prompts.any():
+            raise UserError("The model's prompts are as they were made, all 0: call initialize or fit first.")
+        if odd := not_finite(state):
+            raise UserError(f"The model's weight {odd} is NaN or infinite: train it again, with a smaller --lr.")
         return state
 
     @torch.no_grad()
@@ -260,7 +280,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         )
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        write_adapter(Path(save_directory), self.adapter_config(), self.adapter_state())
+        write_adapter(Path(save_directory), self.adapter_config(), self.worth_keeping())
         replace_file(Path(save_directory) / "README.md", str(self.generate_model_card()))
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
@@ -315,7 +335,7 @@ def create_model(
     *,
     num_classes: int,
     image_size: int | None = None,
-    protocol: Protocol | None = None,
+    protocol: BaseProtocol | None = None,
     class_names: Sequence[str] | None = None,
     seed: int = 0,
     **fields: Any,
@@ -341,7 +361,7 @@ def create_model(
             f"class_names is {class_names!r:.80}: give a list of {num_classes} names, one for each class."
         )
     if image_size is None and protocol:
-        image_size = protocol.image_size
+        image_size = protocol.side
     found = load_backbone(backbone, image_size)
     return build(make_method(method, **fields), found, num_classes, protocol, names, seed)
 
@@ -379,9 +399,7 @@ def load(adapter: str | os.PathLike[str], backbone: Any = None, **hub: Any) -> P
     if odd := not_finite(model.adapter_state()):
         raise UserError(f"{folder} has a weight {odd} that is NaN or infinite: train it again, with a smaller --lr.")
     model.metrics = config.metrics
-    model.eval()
-    model.insertion.fold(model.backbone)
-    return model
+    return model.eval()
 
 
 def not_finite(state: dict[str, Tensor]) -> str | None:
@@ -395,6 +413,8 @@ def find_adapter(adapter: str | os.PathLike[str], **hub: Any) -> Path:
     Raises:
         UserError: It is neither.
     """
+    if not isinstance(adapter, (str, os.PathLike)):
+        raise UserError(f"The adapter is {adapter!r:.60}: give its folder, or a repository of the hub.")
     folder = Path(adapter)
     if folder.is_dir():
         return folder

@@ -16,16 +16,16 @@ from selfprompt.adapters import AdapterConfig, read_adapter
 from selfprompt.backbones.base import Backbone, BlockEdit, Context, Edits, Tokens
 from selfprompt.backbones.info import Readout
 from selfprompt.backbones.load import load_backbone
-from selfprompt.data.protocol import Protocol
+from selfprompt.data.protocol import BaseProtocol
 from selfprompt.errors import UserError, unknown
 from selfprompt.inputs import images_of
 from selfprompt.methods import from_description
 from selfprompt.model import Head, PromptedModel, find_adapter, load
 from selfprompt.prompts.insertion.base import Insertion
-from selfprompt.prompts.insertion.deep import Deep
+from selfprompt.prompts.insertion.deep import AtEveryBlock
 from selfprompt.prompts.insertion.key_value import KeyValue
 
-VIEW = ("resize", "crop_fraction", "interpolation", "mean", "std")
+VIEW = ("resize", "crop_fraction", "interpolation", "mean", "std", "value_range")
 """What adapters of one pool must agree in: how an image becomes the tensor that is given to it."""
 
 
@@ -34,15 +34,15 @@ class Member:
     """What a pool keeps of one adapter.
 
     Args:
-        keys_values: (heads, P, d) of every block.
-        prompts: (P, D) of the last block, which an averaging readout reads as tokens.
+        prompts: (P, D) of every block, as they meet its tokens.
+        free: (depth, heads, P_kv, d) keys, which are values, too, that no projection makes.
         readout: See `Backbone.readout`.
         weight, bias: Of the head.
         class_names: Of its outputs.
     """
 
-    keys_values: list[tuple[Tensor, Tensor]]
-    prompts: Tensor
+    prompts: list[Tensor]
+    free: Tensor
     readout: Readout
     weight: Tensor
     bias: Tensor
@@ -50,47 +50,53 @@ class Member:
 
 
 class Bank(nn.Module, Edits):
-    """Keys and values (T, heads, P, d) of every block, and heads (T, C, F), padded to the largest of T members.
+    """Prompts (T, P, D) of every block, and heads (T, C, F), padded to the largest of T members.
 
     It never changes: a pool that takes in or gives up an adapter makes a new one and then puts it in the old one's
     place, so that whoever is answering goes on with the bank that he has.
+
+    Args:
+        members: By task.
+        protocol: What images they want; None without members.
+        like: A weight, of the device and type that the bank has.
     """
 
-    def __init__(self, members: dict[str, Member], protocol: Protocol | None, device: torch.device) -> None:
+    def __init__(self, members: dict[str, Member], protocol: BaseProtocol | None, like: Tensor) -> None:
         super().__init__()
         self.members, self.protocol = members, protocol
         self.rows = {name: row for row, name in enumerate(members)}
         listed = list(members.values())
         self.readout: Readout | None = listed[0].readout if listed else None
-        own = torch.tensor([len(member.prompts) for member in listed], device=device)
-        longest = max((len(member.prompts) for member in listed), default=0)
-        padded = [F.pad(member.prompts, (0, 0, 0, longest - len(member.prompts))) for member in listed]
-        self.register_buffer("prompts", stacked(padded, device), persistent=False)
-        self.register_buffer("own", torch.arange(longest, device=device) < own[:, None], persistent=False)
-        for i, made in enumerate(zip(*(member.keys_values for member in listed))):
-            counts = [keys.shape[-2] for keys, _ in made]
-            for part, name in enumerate(("keys", "values")):
-                padded = [F.pad(kv[part], (0, 0, 0, max(counts) - count)) for kv, count in zip(made, counts)]
-                self.register_buffer(f"{name}_{i}", stacked(padded, device), persistent=False)
-            seen = torch.arange(max(counts), device=device) < torch.tensor(counts, device=device)[:, None]
+        free, own_free = padded([member.free for member in listed], like, 2)
+        own = own_free
+        for i, prompts in enumerate(zip(*(member.prompts for member in listed))):
+            values, own = padded(list(prompts), like, 0)
+            seen = torch.cat([own_free, own], dim=1)
+            self.register_buffer(f"prompts_{i}", values, persistent=False)
             self.register_buffer(f"seen_{i}", None if seen.all() else seen, persistent=False)
-        most = max((len(member.bias) for member in listed), default=0)
-        weights = [F.pad(member.weight, (0, 0, 0, most - len(member.weight))) for member in listed]
-        biases = [F.pad(member.bias, (0, most - len(member.bias))) for member in listed]
-        self.register_buffer("weights", stacked(weights, device), persistent=False)
-        self.register_buffer("biases", stacked(biases, device), persistent=False)
+        self.register_buffer("free", free, persistent=False)
+        self.register_buffer("own", own, persistent=False)
+        self.register_buffer("weights", padded([member.weight for member in listed], like, 0)[0], persistent=False)
+        self.register_buffer("biases", padded([member.bias for member in listed], like, 0)[0], persistent=False)
 
     def edit(self, backbone: Backbone, i: int, context: Context) -> BlockEdit:
         """Keys and values of the members that the samples belong to, and which of them each sees.
 
         Before a mean that prompts take part in, they go through the last block.
         """
+        rows = context.rows
+        prompts = self.get_buffer(f"prompts_{i}")[rows]
+        keys, values = backbone.keys_values(i, prompts)
+        if (free := self.get_buffer("free")).shape[-2]:
+            more = free[rows, i].to(keys.dtype)
+            keys, values = torch.cat([more, keys], dim=-2), torch.cat([more, values], dim=-2)
         seen = getattr(self, f"seen_{i}")
-        kv = self.get_buffer(f"keys_{i}")[context.rows], self.get_buffer(f"values_{i}")[context.rows]
-        asking = None
-        if self.readout != "backbone" and i == backbone.depth - 1:
-            asking = self.get_buffer("prompts")[context.rows].to(context.content.dtype)
-        return BlockEdit(extra_kv=kv, extra_mask=None if seen is None else seen[context.rows], asking=asking)
+        asks = self.readout != "backbone" and i == backbone.depth - 1
+        return BlockEdit(
+            extra_kv=(keys, values),
+            extra_mask=None if seen is None else seen[rows],
+            asking=prompts.to(context.content.dtype) if asks else None,
+        )
 
     def leave(self, tokens: Tokens, context: Context) -> Tokens:
         """Weigh the tokens of a mean so that padding has no part in it."""
@@ -106,9 +112,9 @@ class Bank(nn.Module, Edits):
 class AdapterPool(nn.Module):
     """Adapters of deep prompts that answer together: each sample of a batch sees its own task's prompts and head.
 
-    The batch goes through the backbone once. Each sample's prompts are keys and values from a bank, folded when the
-    adapter is added; where adapters differ in their number of prompts, a mask hides the padding. Backbone and
-    adapters that are given stay as they are: the pool has copies of what it needs.
+    The batch goes through the backbone once. Each sample's prompts are keys and values, made of a bank's; where
+    adapters differ in their number of prompts, a mask hides the padding. Backbone and adapters that are given stay as
+    they are: the pool has copies of what it needs.
 
     Args:
         backbone: What `create_model` takes.
@@ -121,7 +127,7 @@ class AdapterPool(nn.Module):
     def __init__(self, backbone: Any, image_size: int | None = None) -> None:
         super().__init__()
         self.backbone = load_backbone(backbone, image_size).private()
-        self.bank = Bank({}, None, torch.device("cpu"))
+        self.bank = Bank({}, None, next(self.backbone.parameters()))
 
     @property
     def names(self) -> list[str]:
@@ -136,14 +142,18 @@ class AdapterPool(nn.Module):
             adapter: A folder, a hub repository, or a model around the same weights.
 
         Raises:
-            UserError: The name is taken; the backbone's weights, the images' size, resizing or normalisation, or the
-                readout differ from the pool's; or the adapter's prompts are not keys and values.
+            UserError: The name is taken, or none; the adapter is none, its prompts were never started, are NaN, or
+                are not keys and values; or the backbone's weights, the images' size, resizing or normalisation, or
+                the readout differ from the pool's.
         """
+        if not isinstance(name, str):
+            raise UserError(f"The adapter's name is {name!r:.60}: give text.")
         if name in self.bank.members:
             raise UserError(f"The pool has an adapter named {name!r} already: remove it first.")
         if isinstance(adapter, PromptedModel):
             if not isinstance(adapter.head, Head):
                 raise UserError(f"{name!r} has a head of its own making: a pool takes linear ones.")
+            adapter.worth_keeping()
             config, insertion = adapter.adapter_config(), adapter.insertion
         else:
             adapter = find_adapter(adapter)
@@ -151,14 +161,17 @@ class AdapterPool(nn.Module):
             insertion = from_description(config.method).insertion(self.backbone)
         self._check(name, config, insertion)
         model = adapter if isinstance(adapter, PromptedModel) else load(adapter, self.backbone)
-        device = next(self.backbone.parameters()).device
-        insertion = copy.deepcopy(model.insertion).eval().to(device)
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):  # the bank serves with autocast and without
-            made = [insertion.make(self.backbone, i, 1) for i in range(self.backbone.depth)]  # type: ignore[operator]
-            prompts: Tensor = insertion.layer(self.backbone.depth - 1, 1)  # type: ignore[operator]
+        insertion = copy.deepcopy(model.insertion).eval()
+        assert isinstance(insertion, AtEveryBlock)
+        with torch.no_grad(), torch.autocast(insertion.prompts.device.type, enabled=False):
+            prompts = [insertion.layer(i, 1).detach() for i in range(self.backbone.depth)]
             head = plain_head(copy.deepcopy(model.head))  # type: ignore[arg-type]
-            member = Member(made, prompts, model.readout, *head, model.class_names)
-        self.bank = Bank({**self.bank.members, name: member}, config.protocol, device)
+        heads, inner = self.backbone.num_heads, self.backbone.width // self.backbone.num_heads
+        free = prompts[0].new_empty(len(prompts), heads, 0, inner)
+        if isinstance(insertion, KeyValue):
+            free = insertion.key_values.detach()
+        member = Member(prompts, free, model.readout, *head, model.class_names)
+        self.bank = Bank({**self.bank.members, name: member}, config.protocol, next(self.backbone.parameters()))
 
     def remove(self, name: str) -> None:
         """Give an adapter up.
@@ -169,11 +182,11 @@ class AdapterPool(nn.Module):
         if name not in self.bank.members:
             raise unknown("adapter", name, self.bank.members)
         members = {other: member for other, member in self.bank.members.items() if other != name}
-        self.bank = Bank(members, self.bank.protocol if members else None, next(self.backbone.parameters()).device)
+        self.bank = Bank(members, self.bank.protocol if members else None, next(self.backbone.parameters()))
 
     def _check(self, name: str, config: AdapterConfig, insertion: Insertion) -> None:
         """Refuse what the pool cannot serve, before anything is made of it."""
-        if not isinstance(insertion, (Deep, KeyValue)):
+        if not isinstance(insertion, AtEveryBlock):
             raise UserError(
                 f"{name!r} is a {config.method['name']} adapter that a pool cannot serve: it takes deep prompts "
                 f"(vpt, spt, vfpt, pc, e2vpt)."
@@ -184,10 +197,10 @@ class AdapterPool(nn.Module):
                 f"pool, or train with one --readout."
             )
         size = self.backbone.info.image_size
-        if config.protocol.image_size != size:
+        if config.protocol.side != size:
             raise UserError(
-                f"{name!r} was trained on images of {config.protocol.image_size} pixels and the pool's backbone sees "
-                f"{size}: make the pool with image_size={config.protocol.image_size}."
+                f"{name!r} was trained on images of {config.protocol.side} pixels and the pool's backbone sees "
+                f"{size}: make the pool with image_size={config.protocol.side}."
             )
         if not self.backbone.answers_to(config.backbone.hash):
             raise UserError(f"{name!r} was trained on another backbone than the pool's: use a second pool.")
@@ -207,44 +220,50 @@ class AdapterPool(nn.Module):
             tasks: B names, or one for all.
 
         Raises:
-            UserError: A name is unknown, or there are more or fewer of them than images.
+            UserError: A name is unknown, there are more or fewer than images, or the images are no such tensor.
         """
-        return self._answer(self.bank, images, tasks)
+        return [logits for _, logits in self._answer(self.bank, images, tasks)]
 
-    def _answer(self, bank: Bank, images: Tensor, tasks: str | Sequence[str]) -> list[Tensor]:
+    def _answer(self, bank: Bank, images: Tensor, tasks: str | Sequence[str]) -> list[tuple[str, Tensor]]:
+        """Each sample's task and logits."""
+        if bank.protocol is None:
+            raise UserError("The pool has no adapter yet: add one first.")
+        images = images_of(self.backbone.as_input(images, bank.protocol.view().prepare))
         tasks = [tasks] * len(images) if isinstance(tasks, str) else tasks
+        if not isinstance(tasks, Sequence) or not all(isinstance(task, str) for task in tasks):
+            raise UserError(f"The tasks are {tasks!r:.60}: give an adapter's name, or a list of one for each image.")
         if len(tasks) != len(images):
             raise UserError(f"There are {len(images)} images and {len(tasks)} task names: give one for each.")
         if odd := next((task for task in tasks if task not in bank.rows), None):
             raise unknown("adapter", odd, bank.rows)
-        if bank.protocol is None:
+        if not tasks:
             return []
         rows = torch.tensor([bank.rows[task] for task in tasks], device=images.device)
-        if images.dtype == torch.uint8:
-            images = images_of(bank.protocol.view().prepare(images))
         assert bank.readout is not None
-        read = self.backbone.read_by(bank.readout)
-        tokens = self.backbone.run(images, bank, rows=rows, read=read)
+        tokens = self.backbone.run(images, bank, rows=rows, read=self.backbone.read_by(bank.readout))
         features = self.backbone.readout(tokens, bank.readout)
         weights, biases = bank.get_buffer("weights")[rows], bank.get_buffer("biases")[rows]
         logits = torch.baddbmm(biases[..., None], weights, features[..., None].to(weights.dtype)).squeeze(-1)
-        return [row[: len(bank.members[task].bias)] for row, task in zip(logits, tasks)]
+        return [(task, row[: len(bank.members[task].bias)]) for row, task in zip(logits, tasks)]
 
     @torch.no_grad()
     def predict(self, images: Tensor, tasks: str | Sequence[str]) -> list[tuple[str, float]]:
         """The likeliest class of each sample in its task, and its probability."""
         bank, answers = self.bank, []
-        tasks = [tasks] * len(images) if isinstance(tasks, str) else tasks
-        for logits, task in zip(self._answer(bank, images, tasks), tasks):
+        for task, logits in self._answer(bank, images, tasks):
             probability, label = logits.float().softmax(-1).max(-1)
             names = bank.members[task].class_names
             answers.append((names[int(label)] if names else str(int(label)), float(probability)))
         return answers
 
 
-def stacked(tensors: list[Tensor], device: torch.device) -> Tensor:
-    """Tensors of one shape as one tensor on a device."""
-    return torch.stack([t.detach().to(device) for t in tensors]) if tensors else torch.empty(0, device=device)
+def padded(tensors: list[Tensor], like: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """T tensors as one, padded along a dimension; and (T, length) booleans, which places each has of its own."""
+    counts = torch.tensor([t.shape[dim] for t in tensors], device=like.device)
+    most = max((t.shape[dim] for t in tensors), default=0)
+    own = torch.arange(most, device=like.device) < counts[:, None]
+    wide = [F.pad(t.detach().to(like), (0, 0) * (t.ndim - dim - 1) + (0, most - t.shape[dim])) for t in tensors]
+    return torch.stack(wide) if wide else like.new_empty(0), own
 
 
 def plain_head(head: Head) -> tuple[Tensor, Tensor]:

@@ -38,9 +38,8 @@ class Tower(nn.Module):
 
     def forward(self, inputs: Inputs, rows: Tensor | None = None) -> Tensor:
         """Features; ``rows`` are told to the insertion (see `Context`)."""
+        inputs = self.backbone.as_input(inputs, self.prepare)
         # without prompts every block is whole, so that each sum is the backbone's own, to the bit
         read = self.backbone.read_by(self.readout) if self.insertion.num_prompts else None
-        tokens = self.backbone.run(
-            self.prepare(inputs), self.insertion, rows=rows, read=read, checkpointing=self.checkpointing
-        )
+        tokens = self.backbone.run(inputs, self.insertion, rows=rows, read=read, checkpointing=self.checkpointing)
         return self.backbone.readout(tokens, self.readout)

@@ -128,11 +128,26 @@ def test_a_guess_is_said_with_the_way_to_tell(tmp_path: Path, caplog: pytest.Log
 @pytest.mark.parametrize(
     ("other", "config", "why"),
     [
-        ({"pre_norm": True, "act_layer": "quick_gelu"}, None, "GELU or QuickGELU, which no weight tells: put timm's"),
+        (
+            {"pre_norm": True, "act_layer": "quick_gelu"},
+            None,
+            "GELU or QuickGELU, which no weight tells: put a config",
+        ),
         ({"block_fn": ResPostBlock}, {"architecture": "vit_base_patch16_rope_224"}, "is a Eva, which lacks"),
         ({}, {"model_args": {"num_heads": 5}}, "fit no ViT"),
         ({}, {"model_args": {"no_such_argument": 5}}, "fit no ViT .*no_such_argument"),
-        ({}, ["no", "dictionary"], "config.json is not timm's"),
+        ({}, ["no", "dictionary"], "config.json is damaged"),
+        ({}, {"model_args": {"depth": 99999999}}, "has 2 blocks and is said to have depth 99999999"),
+        ({}, {"model_args": {"img_size": "large"}}, "config.json is damaged .*img_size"),
+        ({}, {"model_args": [4]}, "config.json is damaged .*model_args"),
+        ({}, {"num_attention_heads": "foo"}, "config.json is damaged .*num_attention_heads"),
+        ({}, {"interpolation": "foo"}, "config.json is damaged .*interpolation"),
+        ({}, {"pretrained_cfg": {"interpolation": "foo"}}, "config.json is damaged .*interpolation"),
+        ({}, {"pretrained_cfg": "foo"}, "config.json is damaged"),
+        ({}, {"crop_pct": 0}, "config.json is damaged .*crop_pct"),
+        ({}, {"mean": [0.5, 0.5]}, "config.json is damaged .*mean"),
+        ({}, {"std": [0.5, 0.5, 0]}, "config.json is damaged .*std.2"),
+        ({}, {"input_size": [3, 0, 16]}, "config.json is damaged .*input_size"),
     ],
 )
 def test_what_only_a_guess_could_read_is_refused(other: dict, config: Any, why: str, tmp_path: Path) -> None:
@@ -143,7 +158,7 @@ def test_what_only_a_guess_could_read_is_refused(other: dict, config: Any, why: 
 def test_a_damaged_config_is_named(tmp_path: Path) -> None:
     file = written(VisionTransformer(**SHAPE), tmp_path)
     (tmp_path / "config.json").write_text("{", encoding="utf-8")
-    with pytest.raises(UserError, match=r"config\.json is not timm's"):
+    with pytest.raises(UserError, match=r"config\.json is damaged"):
         load_backbone(file)
 
 
@@ -155,3 +170,9 @@ def test_hidden_units_are_counted_to_the_last(tmp_path: Path) -> None:
             "pos_embed": torch.empty(1, 4, width, device="meta"),
         }
         assert int(width * shown(state, tmp_path, None)["mlp_ratio"]) == hidden
+
+
+def test_what_a_config_leaves_out_or_says_of_other_things_is_no_matter(tmp_path: Path) -> None:
+    config = {"num_features": "text", "input_size": None, "crop_pct": None, "mean": None, "tag": None, "x": [1]}
+    model = noisy(VisionTransformer(**SHAPE))
+    assert_same(load_backbone(written(model, tmp_path, config | {"model_args": {"num_heads": 4}})), model)

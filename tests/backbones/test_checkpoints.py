@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -174,3 +175,87 @@ def test_files_of_other_channels_are_refused(channels: int, tmp_path: Path) -> N
 def test_a_classifier_tells_that_labels_were_seen(extra: dict, kind: str, tmp_path: Path) -> None:
     torch.save({"model": weights(global_pool="avg") | extra}, tmp_path / "file.pth")
     assert load_backbone(tmp_path / "file.pth").info.pretraining == kind
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("patch_embed.proj.weight", torch.randn(128, 192), r"has the shape \(128, 192\)"),
+        ("patch_embed.proj.weight", torch.zeros(0, 3, 8, 8), r"has the shape \(0, 3, 8, 8\)"),
+        ("pos_embed", torch.tensor(1.0), r"has the shape \(\)"),
+        ("cls_token", torch.zeros(128), r"has the shape \(128,\)"),
+        ("blocks.0.mlp.fc1.weight", torch.zeros(()), r"has the shape \(\)"),
+        ("blocks.foo.attn.qkv.weight", torch.zeros(2), "is of none of the 4 blocks"),
+        ("blocks.99999999.attn.qkv.weight", torch.zeros(2), "is of none of the 4 blocks"),
+        ("blocks.1.attn.qkv.weight", torch.ones(384, 128, dtype=torch.int64), r"holds no plain floats \(torch.int64"),
+        ("norm.weight", torch.full((128,), torch.nan), "is NaN or infinite"),
+        ("norm.weight", torch.full((128,), 1e300, dtype=torch.float64), "is NaN or infinite"),
+        ("norm.bias", torch.zeros(128).to_sparse(), "holds no plain floats .*sparse"),
+        ("norm.bias", torch.zeros(128, device="meta"), "holds no plain floats .*meta"),
+    ],
+)
+def test_a_weight_that_is_none_is_named_with_its_file(
+    key: str, value: torch.Tensor, why: str, tmp_path: Path
+) -> None:
+    torch.save({"model": weights() | {key: value}}, tmp_path / "odd.pth")
+    with pytest.raises(UserError, match=rf"odd\.pth: {re.escape(key)} {why}"):
+        load_backbone(tmp_path / "odd.pth")
+
+
+def test_dinov2s_parts_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    state = weights(init_values=1.0) | {"mask_token": torch.zeros(1, 128), "register_tokens": torch.zeros(1, 4, 128)}
+    for part in ({"pos_embed": torch.zeros(1, 17, 1)}, {"cls_token": torch.zeros(1, 2, 128)}):
+        torch.save(state | part, tmp_path / "odd.pth")
+        with pytest.raises(UserError, match=r"odd\.pth"):
+            load_backbone(tmp_path / "odd.pth")
+
+
+def test_nothing_and_no_tensors_are_refused(tmp_path: Path) -> None:
+    for contents in ({}, {"model": {}}, {"patch_embed.proj.weight": [1.0], "blocks.0.attn.qkv.weight": 2}):
+        torch.save(contents, tmp_path / "none.pth")
+        with pytest.raises(UserError, match=r"none\.pth holds no ViT that is known"):
+            load_backbone(tmp_path / "none.pth")
+
+
+def test_however_weights_lie_in_a_file_they_arrive(tmp_path: Path) -> None:
+    state = weights()
+    turned = {k: v.T.contiguous().T.double() if v.ndim == 2 else v.double() for k, v in state.items()}
+    turned["norm.bias"] = turned["norm.weight"]  # of one storage
+    torch.save(turned, tmp_path / "turned.pth")
+    assert_all_arrived(tmp_path / "turned.pth", state | {"norm.bias": state["norm.weight"]})
+    vit = load_backbone(tmp_path / "turned.pth").vit
+    assert all(p.is_contiguous() and p.dtype == torch.float32 for p in vit.parameters())
+    assert vit.norm.bias.data_ptr() != vit.norm.weight.data_ptr()
+
+
+OURS = {
+    "architecture": {"img_size": 32, "patch_size": 8, "embed_dim": 128, "depth": 2, "num_heads": 2},
+    "pretraining": "mae", "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "crop_fraction": 1.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"architecture": None}, "architecture: "),
+        ({"architecture": [1]}, "architecture: "),
+        ({"architecture": OURS["architecture"] | {"depth": 99999999}}, "has 2 blocks and is said to have depth 9999"),
+        ({"architecture": OURS["architecture"] | {"depth": "two"}}, "has 2 blocks and is said to have depth 'two'"),
+        ({"architecture": OURS["architecture"] | {"embed_dim": 10**6}}, "has the shape"),
+        ({"architecture": OURS["architecture"] | {"num_heads": 0}}, "fit no ViT"),
+        ({"pretraining": "magic"}, "pretraining: "),
+        ({"mean": [0.5, 0.5]}, "mean"),
+        ({"std": [0.5, 0.5, 0]}, "std.2"),
+        ({"interpolation": "foo"}, "interpolation: "),
+        ({"crop_fraction": 0}, "crop_fraction: "),
+        (None, "valid dictionary"),
+    ],
+)
+def test_a_header_of_ours_is_checked(change: dict | None, why: str, tmp_path: Path) -> None:
+    state = weights(depth=2, num_heads=2)
+    save_file(state, tmp_path / "ours.safetensors", metadata={"selfprompt": json.dumps(OURS)})
+    assert load_backbone(tmp_path / "ours.safetensors").info.mean == (0.5, 0.5, 0.5)
+    header = [1, 2] if change is None else {k: v for k, v in (OURS | change).items() if v is not None}
+    save_file(state, tmp_path / "ours.safetensors", metadata={"selfprompt": json.dumps(header)})
+    with pytest.raises(UserError, match=rf"ours\.safetensors.*{why}"):
+        load_backbone(tmp_path / "ours.safetensors")

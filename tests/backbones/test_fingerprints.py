@@ -66,6 +66,7 @@ def test_it_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_adapters_of_resized_backbones_load_by_either_hash(tmp_path) -> None:
     model = sp.create_model(make_backbone(), "vpt", num_classes=2, image_size=64, num_prompts=2)
+    model.initialize()
     for known in (make_backbone().fingerprint(), published(model.backbone)):
         model.backbone_hash = known
         model.save_pretrained(tmp_path / known)

@@ -10,14 +10,19 @@ from typing import Any
 import pytest
 import timm
 import torch
+import torch.nn.utils.prune
 from timm.models.vision_transformer import VisionTransformer
 
 from conftest import TINY, make_backbone
 from selfprompt.backbones.base import UNEDITED
 from selfprompt.backbones.load import load_backbone
-from selfprompt.backbones.timm_hub import kind_of, list_names
+from selfprompt.backbones.timm_hub import list_names
+from selfprompt.backbones.told import Seen, kind_of
 from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError, unknown
+from selfprompt.methods.recipe import Recipe
+from selfprompt.model import create_model
+from selfprompt.tuning.fit import fit
 
 PLAIN = sorted(timm.list_models(module="vision_transformer"))
 OTHER_BLOCKS = ("DiffAttention", "ParallelScalingBlock", "ParallelThingsBlock", "DiffParallelScalingBlock")
@@ -72,9 +77,35 @@ def with_a_hook() -> VisionTransformer:
     return vit
 
 
+def with_computed_weights() -> VisionTransformer:
+    vit = tiny()
+    torch.nn.utils.prune.random_unstructured(vit.blocks[0].attn.qkv, "weight", 0.5)
+    return vit
+
+
+class OwnFeatures(VisionTransformer):
+    def forward_features(self, x: torch.Tensor, *args: Any, **rest: Any) -> torch.Tensor:
+        return super().forward_features(x) * 2
+
+
+def on_meta() -> VisionTransformer:
+    with torch.device("meta"):
+        return VisionTransformer(**TINY)
+
+
+def around(module: torch.nn.Module) -> torch.nn.Module:
+    return torch.nn.Sequential(module)
+
+
 @pytest.mark.parametrize(
     ("module", "why"),
     [
+        (with_computed_weights, "cannot be copied .* give it plain weights"),
+        (lambda: torch.inference_mode()(tiny)(), "cannot be copied .* give it plain weights"),
+        (lambda: OwnFeatures(**TINY), "VisionTransformer's own forward_features"),
+        (on_meta, "is on the meta device and has no weights"),
+        (lambda: tiny(depth=0), "lacks blocks"),
+        (lambda: around(tiny()), "is a Sequential, which lacks"),
         (lambda: tiny(attn_layer="diff"), "lacks plain attention .*DiffAttention"),
         (lambda: OwnForward(**TINY), "features are not the model's own"),
         (with_a_hook, "features are not the model's own"),
@@ -218,3 +249,86 @@ def test_the_tag_tells_the_pretraining(kind: str, names: str) -> None:
         architecture, _, tag = name.partition(".")
         assert not tag or name in timm.list_models(pretrained=True), name
         assert kind_of(tag, architecture) == kind, name
+
+
+@pytest.mark.parametrize(
+    "odd", [{"interpolation": "foo"}, {"crop_pct": 0}, {"mean": (0.5, 0.5)}, {"std": (1, 1, 0)}, {"input_size": 3}]
+)
+def test_a_modules_own_configuration_is_checked(odd: dict[str, Any]) -> None:
+    module = tiny()
+    module.pretrained_cfg = odd
+    with pytest.raises(UserError, match=rf"The pretrained_cfg of VisionTransformer is damaged \({next(iter(odd))}"):
+        load_backbone(module)
+
+
+def test_all_that_timm_says_of_its_models_is_understood() -> None:
+    for name in list_names():
+        config = timm.get_pretrained_cfg(name)
+        assert config is not None
+        Seen.model_validate(config.to_dict())
+
+
+def twice(layer: torch.nn.Module, how: str) -> None:
+    """Have a layer give twice its output."""
+    own = layer.forward
+    if how == "hook":
+        layer.register_forward_hook(lambda module, args, out: 2 * out)
+    elif how == "pre-hook":
+        layer.register_forward_pre_hook(lambda module, args: (2 * args[0],))
+    elif how == "method":
+        layer.forward = lambda x: 2 * own(x)  # type: ignore[method-assign]
+    elif how == "weight norm":
+        torch.nn.utils.parametrizations.weight_norm(layer)
+        layer.parametrizations.weight.original0.data *= 2
+
+
+@pytest.mark.parametrize("how", ["hook", "pre-hook", "method", "weight norm"])
+def test_what_wraps_keys_and_values_is_asked_for_prompts_too(how: str) -> None:
+    module, plain = tiny(qkv_bias=False), tiny(qkv_bias=False)
+    for block, same in zip(module.blocks, plain.blocks):
+        twice(block.attn.qkv, how)
+        same.attn.qkv.weight.data *= 2
+    images = torch.randn(2, 3, 32, 32)
+    answers = []
+    for source in (module, plain):
+        model = create_model(source, "vpt", num_classes=2)
+        model.initialize()
+        answers.append(model.eval()(images))
+    assert torch.allclose(*answers, atol=1e-5)
+
+
+def in_training() -> VisionTransformer:
+    rates = dict.fromkeys(("drop_rate", "pos_drop_rate", "proj_drop_rate", "attn_drop_rate", "drop_path_rate"), 0.5)
+    return tiny(**rates, patch_drop_rate=0.5).train()
+
+
+def tied() -> VisionTransformer:
+    vit = tiny()
+    vit.blocks[1].mlp.fc1.weight = vit.blocks[0].mlp.fc1.weight
+    vit.blocks[2] = vit.blocks[0]
+    return vit
+
+
+@pytest.mark.parametrize("make", [in_training, tied, lambda: tiny().requires_grad_(False)])
+@pytest.mark.parametrize("method", ["linear", "full", "lora", "spt"])
+def test_odd_modules_answer_as_their_own_and_stay_as_they_are(
+    make: Callable[[], VisionTransformer], method: str
+) -> None:
+    if method == "lora":
+        pytest.importorskip("peft")
+    module, images = make(), torch.randn(4, 3, 32, 32)
+    before, expected = copy.deepcopy(module), copy.deepcopy(module).eval()(images)
+    model = create_model(module, method, num_classes=2)
+    if method != "spt":
+        assert torch.allclose(model.eval().features(images), expected, atol=1e-5)
+    pairs = [(image.clamp(0, 1).numpy().transpose(1, 2, 0), i % 2) for i, image in enumerate(images)]
+    fit(model, pairs, pairs, recipe=Recipe(epochs=1, batch_size=2, lr=1e-2))
+    assert all(torch.equal(v, before.state_dict()[k]) for k, v in module.state_dict().items())
+    for (_, one), (_, two) in zip(module.named_modules(), before.named_modules(), strict=True):
+        assert (type(one), one.training, len(one._forward_hooks)) == (
+            type(two),
+            two.training,
+            len(two._forward_hooks),
+        )
+    flags = [p.requires_grad for p in before.parameters()]
+    assert [p.requires_grad for p in module.parameters()] == flags

@@ -144,6 +144,11 @@ def test_damaged_adapter_config(adapter: Path, folder: Path, fails) -> None:
     assert "neither a folder here nor an adapter" in fails("predict", adapter, folder / "ant" / "0.png")
 
 
+@pytest.mark.parametrize("method", ["spt:keep=.5:keep=.6", "spt:keep=.5"])
+def test_a_field_given_twice(method: str, folder: Path, tmp_path: Path, fails) -> None:
+    assert "leave one out" in fails("tune", folder, "--out", tmp_path / "out", "--method", method, "--keep", ".6")
+
+
 def test_more_prompts_than_memory(folder: Path, weights: Path, tmp_path: Path, fails) -> None:
     said = fails("tune", folder, "--backbone", weights, "--out", tmp_path / "out", "--num-prompts", 10**9)
     assert "1,000,000,000 prompts" in said
@@ -184,3 +189,17 @@ def test_wrong_places(folder: Path, tmp_path: Path, fails) -> None:
     assert "holds no run to go on with" in fails("tune", "--resume", tmp_path)
     assert "needs DATA" in fails("tune", "--backbone", "vit_tiny_patch16_224")
     assert "could not be had from the hub" in fails("tune", folder, "--backbone", "vit_tiny_patch16_224.augreg_in21k")
+
+
+def test_what_is_neither_an_image_nor_called_like_one_is_refused_by_predict(
+    finished: Path, tmp_path: Path, call
+) -> None:
+    image = next((finished.parent / "data" / "ant").glob("*.png"))
+    for name, content in (("empty", b""), ("notes.txt", b"ant"), ("nameless", image.read_bytes()), ("cut.png", b"")):
+        (tmp_path / name).write_bytes(content)
+    for name in ("empty", "notes.txt"):
+        code, _, errors = call("predict", finished, image, tmp_path / name)
+        assert code == 2
+        assert f"{name} is no image, and is not called like one: leave it out" in errors
+    assert call("predict", finished, image, tmp_path / "nameless")[0] == 0
+    assert call("predict", finished, image, tmp_path / "cut.png")[0] == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from selfprompt.data import sources
 from selfprompt.data.datasets import Examples
 from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel, create_model, load
+from selfprompt.pool import AdapterPool
 from selfprompt.tuning.fit import fit
 
 METHODS = sp.list_methods()
@@ -60,13 +62,38 @@ def test_save_and_load_give_the_same_outputs(method: str, kind: str, images: tor
 def test_folded_for_inference_it_answers_the_same(method: str, kind: str, images: torch.Tensor) -> None:
     model = started(method, kind)
     expected = model(images).detach()
-    model.insertion.fold(model.backbone)
-    with torch.no_grad():
+    with torch.no_grad(), model.insertion.folded(model.backbone):
         assert torch.allclose(model(images), expected, atol=1e-6)
-        model.prompts.copy_(torch.randn(model.prompts.shape, generator=torch.Generator().manual_seed(4)))
-        changed = model(images)
-    assert not torch.allclose(changed, expected, atol=1e-4)
-    assert torch.allclose(changed, model(images), atol=1e-6)
+
+
+@pytest.mark.parametrize("what", ["prompts", "backbone", "another backbone"])
+@pytest.mark.parametrize("method", PROMPTED)
+@torch.no_grad()
+def test_whatever_changed_by_whatever_way_shows_in_the_next_answer(
+    method: str, what: str, images: torch.Tensor, tmp_path: Path
+) -> None:
+    """Changes that leave a tensor's identity and version as they were; the pool's bank holds prompts alone."""
+    started(method).save_pretrained(tmp_path)
+    model = load(tmp_path, backbone=make_backbone())
+    pool = AdapterPool(model.backbone)
+    pooled = method not in ("gatevpt", "apt", "cvpt")
+    if pooled:
+        pool.add("one", model)
+        pool(images, "one")
+    model(images)
+    if what == "prompts":
+        model.prompts.data.copy_(model.prompts.flip(-1))
+    elif what == "backbone":
+        for block in model.backbone.vit.blocks:
+            block.attn.qkv.weight.data.mul_(2)
+    else:
+        pool.backbone = model.backbone = make_backbone(seed=1)
+    fresh = copy.deepcopy(model)  # has no memory of what was
+    fresh.insertion.prompts = torch.nn.Parameter(model.prompts.clone())
+    expected = fresh.train().eval()(images)
+    assert torch.equal(model(images), expected)
+    if pooled and what != "prompts":
+        assert torch.allclose(torch.stack(pool(images, "one")), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -18,6 +18,7 @@ import selfprompt as sp
 from conftest import KINDS, make_backbone
 from selfprompt.analysis import attention, leave_one_out, mutual_information, nearest_patches, relevance, saliency
 from selfprompt.analysis.effective import effective_prompts
+from selfprompt.backbones import fingerprints, load_backbone
 from selfprompt.export import export
 from selfprompt.prompts.insertion.prompted import KeyedInsertion, PromptInsertion
 from selfprompt.tuning import engine
@@ -79,13 +80,41 @@ def test_a_cast_backbone_computes_alike_inside_autocast_and_outside(
         same.initialize([images])
     with torch.no_grad(), model.cast_frozen(torch.bfloat16):
         assert torch.allclose(model(images), expected, atol=0.1, rtol=0.1)
-        model.insertion.fold(model.backbone)
-        assert torch.allclose(model(images), expected, atol=0.1, rtol=0.1)
+        with insertion.folded(model.backbone):
+            assert torch.allclose(model(images), expected, atol=0.1, rtol=0.1)
         model.initialize([images])
     assert model.prompts is not None
     assert same.prompts is not None
     assert model.prompts.dtype == torch.float32
     assert torch.equal(model.prompts, same.prompts)
+
+
+@pytest.mark.parametrize("kind", ["class token", "no class token", "attention pooling"])
+@pytest.mark.parametrize("method", METHODS)
+@torch.no_grad()
+def test_bf16_is_near_float32_by_every_way_to_it(method: str, kind: str, images: torch.Tensor) -> None:
+    model = started(method, kind).eval()
+    exact = model(images)
+    with IN_BF16:
+        answers = [model(images)]
+    with model.cast_frozen(torch.bfloat16):
+        answers.append(model(images))
+        with IN_BF16:
+            answers.append(model(images))
+    assert torch.equal(model(images), exact)
+    answers.append(model.to(torch.bfloat16)(images))
+    for answer in answers:
+        assert (answer.float() - exact).norm() < 0.05 * exact.norm()
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_a_cast_backbone_answers_to_both_hashes_of_what_it_was_cast_from(size: int) -> None:
+    own = load_backbone(make_backbone(), size)
+    half = own.cast(torch.bfloat16)
+    for known in (own.fingerprint(), fingerprints.digest(own)):
+        assert own.answers_to(known)
+        assert half.answers_to(known)
+    assert not half.answers_to(fingerprints.digest(half))
 
 
 @contextmanager
@@ -104,15 +133,15 @@ def held(model: sp.PromptedModel, cast: bool, autocast: bool) -> Iterator[None]:
 def test_folded_prompts_answer_as_unfolded_ones_in_whatever_precision(
     method: str, autocast: bool, cast: bool, images: torch.Tensor
 ) -> None:
-    """Keys that were folded in bf16 are not used in float32."""
+    """Keys that were folded in bf16 are gone in float32."""
     model = started(method).eval()
     assert isinstance(model.insertion, KeyedInsertion)
     with torch.no_grad():
         in_float32 = model(images)
         with held(model, cast, autocast):
             unfolded = model(images)
-            model.insertion.fold(model.backbone)
-            assert torch.equal(model(images), unfolded)
+            with model.insertion.folded(model.backbone):
+                assert torch.equal(model(images), unfolded)
         assert torch.equal(model(images), in_float32)
 
 
@@ -131,7 +160,9 @@ def test_analysis_and_condensation_of_a_cast_backbone(method: str, autocast: boo
         assert all(w.isfinite().all() for w in attention(model, images).to_prompts)
         with torch.no_grad():
             content = model.backbone.content(images)
-            assert mutual_information(effective_prompts(model)[0], content).isfinite().all()
+            information = mutual_information(effective_prompts(model)[0], content)
+            assert information.dtype == torch.float32
+            assert information.isfinite().all()
         assert all(n.similarity.dtype == torch.float32 for n in nearest_patches(model, [images]))
         assert leave_one_out(model, images, LABELS).isfinite().all()
         kept = torch.rand(*model.insertion.prompts.shape[:2], generator=torch.Generator().manual_seed(0)) > 0.5
@@ -256,14 +287,18 @@ def test_an_accelerator_of_the_callers_survives() -> None:
     GradientState._reset_state()
 
 
-@pytest.mark.parametrize("method", ["spt", "pc", "e2vpt"])
+@pytest.mark.parametrize("method", ["spt", "pc", "e2vpt", "lora"])
 def test_a_run_in_bf16_from_folder_to_answers(
     method: str, folder: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Start, training, condensation, rewinding, test, probe, evaluation and prediction, as with hardware for bf16."""
     monkeypatch.setattr(engine, "fast_bf16", lambda: True)
     recipe = {"epochs": 2, "batch_size": 4, "lr": 1e-2}
-    config = RunConfig.resolve(str(folder), str(weights), method, fields={"num_prompts": 4}, recipe=recipe)
+    fields = {"num_prompts": 4}
+    if method == "lora":
+        pytest.importorskip("peft")
+        fields = {}
+    config = RunConfig.resolve(str(folder), str(weights), method, fields=fields, recipe=recipe)
     metrics = tune(config, tmp_path / "run").metrics
     assert metrics["precision"] == "bf16"
     assert sp.evaluate(tmp_path / "run", str(folder))["test_accuracy"] == pytest.approx(metrics["test_accuracy"])

@@ -71,12 +71,15 @@ def test_the_callers_backbone_stays_as_it_is(method: str, source: str, images: t
         assert same(portrait(backbone, images), before)
         if prompted:
             analyse(model, Splits(examples, examples, examples, {}), run=tmp_path / precision)
-            model.insertion.fold(model.backbone)
+            with model.insertion.folded(model.backbone):
+                model(images)
     loaded = sp.load(tmp_path / "float32", backbone)
     assert same(portrait(backbone, images), before)
 
     pool = sp.AdapterPool(backbone)
-    pool.add("good", sp.create_model(backbone, "vpt", num_classes=2, num_prompts=4))
+    good = sp.create_model(backbone, "vpt", num_classes=2, num_prompts=4)
+    good.initialize()
+    pool.add("good", good)
     served, answers = portrait(pool.backbone, images), pool(images, ["good"] * 4)
     for adapter in (tmp_path / "float32", loaded):
         try:

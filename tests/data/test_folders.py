@@ -8,6 +8,7 @@ import logging
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,12 +110,55 @@ def test_a_class_named_like_a_split(names: tuple[str, ...], tmp_path: Path, capl
         (("cat", "dog", "test/cat"), "test, read as a split, but no train folder"),
         (("train/cat", "train/dog", "val/cat", "valid/dog"), "two folders for one split among"),
         (("train/cat", "train/dog", "test/unknown"), "unknown is a class that the training split lacks"),
+        (("cat/train", "cat/test", "dog/train", "dog/test"), r"cat has the splits .* as in .*train/cat; or rename"),
+        (("a/cat/Train", "b/val", "b/training"), "b has the splits training and val in it"),
+        (("train/cat/test", "train/cat/val", "train/dog"), "cat has the splits"),
+        (("images/train", "images/test", "labels"), "images beside labels, as for detection or segmentation"),
+        (("train/Images", "train/Annotations"), "train has Images beside Annotations, as for detection"),
+        (("imgs", "masks"), "imgs beside masks, as for detection or segmentation: put the images of each class"),
         (("pets/cat", "pets/dog"), "one class folder .pets.*or give .*pets if the class folders are in there"),
     ],
 )
 def test_what_may_be_a_class_or_a_split_is_asked(folders: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=sentence):
         load_dataset(plant(tmp_path, *folders))
+
+
+def test_a_class_may_have_one_folder_named_like_a_split(tmp_path: Path) -> None:
+    assert counts(plant(tmp_path, "vehicle/bus", "vehicle/train", "animal")) == {"animal": 3, "vehicle": 6}
+
+
+def test_images_beside_annotations_without_images(tmp_path: Path) -> None:
+    plant(tmp_path, "images/train", "images/test")
+    (tmp_path / "labels" / "train").mkdir(parents=True)
+    (tmp_path / "labels" / "train" / "0.txt").write_text("0 1 1 1 1", encoding="utf-8")
+    with pytest.raises(UserError, match="images beside labels, as for detection"):
+        load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["eel", "train", "test", "train/eel"])
+@pytest.mark.parametrize("target", ["/nowhere/eel", "self"])
+def test_a_link_to_nothing_may_have_been_a_class_or_a_split(place: str, target: str, tmp_path: Path) -> None:
+    plant(tmp_path, *(("cat", "dog") if place == "eel" else ("train/cat", "train/dog")))
+    if place == "train":
+        (tmp_path / "train").rename(tmp_path / "val")
+    link = tmp_path / place
+    link.symlink_to(link.name if target == "self" else target)
+    with pytest.raises(UserError, match=f"{link} is a link to .*, which is not there: mend the link, or remove it"):
+        load_dataset(tmp_path)
+
+
+def test_a_link_to_nothing_in_a_class_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (plant(tmp_path, "cat", "dog") / "cat" / "more").symlink_to("/nowhere")
+    assert counts(tmp_path) == {"cat": 3, "dog": 3}
+    assert "1 file(s)" in caplog.text
+    assert "are links to what is not there, and left out" in caplog.text
+
+
+@pytest.mark.parametrize("data", [None, 3, "", " ", ["a", "b"]])
+def test_what_is_no_name_is_no_data_set(data: Any) -> None:
+    with pytest.raises(UserError, match="is no data set: give a folder"):
+        load_dataset(data)
 
 
 @pytest.mark.parametrize("split", ["test", "val"])

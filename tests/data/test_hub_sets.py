@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from selfprompt import doctor
+from selfprompt.data.batches import Decoded
+from selfprompt.data.images import read_image
+from selfprompt.data.pairs import as_examples
+from selfprompt.data.protocol import Protocol
 from selfprompt.data.sources import load_dataset
 from selfprompt.data.sources.hub import from_splits
 from selfprompt.errors import UserError
@@ -89,6 +96,71 @@ def test_of_several_columns_the_telling_one_or_the_chosen_one(caplog: pytest.Log
     with pytest.raises(UserError, match="write hf:toy#COLUMN if it is species"):
         from_splits("hf:toy", odd)
     assert from_splits("hf:toy", odd, ["species"]).class_names == ("p", "q")
+
+
+PIXELS = np.full((4, 4, 3), 7, dtype=np.uint8)
+
+
+def file_of(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        (None, "hf:toy, train, row 1 has no image: leave it out"),
+        ({"bytes": b"no image", "path": "a.png"}, "hf:toy, train, row 1 is no image: replace it"),
+        ({"bytes": file_of(PIXELS)[:50], "path": None}, "hf:toy, train, row 1 cannot be decoded"),
+        ({"bytes": None, "path": "/nowhere/a.png"}, "hf:toy, train, row 1 cannot be decoded .*/nowhere/a.png"),
+    ],
+)
+@pytest.mark.parametrize("mode", [None, "L"])
+def test_a_broken_row_is_named(broken: Any, sentence: str, mode: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = table([0, 1]).remove_columns("image")
+    found = found.add_column("image", [{"bytes": file_of(PIXELS), "path": None}, broken])
+    found = found.cast_column("image", datasets.Image(mode=mode))
+    dataset = from_splits("hf:toy", {"train": found})
+    assert read_image(dataset.train.images[0]).size == (4, 4)
+    with pytest.raises(UserError, match=sentence if mode is None else "hf:toy, train, row 1"):
+        read_image(dataset.train.images[1])
+    monkeypatch.setattr(doctor, "load_located", lambda _: dataset)
+    problems = doctor.check_data("hf:toy")[1]
+    assert sum("hf:toy, train, row 1" in problem for problem in problems) == 1
+
+
+def test_images_may_be_bytes_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pandas = pytest.importorskip("pandas")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    for name, image in (("dicts", {"bytes": file_of(PIXELS), "path": "a.png"}), ("plain", file_of(PIXELS))):
+        (tmp_path / name).mkdir()
+        pandas.DataFrame({"image": [image] * 2, "label": [0, 1]}).to_parquet(tmp_path / name / "train.parquet")
+        images = load_dataset(f"hf:{tmp_path / name}").train.images
+        assert all(np.array_equal(np.asarray(read_image(image)), PIXELS) for image in images)
+        pandas.DataFrame({"image": [image] * 2, "label": [0.5, 1]}).to_parquet(tmp_path / name / "train.parquet")
+        with pytest.raises(UserError, match=r"no class-label column \(whole numbers, booleans or texts\)"):
+            load_dataset(f"hf:{tmp_path / name}")
+    with pytest.raises(UserError, match="hf: names no data set: write hf:NAME"):
+        load_dataset("hf:")
+
+
+def test_rows_given_to_a_fit_keep_their_files(tmp_path: Path) -> None:
+    dim = np.full((4, 4), 300, dtype=np.uint16)
+    dim[0] = 4095
+    rows = {"image": [{"bytes": file_of(dim), "path": None}, None], "label": [0, 1]}
+    found = datasets.Dataset.from_dict(
+        rows, features=datasets.Features({"image": datasets.Image(), "label": CLASSES})
+    )
+    kept = as_examples(found.select([0]))
+    assert np.asarray(read_image(kept.images[0]))[1, 0, 0] == 300 >> 4
+    assert isinstance(kept.images[0], dict)
+    with pytest.raises(UserError, match="Item 1: a NoneType is no image"):
+        as_examples(found)
+    rows["image"][1] = {"bytes": b"no image", "path": None}
+    images = as_examples(datasets.Dataset.from_dict(rows, features=found.features))
+    with pytest.raises(UserError, match=r"Image 1: .* is no image"):
+        Decoded(images, Protocol(image_size=8))
 
 
 def test_a_configuration_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

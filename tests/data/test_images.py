@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,11 +34,17 @@ def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def png16(pixels: np.ndarray) -> bytes:
-    """A PNG of 16-bit colour, which Pillow cannot write."""
-    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 16, {3: 2, 4: 6}[pixels.shape[2]], 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+def png(pixels: np.ndarray, bits: int = 16, clear: int | None = None, exif: bytes = b"") -> bytes:
+    """A PNG of any depth, which Pillow cannot write; pixels whose every channel is ``clear`` are transparent."""
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    header = struct.pack(
+        ">IIBBBBB", pixels.shape[1], pixels.shape[0], bits, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0
+    )
+    unpacked = (pixels.reshape(len(pixels), -1, 1).astype(int) >> np.arange(bits)[::-1]) & 1
+    rows = b"".join(b"\0" + np.packbits(row.ravel().astype(np.uint8)).tobytes() for row in unpacked)
+    out = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + (chunk(b"eXIf", exif) if exif else b"")
+    out += b"" if clear is None else chunk(b"tRNS", struct.pack(">H", clear) * channels)
+    return out + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def tiff16(pixels: np.ndarray, order: str = "<", packed: bool = False, **tags: int) -> bytes:
@@ -83,7 +90,78 @@ def test_grey_of_any_depth_keeps_its_highest_bits(bits: int, kind: str, tmp_path
 def test_colour_of_any_depth_in_png(bits: int, channels: int, tmp_path: Path) -> None:
     values = RNG.integers(0, 2**bits, (6, 7, channels)).astype(np.uint16)
     values[..., 3:] = 2**16 - 1
-    assert np.array_equal(read(png16(values), tmp_path / "a.png"), values[..., :3] >> (bits - 8))
+    assert np.array_equal(read(png(values), tmp_path / "a.png"), values[..., :3] >> (bits - 8))
+
+
+def forms(path: Path) -> list[Any]:
+    """One picture in every form that a file can be given in."""
+    data, loaded = path.read_bytes(), Image.open(path)
+    loaded.load()
+    files = [io.BytesIO(data), {"bytes": data, "path": None}, {"bytes": None, "path": str(path)}]
+    return [path, data, *files, Image.open(path), Image.open(io.BytesIO(data)), loaded]
+
+
+DIM, TURN = RNG.integers(0, 4096, (6, 7, 3)), b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
+OPAQUE = np.full((6, 7, 1), 2**16 - 1)
+RGBA = RNG.integers(0, 256, (6, 7, 4))
+LAID = np.asarray(Image.alpha_composite(Image.new("RGBA", (7, 6), "white"), Image.fromarray(RGBA.astype(np.uint8))))
+
+
+@pytest.mark.parametrize(
+    ("data", "pixels"),
+    [
+        (png(DIM), DIM >> 4),
+        (png(DIM, exif=TURN), np.rot90(DIM, -1) >> 4),
+        (png(np.concatenate([DIM, OPAQUE], -1)), DIM >> 4),
+        (png(np.concatenate([DIM[..., :1], OPAQUE], -1)), DIM[..., :1] >> 4),
+        (png(DIM[..., 0], clear=int(DIM[1, 1, 0])), np.where(DIM[..., :1] == DIM[1, 1, 0], 255, DIM[..., :1] >> 4)),
+        (png(DIM.repeat(3, 0) // 999, clear=2), None),
+        *(
+            (png(DIM[..., 0] % 4, 2, clear=n), np.where(DIM[..., :1] % 4 == n, 255, DIM[..., :1] % 4 * 85))
+            for n in range(4)
+        ),
+        (png(DIM[..., 0] % 16, 4, clear=5), np.where(DIM[..., :1] % 16 == 5, 255, DIM[..., :1] % 16 * 17)),
+        (png(RGBA, 8), LAID[..., :3]),
+        (png(RGBA * 257), LAID[..., :3]),
+        (png(RGBA[..., [0, 3]] * 257), LAID[..., :1]),
+    ],
+)
+def test_a_picture_is_the_same_in_whatever_form_it_is_given(data: bytes, pixels: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(data)
+    seen = [np.asarray(read_image(form)) for form in forms(tmp_path / "a.png")]
+    assert all(np.array_equal(one, seen[0]) for one in seen)
+    assert pixels is None or np.array_equal(seen[0], np.broadcast_to(pixels, seen[0].shape))
+    assert common_range(forms(tmp_path / "a.png")[:1]) == common_range(forms(tmp_path / "a.png")[-1:])
+
+
+def test_transparency_of_arrays_and_deep_colour_is_laid_on_white(tmp_path: Path) -> None:
+    small = RGBA.astype(np.uint8)
+    for array in (small, small.astype(np.uint16) * 257, small / 255):
+        assert np.abs(np.asarray(read_image(array)).astype(int) - LAID[..., :3]).max() <= 1
+    clear = np.full((2, 2, 3), 9999)
+    clear[0, 0, 0] = 0
+    assert read(png(clear, clear=9999), tmp_path / "a.png").min(axis=-1).tolist() == [[0, 255], [255, 255]]
+
+
+def test_pictures_changed_in_memory_are_read_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(DIM * 16))
+    image = Image.open(tmp_path / "a.png")
+    image.paste((1, 2, 3), (0, 0, 7, 6))
+    assert np.unique(np.asarray(read_image(image))).tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("kind", "white"), [("<u2", 0), ("<f4", 0), ("<u2", 1), ("<f4", 1), ("<u4", 1)])
+def test_a_tiff_may_count_from_white_and_has_no_sign(kind: str, white: int, tmp_path: Path) -> None:
+    shades = np.array([[0, 85], [85, 255]])
+    values = (shades / 255 if kind == "<f4" else shades * (np.iinfo(kind).max // 255)).astype(kind)
+    tags = {"t258": values.itemsize * 8, "t262": white, "t279": values.nbytes, "t339": 3 if kind == "<f4" else 1}
+    data = tiff16(np.zeros((2, 2)), **tags)[:-8] + values.tobytes()
+    assert np.array_equal(read(data, tmp_path / "a.tif")[..., 0], shades if white else 255 - shades)
+
+
+def test_bytes_that_are_no_image_have_no_name() -> None:
+    with pytest.raises(UserError, match="An image given as 3 bytes is no image that can be read"):
+        read_image(b"abc")
 
 
 @pytest.mark.parametrize("bits", [12, 16])

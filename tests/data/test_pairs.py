@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 from torch.utils.data import ConcatDataset, DataLoader, Subset, TensorDataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import ToTensor
@@ -29,6 +30,9 @@ from selfprompt.tuning.fit import fit
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 10, 3), dtype=np.uint8)
 LABELS = [0, 1, 1, 0, 1, 0]
 TENSORS = torch.from_numpy(RGB).permute(0, 3, 1, 2)
+
+
+ODD: list[Any] = [None, 3, "ab", b"ab", {0: 1, 1: 0}, {0, 1}]
 
 
 class NoIter:
@@ -71,6 +75,66 @@ def test_images_and_labels_arrive_as_they_were(given: Callable[[], Any]) -> None
     assert np.array_equal(np.stack([np.asarray(read_image(image)) for image in examples.images]), RGB)
 
 
+def reused(kind: str) -> Iterator[tuple[Any, Any]]:
+    """Pairs that are the same image and the same label each time, changed in between."""
+    pixels, label = np.zeros((2, 2, 3), dtype=np.uint8), torch.zeros((), dtype=torch.int64)
+    tensor, picture = torch.from_numpy(pixels).permute(2, 0, 1), Image.new("RGB", (2, 2))
+    for number in range(3):
+        pixels[:] = 50 * number
+        picture.paste((50 * number,) * 3, (0, 0, 2, 2))
+        yield {"array": pixels, "view": pixels[:], "tensor": tensor, "picture": picture}[kind], label.fill_(number)
+
+
+@pytest.mark.parametrize("kind", ["array", "view", "tensor", "picture"])
+@pytest.mark.parametrize(
+    "given",
+    [reused, lambda kind: Examples((x for x, _ in reused(kind)), (y for _, y in reused(kind)))],  # type: ignore
+)
+def test_a_buffer_that_is_used_again_gives_each_image(given: Callable[[str], Any], kind: str) -> None:
+    examples = as_examples(given(kind))
+    assert [np.asarray(read_image(image)).max() for image in examples.images] == [0, 50, 100]
+    assert examples.labels.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", ["gif", "tif"])
+def test_frames_of_one_file_are_images_each(kind: str, tmp_path: Path) -> None:
+    first, *rest = (Image.new("L", (4, 4), 50 * number) for number in range(3))
+    first.save(tmp_path / f"a.{kind}", save_all=True, append_images=rest)
+    frames = ImageSequence.Iterator(Image.open(tmp_path / f"a.{kind}"))
+    examples = as_examples((frame, number) for number, frame in enumerate(frames))
+    assert [np.asarray(read_image(image)).max() for image in examples.images] == [0, 50, 100]
+
+
+def test_what_a_list_holds_and_files_are_not_copied(folder: Path) -> None:
+    assert np.shares_memory(as_examples([(RGB[0], 1)]).images[0], RGB)  # pyright: ignore
+    image = Image.open(folder / "ant" / "0.png")
+    assert as_examples(iter([(image, 1)])).images[0] is image
+
+
+def test_images_that_are_no_arrays_and_columns_of_pandas(folder: Path) -> None:
+    path = folder / "ant" / "0.png"
+    given = [path, path.read_bytes(), path.open("rb"), {"bytes": path.read_bytes(), "path": None}]
+    images = as_examples([(image, 0) for image in given]).images
+    assert len({np.asarray(read_image(image)).tobytes() for _ in range(2) for image in images}) == 1
+    pandas = pytest.importorskip("pandas")
+    column = pandas.Series(["a", "b", "c"], index=[2, 1, 0])
+    assert list(Examples(column, column.index).take(np.array([0, 2])).images) == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "right"),
+    [
+        (np.array([0, 1, 1, 0, 1, 0], dtype=object), LABELS),
+        (np.array(LABELS, dtype=np.uint64), LABELS),
+        ([True, False] * 3, [1, 0] * 3),
+        ([3] * 6, [3] * 6),
+    ],
+)
+def test_labels_of_many_types(labels: Any, right: list[int]) -> None:
+    assert Examples(RGB, labels).labels.tolist() == right
+    assert len(Examples([], np.array([]))) == 0
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
@@ -90,6 +154,15 @@ def test_images_and_labels_arrive_as_they_were(given: Callable[[], Any]) -> None
         (lambda: [(RGB[0], 0.5)], "The label '0.5' is no class index"),
         (lambda: [(RGB[0], float("nan"))], "The label 'nan' is no class index"),
         (lambda: [(RGB[0], [0, 1])], "is no class index"),
+        (lambda: [(RGB[0], b"a")], "is no class index"),
+        (lambda: [(RGB[0], 10**30)], "The label '10+' is no class index"),
+        (lambda: [(RGB[0], 1e30)], r"The label '1e\+30' is no class index"),
+        (lambda: [(io.StringIO("x"), 0)], "opened as text is no image"),
+        (lambda: Examples(list(RGB), np.array([2**64 - 1] * 6, np.uint64)), "The label '18446744073709551615' is no"),
+        (lambda: Examples(list(RGB), np.array([0, "a"] * 3, object)), "The label 'a' is no class index"),
+        (lambda: Examples(list(RGB), np.array(3)), "one class index an image: give one for each"),
+        *((lambda odd=odd: Examples(list(RGB), odd), "The labels are given as") for odd in ODD),
+        *((lambda odd=odd: Examples(odd, [0, 1]), "The images are given as") for odd in ODD),
         (lambda: Examples(list(RGB), np.eye(2)[LABELS]), "give labels.argmax"),
         (lambda: Examples(list(RGB), np.array(["a", "b"] * 3)), "The label 'a' is no class index"),
         (lambda: Examples(list(RGB), np.array(LABELS[:5])), "6 images and 5 labels"),

@@ -54,3 +54,10 @@ def test_gradients_lie_in_the_even_half() -> None:
     assert torch.allclose(q.grad, mirrored, atol=1e-4)
     rank = torch.linalg.matrix_rank(torch.autograd.functional.jacobian(Fourier(1.0), q).reshape(320, 320))
     assert rank == (320 + 4) / 2  # (0 or 5, 0 or 16) are their own mirror images
+
+
+@pytest.mark.parametrize(("share", "prompts", "count"), [(0.29, 100, 29), (0.7, 90, 63), (0.5, 5, 2), (1 / 3, 9, 3)])
+def test_the_share_is_of_the_number_that_was_written(share: float, prompts: int, count: int) -> None:
+    values = torch.randn(prompts, 8, generator=torch.Generator().manual_seed(0))
+    changed = (Fourier(share)(values) != values).any(dim=-1)
+    assert changed.tolist() == [True] * count + [False] * (prompts - count)

@@ -111,3 +111,10 @@ def test_stopped_in_the_second_training_it_ends_the_same(tmp_path: Path, images:
 def test_pruned_and_condensed_is_refused() -> None:
     with pytest.raises(UserError, match="not both"):
         masked(keep=0.5)
+
+
+def test_the_share_is_of_the_number_that_was_written(images: torch.Tensor) -> None:
+    model = create_model(make_backbone(), "e2vpt", num_classes=3, num_prompts=50, prune_tokens=0.58)
+    model.initialize(seed=0)
+    MaskPruning(0.58, 0.0).apply(model.insertion, model.backbone, model, [(images, torch.tensor([0, 1, 2, 0]))])
+    assert model.insertion.parametrization.tokens.count_nonzero() == 50 - 29

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,6 +130,64 @@ def test_a_record_of_numbers_is_followed_while_they_fit(run: Path, folder: Path)
         evaluate(run, str(folder))
     (run / "split.json").unlink()
     assert evaluate(run, str(folder))["images"] == 8
+
+
+INDICES = ([-1], [True], ["1"], [0.0], [0, 0], [9999], [10**30], 3, [None], {"0": 1})
+FILES = ([7], [None], [""], ["/etc/passwd"], ["../ant/0.png"], ["ant/0.png", "ant/0.png"], None, "ant/0.png", [["x"]])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"test": odd} for odd in INDICES),
+        *({"train": odd} for odd in (None, *INDICES)),
+        *({"test_files": odd} for odd in FILES),
+        *({"unused_files": odd} for odd in FILES),
+        {"test": [0], "train": [0], "val": [1]},
+        {"test": None},
+        {"classes": "abc"},
+        {"fingerprint": 3},
+    ],
+    ids=str,
+)
+def test_a_damaged_record_is_one_sentence(change: dict, folder: Path, tmp_path: Path) -> None:
+    dataset = load_dataset(folder)
+    damaged = {**with_splits(dataset, Protocol()).record, **change}
+    (tmp_path / "split.json").write_text(json.dumps(damaged), encoding="utf-8")
+    for whole in (True, False):
+        with pytest.raises(UserError, match=r"split\.json is damaged \(.*\): restore it, or start the run anew\.$"):
+            splits_for(dataset, Protocol(), tmp_path, whole=whole)
+
+
+def test_a_record_whose_numbers_and_names_differ_is_damaged(folder: Path, tmp_path: Path) -> None:
+    dataset = load_dataset(folder)
+    record = with_splits(dataset, Protocol()).record
+    record["test"][0], record["train"][0] = record["train"][0], record["test"][0]
+    (tmp_path / "split.json").write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(UserError, match=r"and .*_files are not the same images"):
+        splits_for(dataset, Protocol(), tmp_path)
+
+
+def test_images_that_moved_within_the_data_are_told(folder: Path, tmp_path: Path) -> None:
+    record = with_splits(load_dataset(folder), Protocol()).record
+    (tmp_path / "split.json").write_text(json.dumps(record), encoding="utf-8")
+    for split in ("train", "test"):  # the test images into test/, all others into train/
+        for name in ("ant", "bee", "cow"):
+            (folder / split / name).mkdir(parents=True)
+    for name in (name for names in NAMES for name in record[names]):
+        (folder / name).rename(folder / ("test" if name in record["test_files"] else "train") / name)
+    for name in ("ant", "bee", "cow"):
+        (folder / name).rmdir()
+    first = record["train_files"][0]
+    for whole in (True, False):
+        with pytest.raises(UserError, match=f"none of the images .* such as {first}, which may be train/{first} now"):
+            splits_for(load_dataset(folder), Protocol(), tmp_path, whole=whole)
+
+
+@pytest.mark.parametrize("split", ["foo", "record", "", None])
+def test_a_split_that_there_is_not(split: Any, folder: Path) -> None:
+    with pytest.raises(UserError, match=r"no split named .*: known are test, train, val|did you mean"):
+        evaluate("nowhere", str(folder), split=split)
 
 
 def test_given_splits_are_recorded_too(tmp_path: Path) -> None:

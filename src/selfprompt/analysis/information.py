@@ -65,15 +65,15 @@ def mutual_information(prompts: Tensor, patches: Tensor) -> Tensor:
         patches: (B, M, D), of the layer that the prompts belong to.
 
     Returns:
-        (B,) on the CPU, between 0 and 1; 0 for a single prompt.
+        (B,) float32 on the CPU, whatever the tokens' type, between 0 and 1; 0 for a single prompt.
     """
     count, width = prompts.shape
     if count < 2:
-        return torch.zeros(len(patches), dtype=patches.dtype)
+        return torch.zeros(len(patches))
     exact, seen = prompts.cpu().double(), patches.cpu().double()
     log_a = (exact @ seen.transpose(1, 2) / math.sqrt(width)).log_softmax(dim=-1)
     log_j = log_a.logsumexp(dim=1) - math.log(count)
     a, marginal = log_a.exp(), log_j.exp()
     information = (a * (log_a - log_j[:, None])).sum(dim=-1).mean(dim=-1)
     entropy = -(marginal * log_j).sum(dim=-1)
-    return (information / (math.log(count) * entropy).sqrt()).clamp(min=0).to(patches.dtype)
+    return (information / (math.log(count) * entropy).sqrt()).clamp(min=0).float()

@@ -1,4 +1,4 @@
-"""The architecture that a file of weights was trained in: what shapes show, what timm's config.json beside it says.
+"""The architecture that a file of weights was trained in: what its shapes show, and what is told beside it.
 
 Heads, activation, norm epsilon and pooling show in no weight. They follow from a config.json, or from width and depth
 where published models have these; else they are guessed and the guess is said, or the file is refused.
@@ -6,10 +6,8 @@ where published models have these; else they are guessed and the guess is said, 
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from selfprompt.backbones.info import BackboneInfo, Pretraining
-from selfprompt.backbones.timm_hub import kind_of
+from selfprompt.backbones.told import Told
 from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError, first_line
 
@@ -41,80 +39,29 @@ HEADS = {
 }
 """Heads by width and depth, as published: ViT-Ti, S, B, L, so400m, H, g (Zhai et al.), g (DINOv2) and G."""
 
-OTHER_NAMES = {"num_attention_heads": "num_heads", "hidden_act": "act_layer"}
-"""What transformers' config.json calls timm's arguments."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a config.json says.
-
-    Args:
-        architecture: timm's name; None if there is none.
-        arguments: Of timm's VisionTransformer.
-        seen: Fields of `BackboneInfo`: normalisation and resizing.
-        pretraining: What the tag tells.
-        sizes: (H, W) of the input, if said.
-    """
-
-    architecture: str | None = None
-    arguments: dict[str, Any] = field(default_factory=dict)
-    seen: dict[str, Any] = field(default_factory=dict)
-    pretraining: Pretraining = "unknown"
-    size: tuple[int, int] | None = None
-
-
-def read_beside(path: Path, name: Any = None) -> Told:
-    """What ``config.json`` in the file's folder says (timm's; of transformers' the same facts under its names).
-
-    Args:
-        path: The file of weights.
-        name: The architecture that the file itself names, as timm's training script writes it.
-
-    Raises:
-        UserError: The config.json is damaged.
-    """
-    config_file = path.parent / "config.json"
-    try:
-        config = json.loads(config_file.read_text(encoding="utf-8")) if config_file.is_file() else {}
-        own = config.get("pretrained_cfg") or config
-        arguments = {timms: config[k] for k, timms in OTHER_NAMES.items() if k in config}
-        if config.get("global_pool"):
-            arguments["global_pool"] = config["global_pool"]
-        arguments |= config.get("model_args") or {}
-        if (eps := arguments.pop("layer_norm_eps", config.get("layer_norm_eps"))) is not None:
-            arguments["norm_layer"] = partial(LayerNorm, eps=float(eps))
-        seen: dict[str, Any] = {k: tuple(own[k]) for k in ("mean", "std") if k in own}
-        seen |= {"interpolation": own["interpolation"]} if "interpolation" in own else {}
-        seen |= {"crop_fraction": own["crop_pct"]} if "crop_pct" in own else {}
-        seen |= {"resize": "squash"} if own.get("crop_mode") == "squash" else {}
-        name = config.get("architecture") or own.get("architecture") or name
-        size = arguments.pop("img_size", None) or (own.get("input_size") or (None,))[1:]
-        size = (size, size) if isinstance(size, int) else tuple(size) or None
-        known = name if isinstance(name, str) and timm.is_model(name) else None
-        return Told(known, arguments, seen, kind_of(own.get("tag") or "", known or ""), size)
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise UserError(f"{config_file} is not timm's ({first_line(error)}): mend or remove it.") from None
-
 
 def build(state: dict[str, Tensor], path: Path, told: Told, pretraining: Pretraining) -> VisionTransformer:
-    """A VisionTransformer, its weights still to be loaded, of the shapes that a file's have and of what is told.
+    """A VisionTransformer of the shapes that a file's weights have and of what is told, on the meta device.
 
     Raises:
         UserError: The shapes are no ViT's, contradict what is told, or leave open what would change every answer.
     """
-    if told.architecture is not None:
-        with torch.device("meta"):
+    with torch.device("meta"):
+        if told.architecture is not None:
             ViT(timm.create_model(told.architecture), BackboneInfo(f"{path} ({told.architecture})", "", "unknown", 0))
-        arguments = shown(state, path, told.size) | told.arguments
-    else:
-        arguments = assumed(state, path, told, pretraining) | told.arguments
-    arguments["num_classes"] = 0
-    try:
+        known = told.complete or told.architecture is not None
+        arguments = shown(state, path, told.size) if known else assumed(state, path, told, pretraining)
+        depth = told.arguments.get("depth", arguments["depth"])
+        if depth != arguments["depth"]:
+            raise UserError(
+                f"{path} has {arguments['depth']} blocks and is said to have depth {depth!r:.60}: mend it."
+            )
+        arguments |= {**told.arguments, "num_classes": 0}
         make: Any = VisionTransformer if told.architecture is None else partial(timm.create_model, told.architecture)
-        return make(**arguments)
-    except Exception as error:  # timm asserts and raises what it likes
-        raise UserError(f"{path} and what config.json says beside it fit no ViT ({first_line(error)}).") from None
+        try:
+            return make(**arguments)
+        except Exception as error:  # timm asserts and raises what it likes
+            raise UserError(f"{path} and what is said of it fit no ViT ({first_line(error)}): mend it.") from None
 
 
 def shown(state: dict[str, Tensor], path: Path, size: tuple[int, int] | None) -> dict[str, Any]:
@@ -168,7 +115,7 @@ def assumed(state: dict[str, Tensor], path: Path, told: Told, pretraining: Pretr
     """
     arguments = shown(state, path, told.size)
     width, depth, said = arguments["embed_dim"], arguments["depth"], {**arguments, **told.arguments}
-    how = 'put timm\'s config.json beside it, such as {"model_args": {"num_heads": 12, "act_layer": "quick_gelu"}}'
+    how = 'put a config.json beside it, such as {"model_args": {"num_heads": 12, "act_layer": "quick_gelu"}}'
     if arguments["pre_norm"] and "act_layer" not in said:
         raise UserError(f"{path} is laid out as CLIP's, with GELU or QuickGELU, which no weight tells: {how}.")
     if "blocks.0.mlp.fc1.weight" not in state or "blocks.0.mlp.fc2.weight" not in state:
@@ -189,5 +136,5 @@ def assumed(state: dict[str, Tensor], path: Path, told: Told, pretraining: Pretr
         "global_pool": f"pooling by {arguments['global_pool']}",
     }
     if guess := ", ".join(text for key, text in guesses.items() if key not in said):
-        logger.warning("%s: no weight tells what is taken here as usual: %s. If that is wrong, %s.", path, guess, how)
+        logger.warning("%s: assumed %s. If wrong, %s.", path, guess, how)
     return arguments

@@ -169,6 +169,19 @@ class Backbone(nn.Module, ABC):
     watch: Callable[[Role, Tensor], None] | None = None
     _known: tuple[str, bytes] | None = None
 
+    @optional
+    def as_input(self, inputs: Inputs, prepare: Callable[[Inputs], Inputs]) -> Inputs:
+        """Inputs as somebody gave them, as the backbone takes them.
+
+        Args:
+            inputs: Such as images of uint8, or already normalised floats.
+            prepare: See `View.prepare`.
+
+        Raises:
+            UserError: They are of another kind or size.
+        """
+        return prepare(inputs)
+
     @abstractmethod
     def content(self, inputs: Inputs) -> Tensor:
         """(B, M, D) patches or word embeddings, before class token and positions."""
@@ -300,7 +313,7 @@ class Backbone(nn.Module, ABC):
 
     def answers_to(self, known: str) -> bool:
         """Whether that is the fingerprint, or (as adapters were once saved) a hash of what was computed here."""
-        return known == self.fingerprint() or known == fingerprints.digest(self)
+        return known == self.fingerprint() or known == fingerprints.digest(self.own)
 
     @contextmanager
     def computing(self, known: str | None = None) -> Iterator[None]:

@@ -15,17 +15,25 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from selfprompt.backbones.architecture import build, read_beside
+from selfprompt.backbones.architecture import build
 from selfprompt.backbones.info import BackboneInfo, Pretraining
+from selfprompt.backbones.told import read_beside, read_header
 from selfprompt.backbones.vit import ViT, checked
 from selfprompt.errors import UserError, first_line
 
 PRETRAINING_ONLY = ("decoder_", "mask_token", "head.", "head_dist.", "fc.", "projector.", "predictor.")
 FIRST, SECOND = "patch_embed.proj.weight", "blocks.0.attn.qkv.weight"
 """Two weights that every ViT has under timm's names."""
+
+RANKS = {
+    FIRST: 4,
+    **dict.fromkeys(("cls_token", "pos_embed", "reg_token", "register_tokens"), 3),
+    **dict.fromkeys((SECOND, "blocks.0.mlp.fc1.weight", "blocks.0.mlp.fc2.weight"), 2),
+    "blocks.0.attn.q_norm.weight": 1,
+}
+"""Dimensions of the weights whose shapes tell the architecture."""
 
 WRAPPERS = ("model", "state_dict", "teacher")
 PREFIXES = (
@@ -50,28 +58,24 @@ def load_file(path: Path) -> ViT:
         raise UserError(f"There is no weights file {path}.")
     contents, header = read_file(path)
     state, pretraining = find_encoder(contents, path)
-    if header:
-        vit = VisionTransformer(**header["architecture"])
-        seen: dict[str, Any] = {k: tuple(header[k]) for k in ("mean", "std")}
-        seen |= {k: header[k] for k in ("interpolation", "crop_fraction")}
-        pretraining = header["pretraining"]
-    else:
-        told = read_beside(path, contents.get("arch"))
-        vit, seen = build(state, path, told, pretraining), told.seen
-        pretraining = told.pretraining if pretraining == "unknown" else pretraining
+    told = read_beside(path, contents.get("arch")) if header is None else read_header(header, path)
+    vit = build(state, path, told, pretraining)
+    if pretraining == "unknown" or told.complete:
+        pretraining = told.pretraining
     wrong = [k for k, v in vit.state_dict().items() if k in state and state[k].shape != v.shape]
     if wrong:
         raise UserError(f"{path}: {wrong[0]} has the shape {tuple(state[wrong[0]].shape)}, which fits no ViT.")
-    lost = vit.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
+    own = {k: v.to(torch.float32, copy=True, memory_format=torch.contiguous_format) for k, v in state.items()}
+    lost = vit.load_state_dict(own, strict=False, assign=True)
     if lost.missing_keys or lost.unexpected_keys:
         kind, key = ("lacks", lost.missing_keys) if lost.missing_keys else ("has an unknown", lost.unexpected_keys)
         raise UserError(f"{path} {kind} weight {key[0]} (and {len(key) - 1} more): it is no plain ViT's file.")
     size = int(vit.patch_embed.img_size[0])
     name = f"vit_{vit.embed_dim}x{len(vit.blocks)}_patch{vit.patch_embed.patch_size[0]}_{size}"
-    return checked(ViT(vit, BackboneInfo(str(path), name, pretraining, size, **seen)))
+    return checked(ViT(vit, BackboneInfo(str(path), name, pretraining, size, **told.seen)))
 
 
-def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def read_file(path: Path) -> tuple[dict[str, Any], Any]:
     """The contents of a weights file, and our own header where it has one."""
     try:
         if path.suffix == ".safetensors":
@@ -95,6 +99,7 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
 def find_encoder(contents: dict[str, Any], path: Path) -> tuple[dict[str, Tensor], Pretraining]:
     """The encoder's weights under timm's names, and the kind of pretraining that the layout tells."""
     state, keys = unwrap(contents, path)
+    state = {k: v for k, v in state.items() if isinstance(v, Tensor)}
     prefixes = [k.removesuffix(FIRST) for k in state if k.endswith(FIRST) and k.removesuffix(FIRST) + SECOND in state]
     if not prefixes:
         some = ", ".join(str(k) for k in list(state or contents)[:3]) or "nothing"
@@ -102,7 +107,8 @@ def find_encoder(contents: dict[str, Any], path: Path) -> tuple[dict[str, Tensor
     prefix = next((p for p in PREFIXES if p in prefixes), prefixes[0])
     if prefix not in PREFIXES and len(prefixes) > 1:
         raise UserError(f"{path} holds several ViTs ({', '.join(prefixes)}): save the one that is meant alone.")
-    state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix) and isinstance(v, Tensor)}
+    state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    expect_weights({k: v for k, v in state.items() if not k.startswith(PRETRAINING_ONLY)}, path)
     pretraining: Pretraining = "unknown"
     if "mask_token" in state and "blocks.0.ls1.gamma" in state:
         state, pretraining = from_dinov2(state), "dino"
@@ -113,6 +119,24 @@ def find_encoder(contents: dict[str, Any], path: Path) -> tuple[dict[str, Tensor
     elif keys == ("model",) and prefix == "":
         pretraining = "supervised" if "head.weight" in state else "mae"  # DeiT's files have the same key
     return {k: v for k, v in state.items() if not k.startswith(PRETRAINING_ONLY)}, pretraining
+
+
+def expect_weights(state: dict[str, Tensor], path: Path) -> None:
+    """Raise `UserError` unless they are finite floats of the ranks that a ViT's have, in blocks counted from 0."""
+    depth = len({k.split(".")[1] for k in state if k.startswith("blocks.")})
+    blocks = {str(i) for i in range(depth)}
+    for key, value in state.items():
+        if not value.is_floating_point() or value.layout != torch.strided or value.is_meta:
+            wrong = f"holds no plain floats ({value.dtype}, {value.layout}, {value.device})"
+        elif value.ndim != RANKS.get(key, value.ndim) or not value.numel():
+            wrong = f"has the shape {tuple(value.shape)}, which fits no ViT"
+        elif not value.float().isfinite().all():
+            wrong = "is NaN or infinite"
+        elif key.startswith("blocks.") and key.split(".")[1] not in blocks:
+            wrong = f"is of none of the {depth} blocks, counted from 0"
+        else:
+            continue
+        raise UserError(f"{path}: {key} {wrong}: save the weights of a ViT.")
 
 
 def unwrap(contents: dict[Any, Any], path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -132,7 +156,9 @@ def unwrap(contents: dict[Any, Any], path: Path) -> tuple[dict[str, Any], tuple[
 def from_dinov2(state: dict[str, Any]) -> dict[str, Any]:
     """DINOv2's own names to timm's: registers apart from positions, the gated MLP's layers renamed."""
     state = {k.replace("mlp.w12.", "mlp.fc1.").replace("mlp.w3.", "mlp.fc2."): v for k, v in state.items()}
-    if "register_tokens" in state:
+    if {"register_tokens", "cls_token", "pos_embed"} <= state.keys() and state["cls_token"].shape == state[
+        "pos_embed"
+    ][:, :1].shape:
         positions = state.pop("pos_embed")
         state["reg_token"] = state.pop("register_tokens")
         state["cls_token"] = state["cls_token"] + positions[:, :1]

@@ -8,6 +8,9 @@ from typing import Literal
 Pretraining = Literal["supervised", "mae", "mocov3", "dino", "clip", "unknown"]
 """How a backbone was trained: methods publish one recipe for each kind."""
 
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+"""Filter of a resize (Pillow's, which is antialiased)."""
+
 Readout = Literal["backbone", "mae_average", "fresh_average"]
 """How tokens become one feature: see `Backbone.readout`."""
 
@@ -31,6 +34,6 @@ class BackboneInfo:
     image_size: int | None
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    interpolation: str = "bicubic"
+    interpolation: Interpolation = "bicubic"
     crop_fraction: float = 1.0
     resize: str = "crop"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import timm
@@ -11,9 +10,11 @@ from timm.data.config import resolve_model_data_config
 from torch import nn
 
 from selfprompt.backbones.base import private_copy
-from selfprompt.backbones.info import BackboneInfo, Pretraining
+from selfprompt.backbones.info import BackboneInfo
+from selfprompt.backbones.told import Seen, kind_of
 from selfprompt.backbones.vit import ViT, checked, what_lacks
 from selfprompt.errors import UserError, first_line, unknown
+from selfprompt.files import checked as valid
 
 ELSEWHERE = {
     "facebook/dinov2-": "vit_{}_patch14_dinov2.lvd142m",
@@ -96,8 +97,9 @@ def wrap_module(model: nn.Module, name: str | None = None) -> ViT:
     """
     while hasattr(model, "_orig_mod") or isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
         model = model._orig_mod if hasattr(model, "_orig_mod") else model.module  # type: ignore[assignment]
-    config: dict[str, Any] = dict(getattr(model, "pretrained_cfg", None) or {})
-    architecture = config.get("architecture") or type(model).__name__
+    config: Any = getattr(model, "pretrained_cfg", None) or {}
+    own = valid(config, Seen, f"The pretrained_cfg of {name or type(model).__name__}", "mend or delete it")
+    architecture = own.architecture or type(model).__name__
     name = name or f"module:{architecture}"
     if what_lacks(model):  # before anything is asked of it
         return ViT(model, BackboneInfo(name, architecture, "unknown", 0))
@@ -106,7 +108,7 @@ def wrap_module(model: nn.Module, name: str | None = None) -> ViT:
     info = BackboneInfo(
         name=name,
         architecture=architecture,
-        pretraining=kind_of(config.get("tag") or name.partition(".")[2], architecture),
+        pretraining=kind_of(own.tag or name.partition(".")[2], architecture),
         image_size=int(patch_embed.img_size[0]),
         mean=tuple(data["mean"]),
         std=tuple(data["std"]),
@@ -114,24 +116,10 @@ def wrap_module(model: nn.Module, name: str | None = None) -> ViT:
         crop_fraction=float(data["crop_pct"]),
         resize="squash" if data.get("crop_mode") == "squash" else "crop",
     )
-    return ViT(private_copy(model).float(), info)
-
-
-def kind_of(tag: str, architecture: str) -> Pretraining:
-    """The kind of pretraining that a timm tag tells; a tag of fine-tuning on labels counts as supervised.
-
-    Unknown are those for which no method publishes a recipe: I-JEPA, AIMv2, BEiT-3, RADIO, InternViT.
-    """
-    words = f"{architecture}.{tag}"
-    if not tag or "ijepa" in tag:
-        return "unknown"
-    if "ft_in" in tag:
-        return "supervised"
-    for kind, marks in (
-        ("mae", (".mae",)),
-        ("dino", (".dino", "dinov2")),
-        ("clip", ("clip", "siglip", "tips", "laion", "openai")),
-    ):
-        if any(mark in words for mark in marks):
-            return kind  # type: ignore[return-value]
-    return "supervised" if re.search(r"in\d+k|bamboo", tag) else "unknown"
+    try:
+        return ViT(private_copy(model).float(), info)
+    except RuntimeError as error:  # weights that another module computes, or of inference mode
+        raise UserError(
+            f"{name} cannot be copied ({first_line(error)[:100]}): give it plain weights (remove weight norm or "
+            f"pruning, build it outside inference mode)."
+        ) from error

@@ -7,6 +7,7 @@ separate branches are taken: pre-norm (`Block`) and post-norm (`ResPostBlock`).
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from selfprompt.backbones.info import BackboneInfo, Readout
 from selfprompt.backbones.precision import as_under_autocast, fused_is_faster
 from selfprompt.backbones.stepwise import Stepwise
 from selfprompt.errors import UserError, first_line
-from selfprompt.inputs import Inputs
+from selfprompt.inputs import Inputs, images_of
 
 EPSILON = 1e-6
 LARGEST_SIDE = 2**14  # pixels
@@ -74,7 +75,7 @@ class ViT(Stepwise):
         self.num_prefix = vit.num_prefix_tokens
         self.patch_size = embed.feat_ratio()
         self.token_fan_in = 3 * self.patch_size**2
-        self.fused_attention = first.fused_attn
+        self.fixed_size, self.fused_attention = embed.strict_img_size, first.fused_attn
 
     def resized(self, image_size: int) -> ViT:
         """The same weights for square inputs of another size: positions interpolated as timm does it.
@@ -96,6 +97,19 @@ class ViT(Stepwise):
                 f"--image-size {image_size} is no multiple of the patch size {self.patch_size} of {self.info.name} "
                 f"up to {LARGEST_SIDE}: give one from {self.patch_size} on."
             )
+
+    def as_input(self, inputs: Inputs, prepare: Callable[[Inputs], Inputs]) -> Tensor:
+        """(B, 3, H, W) images: uint8 ones normalised, floats in the weights' type."""
+        if not isinstance(inputs, Tensor) or not (inputs.dtype == torch.uint8 or inputs.is_floating_point()):
+            what = inputs.dtype if isinstance(inputs, Tensor) else type(inputs).__name__
+            raise UserError(f"The images are {what}: give a tensor (B, 3, H, W) of uint8, or of normalised floats.")
+        side = self.info.image_size
+        if inputs.ndim != 4 or inputs.shape[1] != 3 or (self.fixed_size and inputs.shape[2:] != (side, side)):
+            raise UserError(
+                f"The images have the shape {tuple(inputs.shape)}: {self.info.name} takes (B, 3, {side}, {side})."
+            )
+        images = images_of(prepare(inputs) if inputs.dtype == torch.uint8 else inputs)
+        return images.to(next(self.parameters()).dtype)
 
     @as_under_autocast
     def content(self, inputs: Inputs) -> Tensor:
@@ -141,11 +155,11 @@ class ViT(Stepwise):
     @staticmethod
     def _project(attn: Any, x: Tensor, first: int, last: int) -> tuple[Tensor, ...]:
         """Some of queries (0), keys (1) and values (2) of (..., N, D) tokens, each (..., heads, N, d)."""
-        if type(attn.qkv) is nn.Linear:
+        if is_plain(attn.qkv):
             inner = attn.qkv.out_features // 3
             part = slice(first * inner, last * inner)
             out = F.linear(x, attn.qkv.weight[part], None if attn.qkv.bias is None else attn.qkv.bias[part])
-        else:  # something wraps the layer and must be asked as a whole
+        else:  # something wraps the layer, or hooks into it, and must be asked as a whole
             out = attn.qkv(x).unflatten(-1, (3, -1))[..., first:last, :].flatten(-2)
         out = out.unflatten(-1, (last - first, attn.num_heads, -1))
         return out.movedim(-3, 0).transpose(-3, -2).unbind(0)
@@ -206,6 +220,12 @@ class ViT(Stepwise):
         return (vit.fc_norm if isinstance(vit.norm, nn.Identity) else vit.norm)(mean)
 
 
+def is_plain(layer: nn.Module) -> bool:
+    """Whether a layer computes what its weights alone say: no subclass, no hook, no other method in place."""
+    hooks = layer._forward_hooks or layer._forward_pre_hooks
+    return type(layer) is nn.Linear and not hooks and "forward" not in layer.__dict__
+
+
 def checked(backbone: ViT) -> ViT:
     """The backbone, once its features without prompts are its model's own output on two random images.
 
@@ -213,6 +233,8 @@ def checked(backbone: ViT) -> ViT:
         UserError: They are not, are no vectors, or are not finite.
     """
     name, weight = backbone.info.name, next(backbone.parameters())
+    if weight.is_meta:
+        raise UserError(f"{name} is on the meta device and has no weights: load them first.")
     images = torch.randn(2, 3, *backbone.vit.patch_embed.img_size, generator=torch.Generator().manual_seed(0))
     try:
         with torch.no_grad():
@@ -245,6 +267,8 @@ def what_lacks(vit: nn.Module) -> str | None:
     for name in ("forward_features", "_pos_embed", "pool"):
         if getattr(type(vit), name) is not getattr(VisionTransformer, name):
             return f"VisionTransformer's own {name} (the class overrides it)"
+    if not len(vit.blocks):
+        return "blocks"
     block: Any
     for i, block in enumerate(vit.blocks):
         if not isinstance(block, (Block, ResPostBlock)):

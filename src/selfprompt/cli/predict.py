@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Literal
 
 from selfprompt.cli.console import report
+from selfprompt.data.images import identified
+from selfprompt.data.tree import is_image
+from selfprompt.errors import UserError
 from selfprompt.tuning.prediction import predict
 
 
 def command(
     adapter: str,
-    images: list[Path],
+    images: list[str],
     /,
     *,
     backbone: str | None = None,
@@ -31,6 +34,9 @@ def command(
         seed: Nothing is drawn here; every command takes it.
         json: Print one JSON object.
     """
+    for path in (Path(image) for image in images):
+        if path.is_file() and not is_image(path.name) and not identified(path):
+            raise UserError(f"{path} is no image, and is not called like one: leave it out.")
     predictions = predict(adapter, images, backbone=backbone, on_error=on_error)
     errors = [p["error"] for p in predictions if "error" in p]
     lines = [f"{p['image']}  {p['label']}  {100 * p['probability']:.1f} %" for p in predictions if "error" not in p]

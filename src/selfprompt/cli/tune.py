@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from selfprompt.cli.console import finish, own_command, parameter_line, progress, report
 from selfprompt.cli.flags import MethodFlags, ProtocolFlags, RecipeFlags, given
 from selfprompt.errors import UserError
+from selfprompt.methods import read_spec
 from selfprompt.tuning.run import RunConfig, read_run, tune
 
 
@@ -55,6 +56,9 @@ def command(
         if not config.test:
             raise UserError(f"{resume} is a trial of a search, which sees no test image: resume the search itself.")
     else:
+        if twice := read_spec(method or "")[1].keys() & given(method_flags).keys():
+            flag = "--" + min(twice).replace("_", "-")
+            raise UserError(f"--method {method} and {flag} both say {min(twice)}: leave one out.")
         config = RunConfig.resolve(
             data,
             backbone,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from selfprompt.errors import UserError
 
@@ -14,7 +15,24 @@ ROUNDING = 1e-3
 
 def is_array(image: Any) -> bool:
     """Whether an image is an array or a tensor, and not a path or a picture."""
-    return isinstance(image, np.ndarray) or hasattr(image, "detach")
+    return isinstance(image, np.ndarray) or is_tensor(image)
+
+
+def is_tensor(image: Any) -> bool:
+    """Whether an image is a tensor of PyTorch (files can be detached, too)."""
+    return hasattr(image, "detach") and hasattr(image, "cpu")
+
+
+def as_it_is_now(image: Any) -> Any:
+    """A copy of an image in memory, which whoever gave it may use again for the next; a file is left where it is."""
+    if isinstance(image, np.ndarray):
+        return image.copy()
+    if is_tensor(image):
+        return image.detach().clone()
+    if isinstance(image, Image.Image):
+        one_file = getattr(image, "tile", None) and not getattr(image, "is_animated", False)
+        return image if one_file else image.copy()
+    return image
 
 
 def to_pixels(image: Any) -> np.ndarray:
@@ -30,7 +48,7 @@ def to_pixels(image: Any) -> np.ndarray:
     Raises:
         UserError: Another shape, or values outside this range, as those of normalised images.
     """
-    first = hasattr(image, "detach")
+    first = is_tensor(image)
     if first:
         image = image.detach().cpu()
         image = (image.float() if image.is_floating_point() else image).numpy()

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from selfprompt.data.examples import Examples
+from selfprompt.data.images import name_of
 from selfprompt.data.protocol import BaseProtocol
+from selfprompt.errors import UserError
 from selfprompt.inputs import Batch, Inputs, take
 from selfprompt.memory import free_memory
 
@@ -79,7 +81,11 @@ class Decoded(Batches):
         def one(index: int) -> Any:
             drawn = self.augmented and epoch is not None
             rng = np.random.default_rng((self.seed, epoch or 0, index)) if drawn else None
-            return self.view.read(self.examples.images[index], rng)
+            source = self.examples.images[index]
+            try:
+                return self.view.read(source, rng)
+            except UserError as error:
+                raise error if name_of(source) else UserError(f"Image {index}: {error}") from None
 
         return self.view.collate(list(self._threads.map(one, indices.tolist())))
 

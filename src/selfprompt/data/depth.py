@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,11 @@ Range = tuple[float, float]
 
 DEPTHS = (8, 10, 12, 14, 16)
 SHIFTED = {"PPM", "JPEG2000"}  # formats of which Pillow scales every depth to 16 bits
-SAMPLE_BITS, MAX_SAMPLE = 258, 281  # TIFF tags
+SAMPLE_BITS, PHOTOMETRIC, MAX_SAMPLE, SAMPLE_FORMAT = 258, 262, 281, 339  # TIFF tags
+WHITE_IS_ZERO, UNSIGNED = 0, 1
 OTHER_ORDER = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
-COLOUR = {f"{mode};16{order}" for mode in ("RGB", "RGBA") for order in OTHER_ORDER}
+LOW_BYTES = {f"{mode};16{a}": f"{mode};16{b}" for mode in ("RGB", "RGBA", "RGBX") for a, b in OTHER_ORDER.items()}
+LOW_BYTES["LA;16B"] = "RGBA"  # as four bytes: both of grey, both of alpha
 
 
 @dataclass(frozen=True)
@@ -95,12 +99,14 @@ class Deep:
     Args:
         colours: (H, W) or (H, W, 3) integers or floats.
         bits: See `Levels`.
-        alpha: (H, W, 1) uint8, where there is any.
+        alpha: (H, W) uint8, where there is any.
+        negative: Whether the least value is white.
     """
 
     colours: np.ndarray
-    bits: int
+    bits: int = 0
     alpha: np.ndarray | None = None
+    negative: bool = False
 
     @property
     def levels(self) -> Levels:
@@ -110,21 +116,37 @@ class Deep:
     def to_image(self, span: Range | None) -> Image.Image:
         """The image in 8 bits; ``span`` is black and white, and by default what its own levels suggest."""
         scaled = to_8_bits(self.colours, span or self.levels.range)
-        return Image.fromarray(scaled if self.alpha is None else np.concatenate([scaled, self.alpha], axis=-1))
+        image = Image.fromarray(255 - scaled if self.negative else scaled)
+        if self.alpha is not None:
+            image = image.convert("RGB")
+            image.putalpha(Image.fromarray(self.alpha))
+        return image
 
 
 def deep(image: Image.Image) -> Deep | None:
     """An opened image of more than 8 bits a channel; None for every other one, of which nothing is read."""
-    bits = stated_bits(image)
+    tags, key = getattr(image, "tag_v2", {}), image.info.get("transparency")
     if image.mode.startswith("I") or image.mode == "F":
-        return Deep(np.asarray(ImageOps.exif_transpose(image)), bits)
-    low_bytes = swapped(image)
-    if low_bytes is None:
+        values = np.asarray(ImageOps.exif_transpose(image))
+        if values.dtype == np.int32 and tags.get(SAMPLE_BITS) == (32,) and tags.get(SAMPLE_FORMAT) == (UNSIGNED,):
+            values = values.view(np.uint32)
+        negative = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
+        return Deep(values, stated_bits(image), None if key is None else opaque(values, key), negative)
+    samples = samples_of(image)
+    if samples is None:
         return None
-    high, low = (np.asarray(ImageOps.exif_transpose(half)) for half in (image, low_bytes))
-    low_bytes.close()
-    alpha = high[..., 3:] if high.shape[2] == 4 else None
-    return Deep((high.astype(np.uint16) << 8 | low)[..., :3], bits, alpha)
+    colours, alpha = samples[..., :3] if samples.shape[2] > 2 else samples[..., 0], None
+    if samples.shape[2] in (2, 4):
+        alpha = (samples[..., -1] >> 8).astype(np.uint8)
+    elif key is not None:
+        alpha = opaque(colours, key)
+    return Deep(colours, stated_bits(image), alpha)
+
+
+def opaque(colours: np.ndarray, key: Any) -> np.ndarray:
+    """(H, W) uint8 alpha: 0 where a pixel has the one colour that is transparent, else 255."""
+    clear = (colours == np.asarray(key)).reshape(*colours.shape[:2], -1).all(axis=-1)
+    return np.where(clear, 0, 255).astype(np.uint8)
 
 
 def stated_bits(image: Image.Image) -> int:
@@ -136,20 +158,57 @@ def stated_bits(image: Image.Image) -> int:
     return min(16, max(sample if sample < 16 else 0, greatest.bit_length()))
 
 
-def swapped(image: Image.Image) -> Image.Image | None:
-    """The low bytes of 16-bit colour, of which Pillow keeps the high ones: the file again, in the other byte order.
+def raw_modes(image: Image.Image) -> set[str]:
+    """How the pixels of an opened image stand in its file; empty once they are loaded."""
+    arguments = [tile[3] for tile in getattr(image, "tile", [])]
+    return {found if isinstance(found, str) else str(found[0]) for found in arguments if found}
 
-    None for every other image, and where the file is not to be had.
+
+def samples_of(image: Image.Image) -> np.ndarray | None:
+    """16-bit colour, or grey with alpha, of which Pillow keeps the high bytes: both, from the file.
+
+    Returns:
+        (H, W, C) uint16, upright; None for every other image, and where the file is not to be had any more, or
+        shows something else.
     """
-    tiles: list[Any] = getattr(image, "tile", [])
-    arguments = [tile[3] if isinstance(tile[3], tuple) else (tile[3],) for tile in tiles]
-    file = getattr(image, "filename", "")
-    if not tiles or not file or any(mode not in COLOUR for mode, *_ in arguments):
+    modes = raw_modes(image)
+    if image.format not in ("PNG", "TIFF") or image.mode not in ("RGB", "RGBA") or not modes <= LOW_BYTES.keys():
         return None
-    other: Any = Image.open(file)
-    swapped_arguments = [(mode[:-1] + OTHER_ORDER[mode[-1]], *rest) for mode, *rest in arguments]
-    other.tile = [
+    data = contents(image)
+    if data is None:
+        return None
+    low = at_frame(data, image)
+    if not raw_modes(low) or not raw_modes(low) <= LOW_BYTES.keys():
+        return None
+    if not modes and not np.array_equal(np.asarray(at_frame(data, image)), np.asarray(image)):
+        return None  # loaded, and changed since
+    grey = raw_modes(low) == {"LA;16B"}
+    tiles = [(tile, tile[3] if isinstance(tile[3], tuple) else (tile[3],)) for tile in low.tile]
+    swapped = [(tile, (LOW_BYTES[mode], *rest)) for tile, (mode, *rest) in tiles]
+    low.tile = [
         tile._replace(args=new) if hasattr(tile, "_replace") else (*tile[:3], new)  # a plain tuple before Pillow 11
-        for tile, new in zip(tiles, swapped_arguments)
+        for tile, new in swapped
     ]
-    return other
+    first, second = (np.asarray(ImageOps.exif_transpose(half)) for half in (image, low))
+    if grey:
+        first, second = first[..., [0, 3]], second[..., [1, 3]]
+    return first.astype(np.uint16) << 8 | second
+
+
+def contents(image: Image.Image) -> bytes | None:
+    """The file of an opened image; None where it is not to be had."""
+    file, name = getattr(image, "fp", None), getattr(image, "filename", "")
+    if file is not None and not file.closed:
+        place = file.tell()
+        file.seek(0)
+        data = file.read()
+        file.seek(place)
+        return data
+    return Path(name).read_bytes() if name and Path(name).is_file() else None
+
+
+def at_frame(data: bytes, image: Image.Image) -> Any:
+    """A file anew, at the frame where an image stands."""
+    again = Image.open(BytesIO(data))
+    again.seek(image.tell())
+    return again

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from selfprompt.data.arrays import as_it_is_now
 from selfprompt.data.images import ImageSource
 from selfprompt.errors import UserError
 
@@ -18,19 +20,24 @@ class Examples:
     """Images and their labels, in one order.
 
     Args:
-        images: N image sources (paths, PIL images, or uint8 arrays of shape (H, W) or (H, W, 3)).
+        images: N image sources in an order (paths, PIL images, or uint8 arrays of shape (H, W) or (H, W, 3)).
         labels: N class indices; kept as an (N,) int64 array.
 
     Raises:
-        UserError: There are more or fewer labels than images, or a label is no whole number.
+        UserError: One of them is no sequence, there are more or fewer labels than images, or a label is no whole
+            number.
     """
 
     images: Sequence[ImageSource]
     labels: np.ndarray
 
     def __post_init__(self) -> None:
-        if not hasattr(self.images, "__len__"):
+        must_be_ordered("images", self.images)
+        must_be_ordered("labels", self.labels)
+        if hasattr(self.images, "iloc"):  # a column of pandas, which finds by its index, not by place
             object.__setattr__(self, "images", list(self.images))
+        elif not hasattr(self.images, "__len__"):
+            object.__setattr__(self, "images", [as_it_is_now(image) for image in self.images])
         object.__setattr__(self, "labels", class_indices(self.labels))
         if len(self.images) != len(self.labels):
             raise UserError(
@@ -63,6 +70,17 @@ class Picked(Sequence[ImageSource]):
         return self.images[int(self.indices[i])]
 
 
+def must_be_ordered(what: str, given: Any) -> None:
+    """Refuse what has no order, or is one thing.
+
+    Raises:
+        UserError: It is so.
+    """
+    many = hasattr(given, "__iter__") or (hasattr(given, "__getitem__") and hasattr(given, "__len__"))
+    if not many or isinstance(given, (str, bytes, bytearray, Mapping, AbstractSet)):
+        raise UserError(f"The {what} are given as {type(given).__name__}: give a list of them, in one order.")
+
+
 def class_indices(labels: Any) -> np.ndarray:
     """Labels as an (N,) int64 array: integers, booleans and whole floats, of Python, NumPy or PyTorch.
 
@@ -71,24 +89,23 @@ def class_indices(labels: Any) -> np.ndarray:
     """
     if hasattr(labels, "detach"):
         labels = labels.detach().cpu().numpy()
-    if not isinstance(labels, np.ndarray):
-        labels = [_plain(label) for label in labels]
+    if not isinstance(labels, np.ndarray) or (labels.dtype == object and labels.ndim == 1):
+        labels = [number(label) for label in labels]
         if odd := [label for label in labels if not isinstance(label, (int, float))]:
             raise _no_index(odd[0])
     found = np.asarray(labels)
     found = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
     if found.ndim != 1:
-        raise UserError(
-            f"Labels of shape {found.shape} are not one class index an image: give labels.argmax(axis=1)."
-        )
+        fix = "give labels.argmax(axis=1)" if found.ndim == 2 else "give one for each"
+        raise UserError(f"Labels of shape {found.shape} are not one class index an image: {fix}.")
     if len(found) and found.dtype.kind not in "biuf":
         raise _no_index(found[0])
-    if found.dtype.kind == "f" and not (whole := np.isfinite(found) & (found == np.round(found))).all():
+    if found.dtype.kind in "uf" and not (whole := (found == np.floor(found)) & (abs(found) < 2**53)).all():
         raise _no_index(found[~whole][0])
     return found.astype(np.int64)
 
 
-def _plain(label: Any) -> Any:
+def number(label: Any) -> Any:
     """The number in a NumPy scalar, or in an array or tensor of one element."""
     try:
         return label.item()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 from PIL import Image
 from torch.utils.data import ConcatDataset, DataLoader, Subset
 
-from selfprompt.data.arrays import is_array, to_pixels
-from selfprompt.data.examples import Examples, class_indices
+from selfprompt.data.arrays import as_it_is_now, is_array, to_pixels
+from selfprompt.data.examples import Examples, class_indices, number
 from selfprompt.data.images import ImageSource
 from selfprompt.errors import UserError
 
@@ -21,44 +21,49 @@ LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
 WANTED = "give Examples, such as the train of a Dataset, or pairs of an image and a class index"
 
 
-def as_examples(pairs: Any) -> Examples:
+def as_examples(pairs: Any, accept: Callable[[Any], Any] | None = None) -> Examples:
     """Examples of whatever holds images and class indices.
 
     Args:
         pairs: `Examples`; an iterable of pairs, such as a list, a generator or a data set of PyTorch; or rows with
-            an image and a label column, as those of the datasets library. Images are paths, PIL images, arrays or
-            tensors (see `to_pixels`). Of torchvision's ImageFolder without a transform the files are taken.
+            an image and a label column, as those of the datasets library. Images are what `read_image` takes, or
+            arrays and tensors of other layouts (see `to_pixels`). Of torchvision's ImageFolder without a transform,
+            and of the datasets library, the files are taken. What is in memory is copied, unless a list holds it.
+        accept: See `View.accept`; by default that of images.
 
     Raises:
         UserError: It holds something else; the message says what is wanted in its place.
     """
+    accept = accept or checked
     if isinstance(pairs, Examples):
-        images = Pixels(pairs.images)
+        images = Accepted(pairs.images, accept)
         return Examples(list(images) if isinstance(pairs.images, (list, tuple)) else images, pairs.labels)
     known = files_of(pairs)
     images, labels = [], []
-    for number, item in enumerate(items(pairs) if known is None else known):
+    held = isinstance(pairs, (list, tuple))
+    for place, item in enumerate(items(encoded(pairs)) if known is None else known):
         try:
             image, label = pair(item)
-            images.append(checked(image))
+            images.append(accept(image if held else as_it_is_now(image)))
         except UserError as error:
-            raise UserError(f"Item {number}: {error}") from None
-        labels.append(label)
+            raise UserError(f"Item {place}: {error}") from None
+        labels.append(number(label))
     return Examples(images, class_indices(labels))
 
 
 @dataclass(frozen=True)
-class Pixels(Sequence[ImageSource]):
-    """Images of a sequence, whose arrays and tensors become pixels when they are asked for."""
+class Accepted(Sequence[Any]):
+    """Sources of a sequence, each as a view takes it when it is asked for: arrays of images become pixels."""
 
     images: Sequence[Any]
+    accept: Callable[[Any], Any]
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, i: Any) -> Any:
         try:
-            return checked(self.images[i])
+            return self.accept(self.images[i])
         except UserError as error:
             raise UserError(f"Image {i}: {error}") from None
 
@@ -71,7 +76,13 @@ def checked(image: Any) -> ImageSource:
     """
     if is_array(image):
         return to_pixels(image)
-    if not isinstance(image, (str, Path, Image.Image)):
+    if hasattr(image, "read"):
+        image.seek(0)
+        if isinstance(image := image.read(), str):
+            raise UserError("a file opened as text is no image: open it with mode 'rb'.")
+    if isinstance(image, Mapping) and {"bytes", "path"} <= image.keys():
+        return image
+    if not isinstance(image, (str, bytes, Path, Image.Image)):
         raise UserError(f"a {type(image).__name__} is no image: give a path, a PIL image, or an array.")
     return image
 
@@ -135,3 +146,13 @@ def files_of(pairs: Any) -> list[tuple[str, Any]] | None:
         return None
     relabel = pairs.target_transform or (lambda label: label)
     return [(path, relabel(label)) for path, label in pairs.samples]
+
+
+def encoded(pairs: Any) -> Any:
+    """A table of the datasets library with its images as their files have them, not decoded; all else as it is."""
+    datasets: Any = sys.modules.get("datasets")
+    if datasets is not None and isinstance(pairs, datasets.Dataset) and pairs.format["type"] is None:
+        for column, feature in pairs.features.items():
+            if isinstance(feature, datasets.Image) and feature.mode is None:
+                pairs = pairs.cast_column(column, datasets.Image(decode=False))
+    return pairs

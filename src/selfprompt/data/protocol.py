@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, SerializeAsAny
 
-from selfprompt.backbones.info import BackboneInfo
+from selfprompt.backbones.info import BackboneInfo, Interpolation
 from selfprompt.errors import UserError
 from selfprompt.marks import optional
 
 if TYPE_CHECKING:
     from selfprompt.data.examples import Examples
     from selfprompt.data.views.base import View
-
-Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 
 class Split(BaseModel):
@@ -101,6 +99,12 @@ class BaseProtocol(Split, Selection, ABC):
     def view(self) -> View:
         """What a model sees of a source."""
 
+    @property
+    @optional
+    def side(self) -> int | None:
+        """Side of a square image in pixels; None where there are no images."""
+        return None
+
     @optional
     def check(self, info: BackboneInfo) -> None:
         """Raise `UserError` unless a backbone takes what the view gives."""
@@ -139,6 +143,10 @@ class Protocol(ImageSettings, BaseProtocol):
         from selfprompt.data.views.image import ImageView  # it imports torch
 
         return ImageView(self)
+
+    @property
+    def side(self) -> int:
+        return self.image_size
 
     def check(self, info: BackboneInfo) -> None:
         if self.image_size != info.image_size:

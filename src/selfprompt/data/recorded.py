@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from pathlib import Path, PurePath
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 from selfprompt.data.datasets import Dataset, Splits, with_splits
-from selfprompt.data.protocol import Protocol
-from selfprompt.errors import UserError, first_line
+from selfprompt.data.protocol import BaseProtocol
+from selfprompt.errors import UserError
+from selfprompt.files import checked, read_json
 
 logger = logging.getLogger("selfprompt")
 
 NAME = "split.json"
 SPLITS = ("train", "val", "test")
+FIX = "restore it, or start the run anew"
+
+Index = Annotated[int, Field(ge=0)]
+
+
+def _name(value: Any) -> str:
+    """A file's name, which may hold bytes that are not UTF-8 (pydantic's own texts may not)."""
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{value!r:.40} is no name of a file")
+    return value
+
+
+Name = Annotated[str, PlainValidator(_name)]
 
 
 class SplitRecord(BaseModel):
@@ -30,19 +44,31 @@ class SplitRecord(BaseModel):
             ``train_images`` left out.
     """
 
-    train: list[int]
-    val: list[int] | None = None
-    test: list[int] | None = None
+    model_config = ConfigDict(strict=True)
+
+    train: list[Index]
+    val: list[Index] | None = None
+    test: list[Index] | None = None
     data: str = ""
     classes: list[str] = []
     fingerprint: str = ""
-    train_files: list[str] = []
-    val_files: list[str] = []
-    test_files: list[str] = []
-    unused_files: list[str] = []
+    train_files: list[Name] = []
+    val_files: list[Name] = []
+    test_files: list[Name] = []
+    unused_files: list[Name] = []
+
+    @property
+    def indices(self) -> dict[str, list[int]]:
+        """The splits that were cut, by name."""
+        return self.model_dump(include=set(SPLITS), exclude_none=True)
+
+    @property
+    def files(self) -> dict[str, list[str]]:
+        """The files of each split."""
+        return {split: getattr(self, f"{split}_files") for split in (*SPLITS, "unused")}
 
 
-def splits_for(dataset: Dataset, protocol: Protocol, run: Path, *, whole: bool = True) -> Splits:
+def splits_for(dataset: Dataset, protocol: BaseProtocol, run: Path, *, whole: bool = True) -> Splits:
     """The splits that the run in a folder recorded; cut by `with_splits` where it recorded none of this data set.
 
     Images are found by their files' names, so that the data may stand elsewhere by now, and may have grown: what is
@@ -60,14 +86,12 @@ def splits_for(dataset: Dataset, protocol: Protocol, run: Path, *, whole: bool =
     path = run / NAME
     if not path.is_file():
         return with_splits(dataset, protocol)
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        record = SplitRecord.model_validate(raw)
-    except (ValueError, ValidationError) as error:
-        raise UserError(f"{path} is damaged ({first_line(error)}): restore it, or start the run anew.") from None
+    raw = read_json(path, FIX)
+    record = checked(raw, SplitRecord, path, FIX)
+    if wrong := damage(record, dataset):
+        raise UserError(f"{path} is damaged ({wrong}): {FIX}.")
     if record.fingerprint == dataset.fingerprint():
-        held = record.model_dump(include=set(SPLITS), exclude_none=True)
-        cut = {name: dataset.train.take(np.array(indices, dtype=np.int64)) for name, indices in held.items()}
+        cut = {name: dataset.train.take(np.array(held, dtype=np.int64)) for name, held in record.indices.items()}
         return Splits(**(dataset.own | cut), record=raw)
     if whole and record.fingerprint and record.classes != list(dataset.class_names):
         odd = sorted(set(record.classes) ^ set(dataset.class_names)) or ["their order"]
@@ -85,8 +109,38 @@ def splits_for(dataset: Dataset, protocol: Protocol, run: Path, *, whole: bool =
     )
 
 
+def damage(record: SplitRecord, dataset: Dataset) -> str | None:
+    """What cannot be in a record, of its own or as the data set that it is of has not changed; None if nothing."""
+    for kind in (record.indices, record.files):
+        held = [(split, one) for split, all_of_it in kind.items() for one in all_of_it]
+        one, count = next(iter(Counter(one for _, one in held).most_common(1)), ("", 0))
+        if count > 1:
+            places = " and ".join(dict.fromkeys(split for split, other in held if other == one))
+            return f"{one} stands in it more than once, in {places}"
+    files = dataset.files() or {}
+    there = {name for names in files.values() for name in names}
+    if record.data == dataset.place and dataset.root is not None:
+        for split, names in record.files.items():
+            for path in (PurePath(name) for name in names if name not in there):
+                if path.is_absolute() or ".." in path.parts:
+                    return f"{split}_files has {path}, which is no path in the data"
+    if record.fingerprint != dataset.fingerprint():
+        return None
+    if lost := [split for split in SPLITS if split not in {**dataset.own, **record.indices}]:
+        return f"it has no {lost[0]}"
+    for split, indices in record.indices.items():
+        if indices and max(indices) >= len(dataset.train):
+            return f"{split} has {max(indices)}, and there are {len(dataset.train)} images"
+    if files and record.train_files:
+        files |= {split: [files["train"][i] for i in indices] for split, indices in record.indices.items()}
+        for split in SPLITS:
+            if files[split] != record.files[split]:
+                return f"{split} and {split}_files are not the same images"
+    return None
+
+
 def by_name(
-    dataset: Dataset, protocol: Protocol, record: SplitRecord, raw: dict[str, Any], run: Path, whole: bool
+    dataset: Dataset, protocol: BaseProtocol, record: SplitRecord, raw: dict[str, Any], run: Path, whole: bool
 ) -> Splits:
     """Splits of the files that a record names."""
     pool, *others = dataset.own.values()
@@ -94,20 +148,27 @@ def by_name(
         pool = pool + other
     names = [name for files in (dataset.files() or {}).values() for name in files]
     position = {name: i for i, name in enumerate(names)}
-    recorded = {split: getattr(record, f"{split}_files") for split in (*SPLITS, "unused")}
-    known = {name for files in recorded.values() for name in files}
+    known = {name for files in record.files.values() for name in files}
+    ends = {end_of(name): name for name in names}
+
+    def elsewhere(lost: str) -> str:
+        """Where a file may be now."""
+        return f", which may be {ends[end_of(lost)]} now" if end_of(lost) in ends else ""
+
     if known.isdisjoint(position):
         if record.data != dataset.place:
             return with_splits(dataset, protocol)  # another data set
-        raise UserError(f"{dataset.place} has none of the images of the run in {run}: restore them.")
+        said = f"{dataset.place} has none of the images of the run in {run}"
+        raise UserError(f"{said}, such as {record.train_files[0]}{elsewhere(record.train_files[0])}: restore them.")
     splits = {}
     for split in SPLITS:
-        if lost := [name for name in recorded[split] if name not in position]:
+        if lost := [name for name in record.files[split] if name not in position]:
             said = f"{dataset.place} lacks {len(lost)} {split} image(s) of the run in {run}, such as {lost[0]}"
+            said += elsewhere(lost[0])
             if whole:
                 raise UserError(f"{said}: restore them.")
             logger.warning("%s.", said)
-        there = [position[name] for name in recorded[split] if name in position]
+        there = [position[name] for name in record.files[split] if name in position]
         splits[split] = pool.take(np.array(there, dtype=np.int64))
     if new := [name for name in names if name not in known]:
         logger.warning(
@@ -115,6 +176,11 @@ def by_name(
             *(len(new), dataset.place, run, new[0]),
         )
     return Splits(**splits, record=raw)
+
+
+def end_of(name: str) -> tuple[str, ...]:
+    """The class and the file in a name."""
+    return PurePath(name).parts[-2:]
 
 
 def image_names(splits: Splits, split: str) -> list[str]:

@@ -43,12 +43,14 @@ class LeftOut:
         others: Files that are no images by name, or of a format that cannot be read here.
         links: Links to folders that were not followed.
         twice: Further names of files that were taken.
+        broken: Links to nothing.
         runs: Folders of runs.
     """
 
     others: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
 
     def add(self, more: LeftOut) -> None:
@@ -62,6 +64,7 @@ class LeftOut:
             "are no images by name, or none that can be read here, and left out": self.others,
             "are links back into the data, or to a folder listed already, and not followed": self.links,
             "are further names of files listed already, and left out": self.twice,
+            "are links to what is not there, and left out": self.broken,
         }
         return [
             f"{len(paths):,} file(s) under {root} {what}, such as {paths[0]}"
@@ -98,14 +101,24 @@ def is_image(name: str) -> bool:
     return suffix in IMAGE_SUFFIXES and suffix in Image.registered_extensions()
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one; a link that leads to itself is none."""
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
+
+
+def dangling(folder: str | Path) -> list[str]:
+    """Links to nothing directly in a folder, but for those named as images."""
+    return [e.path for e in entries(folder) if e.is_symlink() and not os.path.exists(e.path) and not is_image(e.name)]
+
+
 def subfolders(root: str | Path) -> list[Path]:
     """Folders directly under ``root``, sorted, without litter and runs."""
-    return sorted(Path(e.path) for e in entries(root) if e.is_dir() and not is_run(e.path))
+    return sorted(Path(e.path) for e in entries(root) if is_folder(e) and not is_run(e.path))
 
 
 def loose_images(root: str | Path) -> list[str]:
     """Images directly in ``root``."""
-    return [e.path for e in entries(root) if is_image(e.name) and not e.is_dir()]
+    return [e.path for e in entries(root) if is_image(e.name) and not is_folder(e)]
 
 
 def walk(root: str | Path, home: str | Path | None = None, left: LeftOut | None = None) -> Iterator[File]:
@@ -137,7 +150,7 @@ def walk(root: str | Path, home: str | Path | None = None, left: LeftOut | None 
         for entry in entries(folder):
             linked = entry.is_symlink() or getattr(entry, "is_junction", bool)()
             where = os.path.realpath(entry.path) if linked else os.path.join(real, entry.name)
-            if entry.is_dir():
+            if is_folder(entry):
                 if is_run(entry.path):
                     left.runs.append(entry.path)
                 elif linked and (is_inside(where, base) or is_inside(base, where)):
@@ -146,6 +159,8 @@ def walk(root: str | Path, home: str | Path | None = None, left: LeftOut | None 
                     below.append((entry.path, where))
             elif is_image(entry.name) and (linked or entry.is_file()):
                 yield File(entry.path, where, entry.inode())
+            elif linked and not os.path.exists(entry.path):
+                left.broken.append(entry.path)
             else:
                 left.others.append(entry.path)
         stack += reversed(below)

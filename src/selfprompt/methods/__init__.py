@@ -67,7 +67,12 @@ def read_spec(spec: str) -> tuple[str, dict[str, str]]:
     name, *pairs = spec.strip().split(":")
     if any("=" not in pair for pair in pairs):
         raise UserError(f"{spec!r} is no method: write NAME, or NAME:FIELD=VALUE, such as spt:prompt_rms=0.1.")
-    return name, dict(pair.split("=", 1) for pair in pairs)  # type: ignore[misc]
+    fields: dict[str, str] = {}
+    for field, _, value in (pair.partition("=") for pair in pairs):
+        if field in fields:
+            raise UserError(f"{spec!r} has {field} twice: leave one out.")
+        fields[field] = value
+    return name, fields
 
 
 def read_specs(methods: str | Sequence[str]) -> list[str]:

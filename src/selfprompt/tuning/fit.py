@@ -241,7 +241,7 @@ def described(model: PromptedModel, engine: Engine, recipe: Recipe, dataset: str
 
 def labelled(pairs: Examples | Iterable[Any], what: str, model: PromptedModel) -> Examples:
     """Examples of a split, whose labels are the model's classes."""
-    examples = as_examples(pairs)
+    examples = as_examples(pairs, model.protocol.view().accept)
     if not len(examples):
         raise UserError(f"There are no {what} images: give one or more (a generator gives its images only once).")
     check_labels(examples, model.num_classes, what)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -14,11 +14,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from selfprompt.data.arrays import CHANNELS, as_it_is_now, is_array
 from selfprompt.data.images import ImageSource, read_image
-from selfprompt.data.protocol import Protocol
+from selfprompt.data.pairs import checked
+from selfprompt.data.protocol import Protocol, of_images
 from selfprompt.data.sources.folder import images_below
 from selfprompt.data.views.image import prepare_image
-from selfprompt.errors import Diverged, UserError, first_line
+from selfprompt.errors import Diverged, UserError
 from selfprompt.model import PromptedModel, load
 from selfprompt.tuning.engine import Engine
 
@@ -42,8 +44,8 @@ def predict(
 
     Args:
         adapter: A folder or hub repository.
-        images: Image files, folders whose images are taken, PIL images, or uint8 arrays (H, W) or (H, W, 3); one of
-            these, or several. An image that is named twice is answered twice.
+        images: Image files, folders whose images are taken, PIL images, or arrays and tensors as for `fit`; one of
+            these, or several. An image that is named twice is answered twice; of several frames the first is.
         backbone: The backbone, if it is no longer where it was.
         on_error: ``skip`` answers the other images where one cannot be read; ``stop`` ends with an error.
 
@@ -52,7 +54,7 @@ def predict(
         adapter knows it) and ``probability``. Where an image could not be read both are None, and ``error`` says why.
 
     Raises:
-        UserError: No image can be read, or one cannot and ``on_error`` is ``stop``; or from `load`.
+        UserError: These are no images, none can be read, or one cannot and ``on_error`` is ``stop``; or from `load`.
     """
     if on_error not in ("skip", "stop"):
         raise UserError(f"on_error is {on_error!r}: give 'skip' or 'stop'.")
@@ -62,8 +64,8 @@ def predict(
     engine.place(model)
     mine = islice(listed(images), engine.rank, None, engine.world)
     answers: list[tuple[int, dict[str, Any]]] = []
-    with engine.computing(model), engine.autocast():
-        for batch in decoded(mine, model.protocol):
+    with model.insertion.folded(model.backbone), engine.computing(model), engine.autocast():
+        for batch in decoded(mine, of_images(model.protocol)):
             wrong = [found for _, _, found in batch if isinstance(found, UserError)]
             if wrong and on_error == "stop":
                 raise wrong[0]
@@ -99,12 +101,15 @@ def likeliest(model: PromptedModel, arrays: list[np.ndarray], engine: Engine) ->
 
 def listed(images: ImageSource | Iterable[ImageSource]) -> Iterator[Named]:
     """One image, folder or path, or several, as single images; a folder without any as what is wrong with it."""
-    single = isinstance(images, (str, bytes, os.PathLike, Image.Image))
-    single = single or (isinstance(images, np.ndarray) and images.ndim < 4)
-    place = 0
-    for number, source in enumerate([images] if single else images):  # type: ignore[arg-type]
-        found: list[tuple[str | int, Any]] = [(number, source)]
-        if isinstance(source, (str, os.PathLike)):
+    many: Any = [images] if is_one(images) else images
+    if not hasattr(many, "__iter__"):
+        raise UserError(f"A {type(images).__name__} is no image: give a path, a PIL image or an array, or several.")
+    held, place = isinstance(many, (list, tuple)) or is_array(many), 0
+    for number, source in enumerate(many):
+        found: list[tuple[str | int, Any]] = [(number, source if held else as_it_is_now(source))]
+        if isinstance(source, str) and not source.strip():
+            found = [(number, UserError("An empty name is no image: give a path."))]
+        elif isinstance(source, (str, os.PathLike)):
             path = Path(source)
             found = [(str(path), path)]
             if os.path.isdir(path):
@@ -113,6 +118,13 @@ def listed(images: ImageSource | Iterable[ImageSource]) -> Iterator[Named]:
         for name, image in found:
             yield place, name, image
             place += 1
+
+
+def is_one(images: Any) -> bool:
+    """Whether it is one image, and not several."""
+    if is_array(images):
+        return images.ndim in (0, 2, 3)
+    return isinstance(images, (str, bytes, os.PathLike, Image.Image, Mapping)) or hasattr(images, "read")
 
 
 def decoded(images: Iterator[Named], protocol: Protocol) -> Iterator[list[Named]]:
@@ -134,14 +146,9 @@ def decode(image: Named, protocol: Protocol) -> Named:
     if isinstance(source, UserError):
         return image
     try:
-        if isinstance(source, np.ndarray) and source.dtype.kind == "f":
-            raise TypeError("an array of floats")
-        if not isinstance(source, (Path, Image.Image, np.ndarray)):
-            raise TypeError(f"a {type(source).__name__}")
+        deep = isinstance(source, np.ndarray) and source.dtype.kind in "iu"  # of whatever depth it was trained on
+        if not (deep and (source.ndim == 2 or (source.ndim == 3 and source.shape[2] in CHANNELS))):
+            source = checked(source)
         return place, name, prepare_image(read_image(source, protocol.value_range), protocol)
     except UserError as error:
-        return place, name, error
-    except (AttributeError, OSError, SyntaxError, TypeError, ValueError) as error:
-        what = f"Image number {name}" if isinstance(name, int) else name
-        fix = "give a path, a PIL image, or a uint8 array (H, W) or (H, W, 3)"
-        return place, name, UserError(f"{what} cannot be read ({first_line(error)}): {fix}.")
+        return place, name, UserError(f"Image number {name}: {error}") if isinstance(name, int) else error

@@ -94,7 +94,7 @@ class MaskedAutoencoder(nn.Module):
             raise UserError("--image-size must be a multiple of --patch-size, and --width of --heads.")
         if config.width % 4 or config.decoder_width % 4 or config.decoder_width % max(1, config.decoder_width // 32):
             raise UserError("--width and --decoder-width must be multiples of 4, the latter of 32 from 64 on.")
-        if int(config.mask_ratio * (config.image_size // config.patch_size) ** 2) < 1:
+        if config.mask_ratio * (config.image_size // config.patch_size) ** 2 + 1e-9 < 1:
             raise UserError("--mask-ratio hides no patch of so small an image: raise it, or lower --patch-size.")
         self.config = config
         self.encoder: Any = VisionTransformer(**config.architecture())
@@ -122,7 +122,7 @@ class MaskedAutoencoder(nn.Module):
 
         patches = encoder.patch_embed(images) + encoder.pos_embed[:, 1:]  # (B, M, D)
         batch, count, width = patches.shape
-        keep = count - int(self.config.mask_ratio * count)
+        keep = count - int(self.config.mask_ratio * count + 1e-9)
         order = torch.rand(batch, count, device=images.device).argsort(dim=1)
         back = order.argsort(dim=1)
         visible = patches.gather(1, order[:, :keep, None].expand(-1, -1, width))

@@ -16,9 +16,9 @@ from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import with_splits
 from selfprompt.data.protocol import AnyProtocol, protocol_for
 from selfprompt.data.recorded import NAME as SPLIT_NAME
-from selfprompt.data.recorded import image_names, splits_for
+from selfprompt.data.recorded import SPLITS, image_names, splits_for
 from selfprompt.data.sources import load_dataset, load_located, locate
-from selfprompt.errors import UserError, out_of_range
+from selfprompt.errors import UserError, out_of_range, unknown
 from selfprompt.files import claimed, must_be_utf8, read_as, replace_file, unused
 from selfprompt.methods import from_description, make_method, read_spec, record_of
 from selfprompt.methods.base import Method
@@ -202,7 +202,7 @@ def run_in(
             return Result(metrics, read_history(out, metrics), out)
     dataset = load_located(config.data)
     splits = splits_for(dataset, config.protocol, out) if resume else with_splits(dataset, config.protocol)
-    backbone = load_backbone(config.backbone, config.protocol.image_size)
+    backbone = load_backbone(config.backbone, config.protocol.side)
     names = list(dataset.class_names)
     model = build(config.method, backbone, dataset.num_classes, config.protocol, names, config.seed)
     if engine.is_main:
@@ -229,8 +229,7 @@ def run_in(
         engine.close()
         return result
     test = Decoded(splits.test, model.protocol)
-    model.insertion.fold(model.backbone)
-    with engine.computing(model), engine.autocast():
+    with model.insertion.folded(model.backbone), engine.computing(model), engine.autocast():
         predicted, probability, _ = answers(model, test, engine, 2 * config.recipe.batch_size)
     accuracy = 100 * int((predicted == test.labels).sum()) / len(test)
     metrics = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test)}
@@ -282,8 +281,10 @@ def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: A
         backbone: The backbone, if it is no longer where it was.
 
     Raises:
-        UserError: The classes differ, or the adapter or data cannot be loaded.
+        UserError: There is no such split, the classes differ, or the adapter or data cannot be loaded.
     """
+    if split not in SPLITS:
+        raise unknown("split", split, SPLITS)
     model = load(adapter, backbone)
     dataset = load_dataset(data)
     if model.class_names is not None and list(dataset.class_names) != model.class_names:
@@ -295,7 +296,7 @@ def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: A
     engine = Engine()
     engine.place(model)
     images = Decoded(examples, model.protocol)
-    with engine.computing(model), engine.autocast():
+    with model.insertion.folded(model.backbone), engine.computing(model), engine.autocast():
         accuracy, loss = evaluate_network(model, images, engine, 64)
     return {
         "adapter": str(adapter),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from selfprompt import registry
 from selfprompt.data.datasets import Dataset
-from selfprompt.data.sources.folder import is_utf8, load_folder
+from selfprompt.data.layout import is_utf8
+from selfprompt.data.sources.folder import load_folder
 from selfprompt.data.sources.hub import load_hub
 from selfprompt.errors import UserError
 
@@ -41,6 +42,10 @@ def locate(data: str | Path) -> str:
     Raises:
         UserError: There is no such data set or folder, or both could be meant.
     """
+    if not isinstance(data, (str, Path)) or not str(data).strip():
+        raise UserError(
+            f"{data!r:.80} is no data set: give a folder of class folders, hf:NAME, or a registered name."
+        )
     path = Path(data)
     if isinstance(data, str):
         if data.startswith(HUB):

@@ -9,16 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from selfprompt.data.datasets import Dataset, Examples
-from selfprompt.data.tree import File, LeftOut, Once, holds_images, loose_images, subfolders, walk
+from selfprompt.data.layout import (
+    find_split_folders,
+    is_utf8,
+    not_utf8,
+    refuse_dangling,
+    refuse_other_layouts,
+    split_of,
+    too_few_classes,
+)
+from selfprompt.data.tree import File, LeftOut, Once, loose_images, subfolders, walk
 from selfprompt.errors import UserError
 
 logger = logging.getLogger("selfprompt")
-
-SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
-}
 
 
 def load_folder(root: Path) -> Dataset:
@@ -30,7 +33,8 @@ def load_folder(root: Path) -> Dataset:
 
     Raises:
         UserError: No class folders, one class, an empty class, a class that the training split lacks, a folder that
-            may be a class or a split, one file in two classes or splits, or a class name that is not UTF-8.
+            may be a class or a split, splits within classes, one file in two classes or splits, a link to nothing, or
+            a class name that is not UTF-8.
     """
     survey = Survey(root)
     survey.tell()
@@ -132,6 +136,7 @@ class Survey:
 
     def _files(self, folder: Path) -> dict[Path, list[File]]:
         """The images below each class folder. A folder without images is none where it, or the root, is a run's."""
+        refuse_dangling(folder)
         files = {}
         in_run = (self.root / "run.json").is_file()
         for child in subfolders(folder):
@@ -143,6 +148,7 @@ class Survey:
                 self._left.add(left)
             if not found:
                 self._unread[child] = f" that can be read ({len(left.others):,} other files)" if left.others else ""
+        refuse_other_layouts(folder, self.root, files)
         return files
 
     def _take(self, split: str, files: dict[Path, list[File]]) -> Examples:
@@ -191,63 +197,3 @@ class Survey:
                     f"{child.name} into it if it is a class, or out of {self.root}; if {split.name} is a class, "
                     f"rename it."
                 )
-
-
-def split_of(folder: Path) -> str | None:
-    """The split that a folder is named like."""
-    return next((split for split, aliases in SPLIT_NAMES.items() if folder.name.lower() in aliases), None)
-
-
-def find_split_folders(root: Path) -> dict[str, Path]:
-    """The split folders directly under ``root``; empty where it is flat.
-
-    One name of a split among folders of images, with images directly in it, is a class's (bus, car, train).
-
-    Raises:
-        UserError: There is no train folder, or two folders for one split.
-    """
-    named = [(split, child) for child in subfolders(root) if (split := split_of(child))]
-    nested = any(holds_images(below, root) for _, child in named for below in subfolders(child))
-    beside = any(holds_images(child, root) for child in subfolders(root) if not split_of(child))
-    folders = dict(named)
-    if not nested and beside and len(folders) < 2:
-        return {}
-    names = ", ".join(child.name for _, child in named)
-    if len(named) > len(folders):
-        raise UserError(
-            f"{root} has two folders for one split among {names}: merge them, or rename one if it is a class."
-        )
-    if named and "train" not in folders:
-        raise UserError(
-            f"{root} has {names}, read as a split, but no train folder: put the class folders of the training images "
-            f"into {root / 'train'}, or rename {named[0][1].name} if it is a class."
-        )
-    return folders
-
-
-def too_few_classes(folder: Path, classes: list[Path], is_split: bool) -> str:
-    """The problem of a folder with fewer than two classes."""
-    found = f"one class folder ({classes[0].name})" if classes else "no class folders"
-    text = (
-        f"{folder} has {found}, and a classifier needs two: put the images of each class into a folder of its own, "
-        f"as in {folder / 'cat' / '1.jpg'}"
-    )
-    if is_split:
-        return f"{text}; {folder.name} is read as a split: rename it if it is a class."
-    if classes and len(subfolders(classes[0])) > 1:
-        return f"{text}; or give {classes[0]} if the class folders are in there."
-    return f"{text}."
-
-
-def is_utf8(name: str) -> bool:
-    """Whether a file name is Unicode text, and not bytes that Python had to escape."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
-
-
-def not_utf8(folder: Path) -> str:
-    """The problem of a class folder whose name cannot be written down."""
-    raw = os.fsencode(folder.name)
-    return (
-        f"The class folder {raw!r} in {folder.parent} has a name that is not UTF-8: rename it, "
-        f"to {raw.decode('latin-1')} for example."
-    )

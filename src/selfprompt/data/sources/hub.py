@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from selfprompt.data.datasets import Dataset
-from selfprompt.data.examples import Examples, Picked
-from selfprompt.data.pairs import IMAGE_COLUMNS, LABEL_COLUMNS
+from selfprompt.data.examples import Examples
+from selfprompt.data.pairs import IMAGE_COLUMNS, LABEL_COLUMNS, encoded
 from selfprompt.errors import UserError, first_line
 
 logger = logging.getLogger("selfprompt")
@@ -21,6 +24,9 @@ SPLIT_NAMES = {
     "val": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing"),
 }
+
+
+KINDS = {"image": "images or bytes of files", "class-label": "whole numbers, booleans or texts"}
 
 
 def load_hub(name: str) -> Dataset:
@@ -36,6 +42,8 @@ def load_hub(name: str) -> Dataset:
         raise UserError("Data sets of the hub need an extra: pip install 'selfprompt[hf]'.") from None
     whole, _, columns = name.partition("#")
     path, _, config = (whole, "", "") if Path(whole).exists() else whole.partition("@")
+    if not path:
+        raise UserError(f"hf:{name} names no data set: write hf:NAME.")
     try:
         loaded = datasets.load_dataset(path, config or None)
     except Exception as error:
@@ -99,16 +107,47 @@ def from_splits(name: str, loaded: dict[str, Any], chosen: Sequence[str] = ()) -
     splits: dict[str, Examples] = {}
     for split, rows in kept.items():
         if strange := [value for value in (values[split][i] for i in rows) if value not in index]:
-            raise UserError(f"{name}: the split {named[split]} has the label {strange[0]!r}, which train lacks.")
+            lacks = "is none of its classes" if names else "train lacks"
+            raise UserError(f"{name}: the split {named[split]} has the label {strange[0]!r}, which {lacks}.")
         if rows:
-            pixels = loaded[named[split]][image]
-            pixels = pixels if len(rows) == len(pixels) else Picked(pixels, np.array(rows))
-            splits[split] = Examples(pixels, np.array([index[values[split][i]] for i in rows]))
+            images = Rows(f"{name}, {named[split]}", encoded(loaded[named[split]]), image, rows)
+            splits[split] = Examples(images, np.array([index[values[split][i]] for i in rows]))
     if "train" not in splits:
         raise UserError(f"{name} has no training images.")
     licence = loaded[named["train"]].info.license or "unknown"
     class_names = tuple(map(str, names or known))
     return Dataset(name, class_names, splits["train"], splits.get("val"), splits.get("test"), licence)
+
+
+@dataclass(frozen=True)
+class Rows(Sequence[Any]):
+    """The images of some rows of a table, opened and not yet loaded; each tells where it stands."""
+
+    where: str
+    table: Any
+    column: str
+    rows: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: Any) -> Any:
+        row = self.rows[i]
+        name = f"{self.where}, row {row}"
+        try:
+            found = self.table[row][self.column]
+            if isinstance(found, Mapping):
+                found = found["path"] if found["bytes"] is None else found["bytes"]
+            if found is None:
+                raise UserError(f"{name} has no image: leave it out.")
+            if isinstance(found, (str, bytes)):
+                found = Image.open(BytesIO(found) if isinstance(found, bytes) else found)
+                found.filename = name
+            return found
+        except UnidentifiedImageError:
+            raise UserError(f"{name} is no image: replace it, or leave it out.") from None
+        except (OSError, ValueError, SyntaxError) as error:
+            raise UserError(f"{name} cannot be decoded ({first_line(error)}): replace it, or leave it out.") from None
 
 
 def columns_of(name: str, features: Any, chosen: Sequence[str]) -> tuple[str, str]:
@@ -119,18 +158,24 @@ def columns_of(name: str, features: Any, chosen: Sequence[str]) -> tuple[str, st
         """Whole numbers, booleans or texts."""
         return isinstance(feature, datasets.Value) and feature.dtype.startswith(("int", "uint", "bool", "string"))
 
-    images = [column for column, feature in features.items() if isinstance(feature, datasets.Image)]
+    def shows(feature: Any) -> bool:
+        """Images, or what files of images hold."""
+        packed = isinstance(feature, dict) and feature.keys() == {"bytes", "path"}
+        return packed or isinstance(feature, datasets.Image) or getattr(feature, "dtype", "") == "binary"
+
+    images = [column for column, feature in features.items() if shows(feature)]
     classes = [column for column, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
     plain = [column for column, feature in features.items() if tells(feature)]
     if odd := [column for column in chosen if column not in (*images, *classes, *plain)]:
-        raise UserError(f"{name} has no column {odd[0]} of images or labels among {', '.join(features)}.")
+        kinds = " or ".join(KINDS.values())
+        raise UserError(f"{name} has no column {odd[0]} of {kinds} among {', '.join(features)}.")
 
     def the(what: str, found: Sequence[str], possible: Sequence[str], telling: Sequence[str]) -> str:
         if picked := [column for column in chosen if column in possible]:
             return picked[0]
         if not found:
             hint = f": write {name}#COLUMN if it is {' or '.join(possible)}" if possible else ""
-            raise UserError(f"{name} has no {what} column among {', '.join(features)}{hint}.")
+            raise UserError(f"{name} has no {what} column ({KINDS[what]}) among {', '.join(features)}{hint}.")
         if len(found) == 1:
             return found[0]
         best = next((column for column in telling if column in found), None)

@@ -20,6 +20,14 @@ class View(ABC):
         """Whether training examples differ from epoch to epoch."""
 
     @abstractmethod
+    def accept(self, source: Any) -> Any:
+        """A source that somebody gave, as `read` takes it.
+
+        Raises:
+            UserError: It is something else.
+        """
+
+    @abstractmethod
     def read(self, source: Any, rng: np.random.Generator | None = None) -> Any:
         """One source, read.
 

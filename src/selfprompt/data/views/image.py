@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from selfprompt.data.images import read_image
+from selfprompt.data.pairs import checked
 from selfprompt.data.protocol import Protocol
 from selfprompt.data.views.base import View
 from selfprompt.inputs import Inputs
@@ -34,6 +35,9 @@ class ImageView(View):
     @property
     def augments(self) -> bool:
         return self.protocol.augmentation != "none"
+
+    def accept(self, source: Any) -> Any:
+        return checked(source)
 
     def read(self, source: Any, rng: np.random.Generator | None = None) -> np.ndarray:
         return prepare_image(read_image(source, self.protocol.value_range), self.protocol, rng)

@@ -65,8 +65,8 @@ class MaskPruning(Condensation):
             gradients = [total + new for total, new in zip(gradients, found)]
             count += 1
         tokens, segments = (g / count if self.importance == "signed" else (g / count).abs() for g in gradients)
-        keep_tokens = max(LEAST_TOKENS, len(tokens) - int(self.tokens * len(tokens)))
-        keep_segments = max(LEAST_SEGMENTS, segments.shape[1] - int(self.segments * segments.shape[1]))
+        keep_tokens = max(LEAST_TOKENS, len(tokens) - int(self.tokens * len(tokens) + 1e-9))
+        keep_segments = max(LEAST_SEGMENTS, segments.shape[1] - int(self.segments * segments.shape[1] + 1e-9))
         masked.fix(largest(tokens, keep_tokens), largest(segments, keep_segments))
 
 

@@ -46,8 +46,10 @@ class Insertion(nn.Module, Edits, ABC):
         """
 
     @optional
-    def fold(self, backbone: Backbone) -> None:
-        """Keep for inference what depends on no input."""
+    @contextmanager
+    def folded(self, backbone: Backbone) -> Iterator[None]:
+        """Inside, what depends on no input is computed once: neither prompts nor backbone may change there."""
+        yield
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -142,7 +144,7 @@ class PromptInsertion(Insertion, ABC):
 class KeyedInsertion(PromptInsertion, ABC):
     """An insertion whose prompts are keys and values and nothing else, so that they depend on no image."""
 
-    _folded: tuple[tuple[int, int], ...] | None = None
+    _folded: list[tuple[Tensor, Tensor]] | None = None
 
     @property
     @optional
@@ -157,37 +159,21 @@ class KeyedInsertion(PromptInsertion, ABC):
     def project(self, backbone: Backbone, i: int, prompts: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values that (P, D) or (B, P, D) prompts of layer ``i`` make, see `Backbone.keys_values`."""
 
-    def make(self, backbone: Backbone, i: int, batch: int) -> tuple[Tensor, Tensor]:
-        """Keys and values of layer ``i``."""
-        return self.project(backbone, i, self.layer(i, batch))
-
     def keys_values(self, backbone: Backbone, i: int, batch: int) -> tuple[Tensor, Tensor]:
-        """Keys and values of layer ``i``: folded ones where there are, as long as they hold."""
-        if self.folded and not torch.is_grad_enabled():
-            keys, values = self.get_buffer(f"keys_{i}"), self.get_buffer(f"values_{i}")
-            if keys.dtype in (torch.float32, backbone.multiplies_in()):
-                return keys, values
-        return self.make(backbone, i, batch)
+        """Keys and values of layer ``i``, made of the prompts as they are now unless they are `folded`.
 
-    @property
-    def folded(self) -> bool:
-        """Whether `fold` was called and nothing has changed since."""
-        return not self.training and self._folded == self._state_of_weights()
-
-    def _state_of_weights(self) -> tuple[tuple[int, int], ...]:
-        return tuple((id(weight), weight._version) for weight in self.parameters())
-
-    @torch.no_grad()
-    def fold(self, backbone: Backbone) -> None:
-        """Keep the keys and values of all layers, for inference: P prompts cost their columns of attention alone.
-
-        They are made anew in training, where gradients are wanted, and once the prompts have changed.
+        That costs a few percent of one image's forward pass, no more than it would to see whether anything changed.
         """
-        self.eval()
-        for i in range(backbone.depth):
-            for name, value in zip(("keys", "values"), self.make(backbone, i, 1)):
-                self.register_buffer(f"{name}_{i}", value, persistent=False)
-        self._folded = self._state_of_weights()
+        return self._folded[i] if self._folded else self.project(backbone, i, self.layer(i, batch))
+
+    @contextmanager
+    def folded(self, backbone: Backbone) -> Iterator[None]:
+        with torch.no_grad():
+            self._folded = [self.project(backbone, i, self.layer(i, 1)) for i in range(backbone.depth)]
+        try:
+            yield
+        finally:
+            self._folded = None
 
 
 def new_prompts(layers: int, count: int, width: int) -> nn.Parameter:

@@ -31,7 +31,7 @@ class Fourier(Parametrization):
 
     def forward(self, prompts: Tensor) -> Tensor:
         """The effective prompts of one layer."""
-        count = int(self.fraction * prompts.shape[-2])
+        count = int(self.fraction * prompts.shape[-2] + 1e-9)  # 0.29 of 100 is 29
         if count == 0:
             return prompts
         with torch.autocast(prompts.device.type, enabled=False):
