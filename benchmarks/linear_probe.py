@@ -15,7 +15,7 @@ import torch
 import selfprompt as sp
 from selfprompt.data.batches import Decoded
 from selfprompt.data.protocol import protocol_for
-from selfprompt.tuning.probe import linear_probe
+from selfprompt.runs.probe import linear_probe
 
 
 def main() -> None:

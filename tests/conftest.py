@@ -173,7 +173,8 @@ def fails(call) -> Callable[..., str]:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
     """A run of one epoch on two classes, its data beside it."""
-    from selfprompt.tuning.run import RunConfig, tune
+    from selfprompt.runs.config import RunConfig
+    from selfprompt.runs.tune import tune
 
     root = tmp_path_factory.mktemp("finished")
     for label, name in enumerate(("ant", "bee")):

@@ -9,11 +9,11 @@ from selfprompt.errors import UserError
 from selfprompt.methods.base import Method
 from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel, create_model, load
-from selfprompt.pool import AdapterPool
 from selfprompt.registry import Record
+from selfprompt.runs.evaluate import evaluate
+from selfprompt.runs.predict import predict
+from selfprompt.serving.pool import AdapterPool
 from selfprompt.tuning.fit import Result, fit
-from selfprompt.tuning.prediction import predict
-from selfprompt.tuning.run import evaluate
 
 __all__ = [
     "AdapterPool",

@@ -6,14 +6,15 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
 from torch import Tensor, nn
 
 from selfprompt import registry
-from selfprompt.adapters import (
+from selfprompt.adapters.card import render_card
+from selfprompt.adapters.format import (
     CONFIG_NAME,
     FILES,
     FIX,
@@ -26,45 +27,17 @@ from selfprompt.adapters import (
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.info import Readout
 from selfprompt.backbones.load import load_backbone
-from selfprompt.card import render_card
 from selfprompt.data.protocol import BaseProtocol, protocol_for
 from selfprompt.errors import UserError, first_line
 from selfprompt.files import replace_file, using
+from selfprompt.heads.base import Head
+from selfprompt.heads.linear import LinearHead
 from selfprompt.inputs import Inputs, Text, move
 from selfprompt.methods import from_description, make_method
 from selfprompt.methods.base import Method
 from selfprompt.prompts.insertion.base import Insertion, drawing
 from selfprompt.prompts.insertion.prompted import PromptInsertion
 from selfprompt.tower import Tower
-
-
-class Head(nn.Module):
-    """A linear classifier on the readout, after an optional normalisation without parameters.
-
-    The weight starts from a normal cut at -2 and 2, the bias at 0 (as in SPT's code).
-
-    Args:
-        num_features: Width F of the readout.
-        num_classes: Classes C.
-        norm: ``"batch"`` puts a BatchNorm without affine parameters before the classifier, as MAE's linear probing
-            does (He et al., arXiv 2111.06377, A.1).
-        std: Deviation of the normal.
-
-    Shape: (B, F) to (B, C).
-    """
-
-    def __init__(
-        self, num_features: int, num_classes: int, norm: Literal["none", "batch"] = "none", std: float = 0.02
-    ) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm1d(num_features, affine=False, eps=1e-6) if norm == "batch" else nn.Identity()
-        self.linear = nn.Linear(num_features, num_classes)
-        nn.init.trunc_normal_(self.linear.weight, std=std)
-        nn.init.zeros_(self.linear.bias)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features to logits."""
-        return self.linear(self.norm(features).to(self.linear.weight.dtype))
 
 
 class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
@@ -88,7 +61,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         self,
         backbone: Backbone,
         insertion: Insertion,
-        head: nn.Module,
+        head: Head,
         *,
         method: Method,
         protocol: BaseProtocol,
@@ -139,7 +112,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
     @property
     def num_classes(self) -> int:
         """Outputs of the head."""
-        return self.head.linear.out_features  # type: ignore[union-attr,return-value]
+        return self.head.num_classes
 
     def features(self, inputs: Inputs) -> Tensor:
         """B inputs, such as (B, 3, H, W) images, to (B, F) features: what the head reads.
@@ -322,7 +295,7 @@ def build(
     method = method.settled(backbone.info.pretraining)
     with drawing(seed):
         std = method.head_std(backbone.info.pretraining)
-        head = Head(backbone.num_features, num_classes, method.head_norm, std)
+        head = LinearHead(backbone.num_features, num_classes, method.head_norm, std)
     insertion = method.insertion(backbone)
     return PromptedModel(
         backbone, insertion, head, method=method, protocol=protocol, class_names=class_names, seed=seed

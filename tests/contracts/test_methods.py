@@ -15,7 +15,7 @@ from selfprompt.data import sources
 from selfprompt.data.datasets import Examples
 from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel, create_model, load
-from selfprompt.pool import AdapterPool
+from selfprompt.serving.pool import AdapterPool
 from selfprompt.tuning.fit import fit
 
 METHODS = sp.list_methods()

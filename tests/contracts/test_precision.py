@@ -19,11 +19,12 @@ from conftest import KINDS, make_backbone
 from selfprompt.analysis import attention, leave_one_out, mutual_information, nearest_patches, relevance, saliency
 from selfprompt.analysis.effective import effective_prompts
 from selfprompt.backbones import fingerprints, load_backbone
-from selfprompt.export import export
 from selfprompt.prompts.insertion.prompted import KeyedInsertion, PromptInsertion
+from selfprompt.runs.config import RunConfig
+from selfprompt.runs.tune import tune
+from selfprompt.serving.export import export
 from selfprompt.tuning import engine
 from selfprompt.tuning.engine import Engine
-from selfprompt.tuning.run import RunConfig, tune
 
 METHODS = sp.list_methods()
 PROMPTED = [name for name in METHODS if name not in ("linear", "full", "bias", "lora")]

@@ -16,7 +16,7 @@ from conftest import TINY, make_backbone
 from selfprompt.analysis import analyse
 from selfprompt.backbones.base import UNEDITED
 from selfprompt.data.datasets import Examples, Splits
-from selfprompt.export import export
+from selfprompt.serving.export import export
 
 METHODS = sp.list_methods()
 FIELDS = {"pc": {"keep": 0.5}, "spt": {"keep": 0.5}, "e2vpt": {"prune_tokens": 0.5}}

@@ -11,13 +11,14 @@ from torch import Tensor
 
 import selfprompt as sp
 from conftest import entering, make_backbone
-from selfprompt.adapters import CONFIG_NAME
+from selfprompt.adapters.format import CONFIG_NAME
 from selfprompt.comparison.suites import MINI, SUITES
 from selfprompt.data.datasets import Examples
 from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel, create_model, load
+from selfprompt.runs.config import RunConfig
+from selfprompt.runs.presets import EMBEDDED
 from selfprompt.tuning.fit import fit
-from selfprompt.tuning.run import EMBEDDED, RunConfig
 
 METHODS = sp.list_methods()
 PRETRAINED_NORM = {"spt", "gatevpt"}

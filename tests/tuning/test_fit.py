@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from conftest import KINDS, make_backbone
-from selfprompt.adapters import write_adapter
+from selfprompt.adapters.format import write_adapter
 from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import Examples
 from selfprompt.errors import Diverged, UserError

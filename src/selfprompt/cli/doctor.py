@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 
-from selfprompt import doctor
 from selfprompt.cli.console import report
 from selfprompt.comparison.suites import SUITES
 from selfprompt.data.listed import ROOT
 from selfprompt.data.sources import NAME
 from selfprompt.errors import UserError
 from selfprompt.registry import installed, version
+from selfprompt.runs import doctor
 
 EXTRAS = {
     "hf": "datasets",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from selfprompt.cli.console import report
-from selfprompt.tuning.run import evaluate
+from selfprompt.runs.evaluate import evaluate
 
 
 def command(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from selfprompt import export
 from selfprompt.cli.console import report
+from selfprompt.serving import export
 
 
 def command(adapter: str, *, out: Path, backbone: str | None = None, seed: int = 0, json: bool = False) -> None:

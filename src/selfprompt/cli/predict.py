@@ -11,7 +11,7 @@ from selfprompt.cli.console import report
 from selfprompt.data.images import identified
 from selfprompt.data.tree import is_image
 from selfprompt.errors import UserError
-from selfprompt.tuning.prediction import predict
+from selfprompt.runs.predict import predict
 
 
 def command(

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from selfprompt.cli.console import progress, report
 from selfprompt.errors import out_of_range
-from selfprompt.tuning.pretraining import PretrainConfig, pretrain
+from selfprompt.pretraining.mae import PretrainConfig, pretrain
 
 
 def command(

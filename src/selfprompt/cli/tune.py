@@ -11,7 +11,8 @@ from selfprompt.cli.console import finish, own_command, parameter_line, progress
 from selfprompt.cli.flags import MethodFlags, ProtocolFlags, RecipeFlags, given
 from selfprompt.errors import UserError
 from selfprompt.methods import read_spec
-from selfprompt.tuning.run import RunConfig, read_run, tune
+from selfprompt.runs.config import RunConfig, read_run
+from selfprompt.runs.tune import tune
 
 
 def command(

@@ -21,7 +21,8 @@ from selfprompt.files import LOCK, claimed, read_json, replace_file
 from selfprompt.methods import make_method, read_spec, read_specs, record_of
 from selfprompt.methods.recipe import Recipe
 from selfprompt.reports.table import Column, all_precisions, write_tables
-from selfprompt.tuning.run import RunConfig, tune
+from selfprompt.runs.config import RunConfig
+from selfprompt.runs.tune import tune
 
 SETTINGS, JOURNAL = "comparison.json", "journal.log"
 

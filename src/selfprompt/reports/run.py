@@ -19,8 +19,8 @@ from selfprompt.model import PromptedModel, load
 from selfprompt.prompts.insertion.prompted import PromptInsertion
 from selfprompt.reports import figures, pictures
 from selfprompt.reports.page import Section, write_page
+from selfprompt.runs.config import read_run
 from selfprompt.tuning.records import PREDICTIONS, read_history, read_metrics, read_predictions
-from selfprompt.tuning.run import read_run
 
 MISTAKES, OVERLAYS, SHOWN = 9, 9, 9
 NAMED_CLASSES = 30

@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from selfprompt.adapters import AdapterConfig
+from selfprompt.adapters.format import AdapterConfig
 from selfprompt.markup import markdown
 from selfprompt.methods import record_of
 

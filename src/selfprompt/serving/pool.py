@@ -12,15 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selfprompt.adapters import AdapterConfig, read_adapter
+from selfprompt.adapters.format import AdapterConfig, read_adapter
 from selfprompt.backbones.base import Backbone, BlockEdit, Context, Edits, Tokens
 from selfprompt.backbones.info import Readout
 from selfprompt.backbones.load import load_backbone
 from selfprompt.data.protocol import BaseProtocol
 from selfprompt.errors import UserError, unknown
+from selfprompt.heads.linear import LinearHead
 from selfprompt.inputs import images_of
 from selfprompt.methods import from_description
-from selfprompt.model import Head, PromptedModel, find_adapter, load
+from selfprompt.model import PromptedModel, find_adapter, load
 from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.deep import AtEveryBlock
 from selfprompt.prompts.insertion.key_value import KeyValue
@@ -151,7 +152,7 @@ class AdapterPool(nn.Module):
         if name in self.bank.members:
             raise UserError(f"The pool has an adapter named {name!r} already: remove it first.")
         if isinstance(adapter, PromptedModel):
-            if not isinstance(adapter.head, Head):
+            if not isinstance(adapter.head, LinearHead):
                 raise UserError(f"{name!r} has a head of its own making: a pool takes linear ones.")
             adapter.worth_keeping()
             config, insertion = adapter.adapter_config(), adapter.insertion
@@ -266,7 +267,7 @@ def padded(tensors: list[Tensor], like: Tensor, dim: int) -> tuple[Tensor, Tenso
     return torch.stack(wide) if wide else like.new_empty(0), own
 
 
-def plain_head(head: Head) -> tuple[Tensor, Tensor]:
+def plain_head(head: LinearHead) -> tuple[Tensor, Tensor]:
     """Weight (C, F) and bias (C,) of a head, its normalisation folded into them."""
     weight, bias = head.linear.weight, head.linear.bias
     if isinstance(head.norm, nn.BatchNorm1d):
