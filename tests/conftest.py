@@ -22,6 +22,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from selfprompt.backbones.base import UNEDITED, Backbone, Context, Tokens
 from selfprompt.backbones.info import BackboneInfo, Pretraining
+from selfprompt.backbones.load import found
 from selfprompt.backbones.vit import ViT
 from selfprompt.model import PromptedModel
 
@@ -61,6 +62,11 @@ def edited(model: PromptedModel, i: int, images: torch.Tensor) -> torch.Tensor:
     backbone = model.backbone
     edit = model.insertion.edit(backbone, i, Context(images, backbone.content(images)))
     return backbone.block(i, entering(backbone, images), edit).x
+
+
+@pytest.fixture(autouse=True)
+def loaded_anew() -> None:
+    found.cache_clear()
 
 
 @pytest.fixture(params=KINDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from torch import nn
@@ -32,6 +33,14 @@ def load_backbone(source: str | os.PathLike[str] | nn.Module, image_size: int | 
     if isinstance(source, nn.Module):
         return resized(checked(timm_hub.wrap_module(source)), image_size)
     name = os.fspath(source)
+    file = Path(name).absolute()
+    there = [] if name in RECORDS else [path for path in (file, file.parent / "config.json") if path.is_file()]
+    return found(name, image_size, tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in there))
+
+
+@lru_cache(maxsize=2)
+def found(name: str, image_size: int | None, state: tuple[tuple[Path, int, int], ...]) -> Backbone:
+    """What a name stands for, loaded once; ``state`` tells files from what they were. Nobody writes to it."""
     if name in RECORDS:
         backbone = RECORDS[name].factory()
         backbone.info = dataclasses.replace(backbone.info, name=name)

@@ -51,8 +51,8 @@ class Result:
 
 def fit(
     model: PromptedModel,
-    train: Examples | Iterable[tuple[Any, int]],
-    val: Examples | Iterable[tuple[Any, int]] | None,
+    train: Decoded | Examples | Iterable[tuple[Any, int]],
+    val: Decoded | Examples | Iterable[tuple[Any, int]] | None,
     *,
     recipe: Recipe | None = None,
     output_dir: str | Path | None = None,
@@ -71,7 +71,8 @@ def fit(
     Args:
         model: From `selfprompt.create_model`.
         train, val: What `as_examples` takes: `Examples`, or pairs of an image (a path, a PIL image, an array or a
-            tensor) and a class index, such as a torchvision data set. Without ``val`` the last epoch is kept.
+            tensor) and a class index, such as a torchvision data set; or batches that are decoded already. Without
+            ``val`` the last epoch is kept.
         recipe: The optimisation; the method's published recipe by default.
         output_dir: Where logs, checkpoint and adapter go; None writes nothing.
         seed: Seed of prompts, order, augmentation and dropout.
@@ -88,6 +89,7 @@ def fit(
             another process is at work in ``output_dir``.
     """
     begun = time.monotonic()
+    given, held = train, val
     train = labelled(train, "training", model)
     val = None if val is None else labelled(val, "validation", model)
     if val and (shared := shared_file(train, val)):
@@ -99,8 +101,8 @@ def fit(
     own = engine is None
     engine = engine or Engine(recipe.precision, trackers, folder)
     model.protocol = model.protocol.completed(train)
-    train_batches = Decoded(train, model.protocol, train=True, seed=seed)
-    val_batches = None if val is None else Decoded(val, model.protocol)
+    train_batches = given if isinstance(given, Decoded) else Decoded(train, model.protocol, train=True, seed=seed)
+    val_batches = held if isinstance(held, Decoded) else None if val is None else Decoded(val, model.protocol)
 
     engine.start_trackers(
         {
@@ -239,9 +241,9 @@ def described(model: PromptedModel, engine: Engine, recipe: Recipe, dataset: str
     }
 
 
-def labelled(pairs: Examples | Iterable[Any], what: str, model: PromptedModel) -> Examples:
+def labelled(pairs: Decoded | Examples | Iterable[Any], what: str, model: PromptedModel) -> Examples:
     """Examples of a split, whose labels are the model's classes."""
-    examples = as_examples(pairs, model.protocol.view().accept)
+    examples = pairs.examples if isinstance(pairs, Decoded) else as_examples(pairs, model.protocol.view().accept)
     if not len(examples):
         raise UserError(f"There are no {what} images: give one or more (a generator gives its images only once).")
     check_labels(examples, model.num_classes, what)
