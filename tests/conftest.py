@@ -20,9 +20,9 @@ import torch
 from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
 
+from selfprompt.backbones import load
 from selfprompt.backbones.base import UNEDITED, Backbone, Context, Tokens
 from selfprompt.backbones.info import BackboneInfo, Pretraining
-from selfprompt.backbones.load import found
 from selfprompt.backbones.vit import ViT
 from selfprompt.model import PromptedModel
 
@@ -66,7 +66,8 @@ def edited(model: PromptedModel, i: int, images: torch.Tensor) -> torch.Tensor:
 
 @pytest.fixture(autouse=True)
 def loaded_anew() -> None:
-    found.cache_clear()
+    for loader in (load.packaged, load.from_file, load.from_timm):
+        loader.cache_clear()
 
 
 @pytest.fixture(params=KINDS)

@@ -16,6 +16,7 @@ from selfprompt.adapters.format import write_adapter
 from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import Examples
 from selfprompt.errors import Diverged, UserError
+from selfprompt.inputs import Batch
 from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel, create_model, load
 from selfprompt.tuning.engine import Engine
@@ -148,24 +149,24 @@ def test_fewer_images_a_pass_when_memory_is_out(monkeypatch: pytest.MonkeyPatch)
     whole = model()
     fit(whole, examples(), examples(), recipe=recipe)
 
-    backward, sizes = Loop._backward, []
+    piece, sizes = Loop._piece, []
 
-    def short_of_memory(self: Loop, images: torch.Tensor, *rest: object) -> torch.Tensor:
-        if len(images) > 2:
+    def short_of_memory(self: Loop, batch: Batch, *rest: object, **more: object) -> torch.Tensor:
+        if len(batch.inputs) > 2:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate")
-        sizes.append(len(images))
-        return backward(self, images, *rest)
+        sizes.append(len(batch.inputs))
+        return piece(self, batch, *rest, **more)
 
-    monkeypatch.setattr(Loop, "_backward", short_of_memory)
+    monkeypatch.setattr(Loop, "_piece", short_of_memory)
     pieces = model()
     fit(pieces, examples(), examples(), recipe=recipe)
     assert set(sizes) == {2}
     assert torch.allclose(whole.prompts, pieces.prompts, atol=1e-4)
 
-    def no_memory(self: Loop, *rest: object) -> torch.Tensor:
+    def no_memory(self: Loop, *rest: object, **more: object) -> torch.Tensor:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate")
 
-    monkeypatch.setattr(Loop, "_backward", no_memory)
+    monkeypatch.setattr(Loop, "_piece", no_memory)
     with pytest.raises(UserError, match="Memory is out at one image a pass"):
         fit(model(), examples(), examples(), recipe=recipe)
 

@@ -33,20 +33,33 @@ def load_backbone(source: str | os.PathLike[str] | nn.Module, image_size: int | 
     if isinstance(source, nn.Module):
         return resized(checked(timm_hub.wrap_module(source)), image_size)
     name = os.fspath(source)
+    if name in RECORDS:
+        return resized(packaged(name), image_size)
     file = Path(name).absolute()
-    there = [] if name in RECORDS else [path for path in (file, file.parent / "config.json") if path.is_file()]
-    return found(name, image_size, tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in there))
+    if file.exists() or name.endswith(WEIGHT_SUFFIXES):
+        there = [path for path in (file, file.parent / "config.json") if path.is_file()]
+        state = tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in there)
+        return resized(from_file(name, state), image_size)
+    return from_timm(name, image_size)
 
 
 @lru_cache(maxsize=2)
-def found(name: str, image_size: int | None, state: tuple[tuple[Path, int, int], ...]) -> Backbone:
-    """What a name stands for, loaded once; ``state`` tells files from what they were. Nobody writes to it."""
-    if name in RECORDS:
-        backbone = RECORDS[name].factory()
-        backbone.info = dataclasses.replace(backbone.info, name=name)
-        return resized(backbone, image_size)
-    if Path(name).exists() or name.endswith(WEIGHT_SUFFIXES):
-        return resized(load_file(Path(name)), image_size)
+def packaged(name: str) -> Backbone:
+    """A packaged backbone, loaded once: nobody writes to it."""
+    backbone = RECORDS[name].factory()
+    backbone.info = dataclasses.replace(backbone.info, name=name)
+    return backbone
+
+
+@lru_cache(maxsize=2)
+def from_file(name: str, state: tuple[tuple[Path, int, int], ...]) -> Backbone:
+    """What a file holds, loaded once as long as it is in that state."""
+    return load_file(Path(name))
+
+
+@lru_cache(maxsize=2)
+def from_timm(name: str, image_size: int | None) -> Backbone:
+    """A timm model, loaded once."""
     return timm_hub.load_timm(name, image_size)
 
 
