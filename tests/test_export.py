@@ -60,7 +60,7 @@ def test_what_cannot_be_written_is_one_sentence_and_leaves_what_was_there(suffix
         pytest.importorskip("onnxscript")
     model = started("vpt")
     out = tmp_path / f"model.{suffix}"
-    out.write_text("the last one")
+    out.write_text("the last one", encoding="utf-8")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
     try:
@@ -69,7 +69,7 @@ def test_what_cannot_be_written_is_one_sentence_and_leaves_what_was_there(suffix
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [p.name for p in tmp_path.iterdir()] == [out.name]
-    assert out.read_text() == "the last one"
+    assert out.read_text(encoding="utf-8") == "the last one"
     with pytest.raises(sp.UserError, match="a file stands where a folder is needed"):
         export(model, out / f"model.{suffix}")
 
