@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -111,6 +111,7 @@ class TinyText(Backbone):
 class Numbers(BaseProtocol):
     """The protocol of texts that are lists of numbers already."""
 
+    inputs: ClassVar[str] = "text"
     kind: Literal["numbers"] = "numbers"
 
     def view(self) -> View:

@@ -90,6 +90,11 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         insertion.attach(backbone, seed)
 
     @property
+    def towers(self) -> dict[str, Tower]:
+        """Every transformer that may hold something trained, by what it takes."""
+        return {self.protocol.inputs: self.tower}
+
+    @property
     def backbone(self) -> Backbone:
         """The frozen transformer."""
         return self.tower.backbone
@@ -175,9 +180,13 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
 
     def adapter_state(self) -> dict[str, Tensor]:
         """What an adapter holds: prompts, head with its buffers, and backbone weights where they are trained."""
-        state = {f"insertion.{k}": v for k, v in self.insertion.state_dict().items()}
+        state: dict[str, Tensor] = {}
+        for name, tower in self.towers.items():
+            state |= {f"towers.{name}.insertion.{k}": v for k, v in tower.insertion.state_dict().items()}
         state |= {f"head.{k}": v for k, v in self.head.state_dict().items()}
-        state |= {f"backbone.{k}": p.detach() for k, p in self.backbone.named_parameters() if p.requires_grad}
+        for name, tower in self.towers.items():
+            trained = {k: p.detach() for k, p in tower.backbone.named_parameters() if p.requires_grad}
+            state |= {f"towers.{name}.backbone.{k}": p for k, p in trained.items()}
         return state
 
     def worth_keeping(self) -> dict[str, Tensor]:
@@ -200,8 +209,9 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         Raises:
             UserError: A weight is missing, unknown, or of another shape or type.
         """
-        if isinstance(self.insertion, PromptInsertion):
-            self.insertion.expect({k.removeprefix("insertion."): v for k, v in state.items()})
+        for name, tower in self.towers.items():
+            if isinstance(tower.insertion, PromptInsertion):
+                tower.insertion.expect({k.removeprefix(f"towers.{name}.insertion."): v for k, v in state.items()})
         own = self.adapter_state()
         if own.keys() != state.keys():
             odd = sorted(own.keys() ^ state.keys())[0]

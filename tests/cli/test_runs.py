@@ -10,14 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from selfprompt.runs.config import RunConfig, read_run
+from selfprompt.runs.tune import default_folder, tune
 
 from conftest import held
 from selfprompt.cli import console
 from selfprompt.cli import list as listing_command
 from selfprompt.cli.tune import summary
 from selfprompt.errors import UserError
-from selfprompt.runs.config import RunConfig, read_run
-from selfprompt.runs.tune import default_folder, tune
 
 OTHERS = {"--method": "vpt", "--backbone": "x.pth", "--seed": "0", "--out": "other", "--image-size": "32"} | {
     **{"--epochs": "2", "--track": "tensorboard", "--val-fraction": "0.2", "--num-prompts": "3"},

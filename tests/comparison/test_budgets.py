@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from selfprompt.runs.config import RunConfig
 
 from selfprompt.comparison import bench as room
 from selfprompt.comparison.compare import COLUMNS, Comparison, choose, final, protocol_of, row
 from selfprompt.comparison.suites import Suite
 from selfprompt.reports.table import footer, markdown
-from selfprompt.runs.config import RunConfig
 from selfprompt.tuning.fit import Result
 
 

@@ -18,7 +18,7 @@ from selfprompt.files import checked, damaged, read_json, replace_file
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
 FILES = (CONFIG_NAME, WEIGHTS_NAME)
-FORMAT, FIX = 1, "restore it, or save the adapter again"
+FORMAT, FIX = 2, "restore it, or save the adapter again"
 Place = Annotated[int, Field(ge=-1, lt=2**31)]
 
 
@@ -85,6 +85,8 @@ def read_adapter(folder: Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
     written = raw.get("format", 0)
     if isinstance(written, int) and written > FORMAT:
         raise UserError(f"{path} was written by a newer selfprompt: pip install -U selfprompt.")
+    if written == 1:
+        raw["format"] = FORMAT  # besides this number, the configuration was the same
     config = checked(raw, AdapterConfig, path, FIX)
     if config.protocol.side != config.backbone.image_size:
         raise damaged(path, "its protocol and its backbone are of different image sizes", FIX)
@@ -102,4 +104,10 @@ def read_adapter(folder: Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
         raise damaged(folder / WEIGHTS_NAME, first_line(error), FIX) from None
     if not any(k.startswith("head.") for k in state):
         raise UserError(f"{folder / WEIGHTS_NAME} has no head: save the adapter again with save_pretrained.")
-    return config, state
+    return config, upgraded(state)
+
+
+def upgraded(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of any format as those of today's: in format 1 the one tower, of images, was not named."""
+    old = ("insertion.", "backbone.")
+    return {f"towers.image.{name}" if name.startswith(old) else name: value for name, value in state.items()}

@@ -85,6 +85,7 @@ class BaseProtocol(Split, Selection, ABC):
         name: A name to print beside numbers.
 
     Attributes:
+        inputs: What they are, in a word: the name of the tower that takes them.
         kind: Of input; stored protocols are known by it, images where there is none.
         later: Fields that came after the first hashes. One counts only where it is not at its default, so that hashes
             printed before stay true.
@@ -92,6 +93,7 @@ class BaseProtocol(Split, Selection, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    inputs: ClassVar[str]
     later: ClassVar[frozenset[str]] = frozenset()
     name: str = "selfprompt"
 
@@ -137,6 +139,7 @@ class Protocol(ImageSettings, BaseProtocol):
     Its fields are those of `ImageSettings`, `Split` and `Selection`.
     """
 
+    inputs: ClassVar[str] = "image"
     later: ClassVar[frozenset[str]] = frozenset({"value_range"})
 
     def view(self) -> View:

@@ -12,6 +12,7 @@ import torch
 from pydantic import ConfigDict, Field, TypeAdapter
 from torch import Tensor
 
+from selfprompt.adapters.format import upgraded
 from selfprompt.data.examples import Examples
 from selfprompt.data.protocol import BaseProtocol
 from selfprompt.errors import UserError
@@ -111,6 +112,8 @@ class Progress:
             if lacking := {f.name for f in fields(cls)} - {"run", *saved}:
                 raise KeyError(lacking)
             progress = KIND.validate_python(saved)
+            progress.adapter, progress.best = upgraded(progress.adapter), upgraded(progress.best)
+            progress.average = None if progress.average is None else upgraded(progress.average)
         except Exception as error:  # the reader raises whatever damaged bytes lead it to
             raise damaged(path, type(error).__name__, FIX) from None
         same_run(folder, progress.run, run)
