@@ -92,10 +92,10 @@ class RunConfig(BaseModel):
             )
         info = load_backbone(backbone or "builtin", image_size).info
         own = record_of(method).factory.model_fields
-        default_rate = {"lr": default["rates"][method]} if method in default.get("rates", {}) else {}
         suggested = {k: v for k, v in default.get("fields", {}).items() if k in own}
         chosen = make_method(method, **(suggested | (fields or {}) | own_fields)).settled(info.pretraining)
-        changes = default.get("recipe", {}) | default_rate | (recipe or {})
+        rate = {"lr": chosen.rates["embedded"]} if default and "embedded" in chosen.rates else {}
+        changes = default.get("recipe", {}) | rate | (recipe or {})
         try:
             return cls(
                 data=locate(data) if data else default["data"],
