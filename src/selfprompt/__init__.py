@@ -1,9 +1,7 @@
-"""Prompt tuning of frozen vision transformers that starts from your own data.
-
-What is public stands in ``__init__.pyi``; it is imported when it is first used.
-"""
+"""Prompt tuning of frozen vision transformers that starts from your own data."""
 
 import lazy_loader
 
+# what __init__.pyi names is imported when it is first used
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __version__ = "0.1.0"

@@ -15,12 +15,20 @@ class PretrainConfig(BaseModel):
     """Architecture and recipe of one pretraining run; the weights' file carries it.
 
     Args:
-        image_size, patch_size, width, depth, heads: The encoder's shape.
+        image_size: Side of the input in pixels, after crops.
+        patch_size: Side of a patch in pixels.
+        width: Of the encoder.
+        depth: Blocks of the encoder.
+        heads: Attention heads of the encoder.
         decoder_width: Width of the decoder's single block.
         mask_ratio: Share of the patches hidden from the encoder.
         images_seen: Training images in all, repeats counted.
+        batch_size: Images in one optimiser step.
         lr: Peak learning rate, after a warm-up of 5 % and before a cosine to zero.
+        betas: Of AdamW.
+        weight_decay: Of AdamW.
         mean, std: Normalisation of values in [0, 1].
+        seed: Of weights, masks, crops and order.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
