@@ -6,6 +6,7 @@ from typing import Literal
 
 from selfprompt import backbones, catalog, methods
 from selfprompt.cli.console import report
+from selfprompt.cli.numbers import Seed
 from selfprompt.data import sources
 from selfprompt.registry import Record
 
@@ -16,12 +17,12 @@ KINDS = {
 }
 
 
-def command(what: Literal["methods", "backbones", "datasets"], *, seed: int = 0, json: bool = False) -> None:
-    """What there is.
+def command(what: Literal["methods", "backbones", "datasets"], *, seed: Seed = 0, json: bool = False) -> None:
+    """Available methods, backbones or data sets.
 
     Args:
-        what: Which catalog.
-        seed: Nothing is drawn here; every command takes it.
+        what: What to list.
+        seed: Has no effect here; every command takes it.
         json: Print one JSON object with the names.
     """
     find, records = KINDS[what]

@@ -35,8 +35,8 @@ class Comparison(BaseModel):
         protocol: One for all methods.
         recipe: Changes to every method's published recipe.
         fields: Fields of methods, for those that have them; a spec's own beat them.
-        rates: Learning rates at which the search starts, by method; elsewhere it starts at the recipe's. A method
-            that trains the head alone starts at ``linear``'s.
+        rates: Which of `Method.rates` the searches start at; a method without one starts at the recipe's, one that
+            trains the head alone at ``linear``'s.
         trials: Points that the search tries for every method.
         search: ``climb`` (see `climb`), or each paper's own ``grid``, all of it.
     """
@@ -48,7 +48,7 @@ class Comparison(BaseModel):
     protocol: Protocol
     recipe: dict[str, Any] = {}
     fields: dict[str, Any] = {}
-    rates: dict[str, float] = {}
+    rates: str | None = None
     trials: int = Field(default=5, ge=1)
     search: Literal["climb", "grid"] = "climb"
 
@@ -65,7 +65,8 @@ class Comparison(BaseModel):
         known = record_of(name).factory.model_fields
         common = {key: value for key, value in self.fields.items() if key in known}
         kind = "linear" if make_method(name, **(common | own)).trainable() == "head" else name
-        rate = {"lr": self.rates[kind]} if kind in self.rates else {}
+        rates = record_of(kind).factory.rates
+        rate = {"lr": rates[self.rates]} if self.rates in rates else {}
         return RunConfig.resolve(
             self.data,
             self.backbone,
@@ -111,6 +112,8 @@ def open_folder(comparison: Comparison, out: Path) -> None:
     settings = comparison.model_dump(mode="json")
     if path.exists():
         there = read_json(path, "choose another --out, or remove it")
+        if isinstance(there.get("rates"), dict):  # as files were that listed them
+            there["rates"] = "mini" if there["rates"] else None
         odd = next((key for key in settings if there.get(key) != settings[key]), None)
         if odd:
             raise UserError(f"{out} holds a comparison with another {odd}: choose another --out, or remove it.")

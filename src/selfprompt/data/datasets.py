@@ -13,7 +13,6 @@ import numpy as np
 
 from selfprompt.data.examples import Examples as Examples
 from selfprompt.data.examples import check_labels
-from selfprompt.data.pairs import as_examples as as_examples
 from selfprompt.data.protocol import BaseProtocol, Protocol
 from selfprompt.data.splits import TooFew, cut
 from selfprompt.errors import UserError

@@ -25,8 +25,9 @@ class Split(BaseModel):
     """How examples are split.
 
     Args:
-        train_images: Keep this many labelled images, stratified; None keeps all.
-        val_fraction, test_fraction: Shares cut from the data where it has no such split of its own.
+        train_images: Keep this many labelled images, stratified; left open, all.
+        val_fraction: Share cut for validation where the data has no such split of its own.
+        test_fraction: Share cut for the test where the data has no such split of its own.
         split_seed: Seed of those cuts. It is not the seed of a run.
     """
 
@@ -40,9 +41,9 @@ class Selection(BaseModel):
     """Which epoch and metric are reported.
 
     Args:
-        selection: ``"best_val"`` reports the epoch of the best validation accuracy; ``"last"`` the last one.
-        final: What a comparison's last runs are trained on, once rate and decay are chosen: ``"train"``, with the
-            epoch selected on validation; or ``"train+val"`` to the last epoch, as VTAB-1K does.
+        selection: best_val reports the epoch of the best validation accuracy; last the last one.
+        final: What a comparison's last runs are trained on, once rate and decay are chosen: train, with the epoch
+            selected on validation; or train+val to the last epoch, as VTAB-1K does.
         metric: Top-1 accuracy in percent.
     """
 
@@ -56,16 +57,16 @@ class ImageSettings(BaseModel):
 
     Args:
         image_size: Side of the square input in pixels.
-        resize: ``"crop"`` resizes the short side to ``image_size / crop_fraction`` and cuts the centre;
-            ``"squash"`` resizes both sides to ``image_size`` and loses the aspect ratio.
+        resize: crop resizes the short side to image_size / crop_fraction and cuts the centre; squash resizes both
+            sides to image_size and loses the aspect ratio.
         crop_fraction: Share of the resized short side that the centre crop keeps.
         interpolation: Filter of the resize (Pillow's, which is antialiased).
         mean, std: Per-channel normalisation of values in [0, 1]; the backbone's own by default.
-        augmentation: Of the training images alone. ``"crop_flip"`` is a random resized crop (8 to 100 % of
-            the area) with a horizontal flip, as FGVC is trained in the SPT paper; ``"resize_crop_flip"`` resizes as
-            the test does, then cuts a random square and flips, as in VPT's; ``"flip"`` is the flip alone.
-        value_range: The values that become black and white in images of more than 8 bits a channel; None leaves it
-            to the training images.
+        augmentation: Of the training images alone. crop_flip is a random resized crop (8 to 100 % of the area) with a
+            horizontal flip, as FGVC is trained in the SPT paper; resize_crop_flip resizes as the test does, then cuts
+            a random square and flips, as in VPT's; flip is the flip alone.
+        value_range: The values that become black and white in images of more than 8 bits a channel; left open, the
+            training images decide.
     """
 
     image_size: int = Field(default=224, ge=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -32,6 +33,7 @@ class APT(PromptMethod):
 
     name: ClassVar[str] = "apt"
     start: ClassVar[Initialization] = Normal()
+    rates: ClassVar[Mapping[str, float]] = {"mini": 1e-1}
     rank: int = Field(default=4, ge=1)
 
     def insertion(self, backbone: Backbone) -> Insertion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from selfprompt.backbones.base import Backbone
@@ -27,10 +28,18 @@ Trainable = Literal["prompts", "head", "bias", "all"]
 
 
 class Method(SharedFields, ABC):
-    """A frozen description: its fields are a method's hyper-parameters. It holds no tensors, and knows no model."""
+    """A frozen description: its fields are a method's hyper-parameters. It holds no tensors, and knows no model.
+
+    Attributes:
+        name: The name by which users ask for it.
+        grid: The learning rates and weight decays that the paper searches, if it publishes them.
+        rates: Learning rates by the settings that they belong to: at ``embedded``'s, a search on the embedded images
+            ended; at ``mini``'s, searches of the mini benchmark begin. Elsewhere the recipe's rate is taken.
+    """
 
     name: ClassVar[str]
     grid: ClassVar[Grid | None] = None
+    rates: ClassVar[Mapping[str, float]] = {}
 
     @abstractmethod
     def insertion(self, backbone: Backbone) -> Insertion:

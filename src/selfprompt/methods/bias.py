@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from selfprompt.backbones.info import Pretraining
@@ -18,6 +19,7 @@ class Bias(WithoutPrompts):
     """
 
     name: ClassVar[str] = "bias"
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-2, "mini": 1e-2}
 
     def trainable(self) -> Trainable:
         return "bias"

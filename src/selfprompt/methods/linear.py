@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from selfprompt.backbones.info import Pretraining
@@ -20,6 +21,7 @@ class Linear(WithoutPrompts):
     """
 
     name: ClassVar[str] = "linear"
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 3.2e-2, "mini": 3e-2}
 
     def trainable(self) -> Trainable:
         return "head"

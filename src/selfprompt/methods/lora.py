@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -30,6 +31,7 @@ class LoRA(WithoutPrompts):
     """
 
     name: ClassVar[str] = "lora"
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-2, "mini": 1e-2}
     rank: int = Field(default=8, ge=1, le=2**16)
 
     def model_post_init(self, context: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -28,6 +29,7 @@ class PC(TokenPrompts):
     name: ClassVar[str] = "pc"
     start: ClassVar[Initialization] = Uniform()
     grid: ClassVar[Grid] = VPT_GRID
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-1, "mini": 1e-1}
     keep: float = Field(default=0.3, gt=0, le=1)
 
     def recipe(self, pretraining: Pretraining) -> Recipe:

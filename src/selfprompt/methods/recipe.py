@@ -20,19 +20,21 @@ class Recipe(BaseModel):
     Args:
         epochs: Passes over the training images.
         batch_size: Images in one optimiser step, over all processes.
-        optimizer: ``adamw``, or ``sgd`` with ``momentum``.
-        lr: Peak learning rate, as it is. Where a paper gives a base rate times batch / 256, a method's recipe for
-            another batch has another rate (`Method.recipe_with`).
+        optimizer: adamw, or sgd with momentum.
+        lr: Peak learning rate, as it is. Left open, it is the published one; where a paper gives a base rate times
+            batch / 256, it follows the batch size.
+        momentum: Of sgd.
         weight_decay: Of prompts, and of backbone weights where these are trained.
         head_weight_decay: Of the head's weight. One-dimensional parameters (biases, norms) have none.
-        warmup: Share of the epochs.
-        ema_decay: Keep, select and save an exponential moving average of the trained weights; None for none.
-        clip_grad: Largest gradient norm; None for no clipping.
-        patience: Stop after this many epochs without a better validation accuracy; None never stops early.
-        precision: ``auto`` is bf16 where the device computes it fast, else float32.
-        compile: Compile the training step (torch.compile); the time that takes is in the run's ``compile_seconds``.
-        checkpointing: Keep no activations within blocks, and compute them again in the backward pass: less memory,
-            about half as much time again, the same numbers.
+        warmup: Share of the epochs in which the rate rises from 0.
+        min_lr: Learning rate at the end.
+        ema_decay: Keep, select and save an exponential moving average of the trained weights, with this decay.
+        clip_grad: Clip gradients to this norm.
+        patience: Stop after this many epochs without a better validation accuracy.
+        precision: auto is bf16 where the device computes it fast, else float32.
+        compile: Compile the training step (torch.compile), for long runs.
+        checkpointing: Compute activations again in the backward pass: less memory, about half as much time again, the
+            same numbers.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

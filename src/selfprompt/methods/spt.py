@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from selfprompt.backbones.info import Pretraining, Readout
@@ -37,6 +38,7 @@ class SPT(TokenPrompts):
 
     name: ClassVar[str] = "spt"
     start: ClassVar[Initialization] = Prototypes("random")
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 3.2e-2, "mini": 1e-1}
     prototypes: Kind | None = "random"
 
     def published_readout(self, pretraining: Pretraining) -> Readout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -30,6 +31,7 @@ class VFPT(PromptMethod):
     name: ClassVar[str] = "vfpt"
     start: ClassVar[Initialization] = Uniform()
     grid: ClassVar[Grid] = VPT_GRID
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 3.2e-2, "mini": 1e-1}
     fourier_share: float = Field(default=0.5, ge=0, le=1)
 
     def insertion(self, backbone: Backbone) -> Insertion:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from selfprompt.backbones.info import Pretraining
@@ -28,6 +29,7 @@ class VPT(TokenPrompts):
     name: ClassVar[str] = "vpt"
     start: ClassVar[Initialization] = Uniform()
     grid: ClassVar[Grid] = VPT_GRID
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-1, "mini": 1e-1}
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
         return VPT_RECIPE

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import re
-import time
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
-
-from selfprompt.backbones.load import load_backbone
 from selfprompt.data.batches import Decoded
-from selfprompt.data.datasets import with_splits
-from selfprompt.data.protocol import AnyProtocol, protocol_for
-from selfprompt.data.recorded import NAME as SPLIT_NAME
-from selfprompt.data.recorded import SPLITS, image_names, splits_for
-from selfprompt.data.sources import load_dataset, load_located, locate
-from selfprompt.errors import UserError, out_of_range, unknown
-from selfprompt.files import claimed, must_be_utf8, read_as, replace_file, unused
-from selfprompt.methods import from_description, make_method, read_spec, record_of
-from selfprompt.methods.base import Method
-from selfprompt.methods.recipe import Recipe
-from selfprompt.model import build, load
-from selfprompt.tuning.checkpoint import same_run, settings_of
-from selfprompt.tuning.engine import Engine, checked_trackers
-from selfprompt.tuning.evaluation import answers, evaluate_network
-from selfprompt.tuning.fit import Result, fit
-from selfprompt.tuning.loop import OnStep
-from selfprompt.runs.probe import linear_probe
-from selfprompt.tuning.records import read_history, read_metrics, write_metrics, write_predictions
-
+from selfprompt.data.recorded import SPLITS, splits_for
+from selfprompt.data.sources import load_dataset
+from selfprompt.errors import UserError, unknown
+from selfprompt.model import load
+from selfprompt.tuning.engine import Engine
+from selfprompt.tuning.evaluation import evaluate_network
 
 
 def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: Any = None) -> dict[str, Any]:

@@ -10,12 +10,10 @@ EMBEDDED: dict[str, Any] = {
     "protocol": {"name": "embedded", "train_images": 1000},
     "fields": {"head_norm": "batch", "prompt_rms": 0.1, "readout": "backbone"},
     "recipe": {"epochs": 12, "batch_size": 32, "optimizer": "adamw", "weight_decay": 0.01, "head_weight_decay": 0.01},
-    "rates": {"spt": 3.2e-2, "vpt": 1e-1, "linear": 3.2e-2, "full": 1e-3, "bias": 1e-2, "lora": 1e-2}
-    | {"vfpt": 3.2e-2, "gatevpt": 1e-1, "cvpt": 1e-1, "pc": 1e-1, "e2vpt": 3.2e-1},
 }
 """What `selfprompt tune` runs without an argument, in about two minutes on two cores.
 
 800 + 200 labelled images as in VTAB-1K. Against the published recipe: 12 epochs in the place of 100, a BatchNorm
 without parameters before the head, prompts rescaled to a root mean square of 0.1, the backbone's own readout, and
-rates that searches on validation images chose.
+each method's own rate for these settings (`Method.rates`), which a search on validation images chose.
 """

@@ -6,13 +6,13 @@ A new one exports ``RECORD`` and ``load()``; where its record has ``parts``, ``l
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from selfprompt import registry
-from selfprompt.data.datasets import Dataset
-from selfprompt.data.layout import is_utf8
-from selfprompt.data.sources.folder import load_folder
-from selfprompt.data.sources.hub import load_hub
 from selfprompt.errors import UserError
+
+if TYPE_CHECKING:
+    from selfprompt.data.datasets import Dataset
 
 HUB, NAME = "hf:", "name:"
 RECORDS = registry.walk(__name__)
@@ -59,6 +59,8 @@ def locate(data: str | Path) -> str:
                 f"{NAME}{data} for the data set."
             )
     if path.is_dir():
+        from selfprompt.data.layout import is_utf8
+
         absolute = str(path.absolute())
         if not is_utf8(absolute):
             raise UserError(f"{absolute!a} has a name that is not UTF-8: rename the folder.")
@@ -78,6 +80,9 @@ def load_located(data: str) -> Dataset:
     Raises:
         UserError: It is no longer there, or not in order.
     """
+    from selfprompt.data.sources.folder import load_folder  # not before data is read: records are listed without
+    from selfprompt.data.sources.hub import load_hub
+
     if data.startswith(HUB):
         return load_hub(data.removeprefix(HUB))
     if data in names():
