@@ -89,6 +89,12 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         insertion.requires_grad_(trainable in ("prompts", "all"))
         insertion.attach(backbone, seed)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("backbone", "insertion"):  # a Module would take them for parts of its own
+            setattr(self.tower, name, value)
+        else:
+            super().__setattr__(name, value)
+
     @property
     def towers(self) -> dict[str, Tower]:
         """Every transformer that may hold something trained, by what it takes."""

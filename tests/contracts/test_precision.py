@@ -13,15 +13,16 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
-from selfprompt.runs.config import RunConfig
-from selfprompt.runs.tune import tune
 
 import selfprompt as sp
 from conftest import KINDS, make_backbone
 from selfprompt.analysis import attention, leave_one_out, mutual_information, nearest_patches, relevance, saliency
 from selfprompt.analysis.effective import effective_prompts
-from selfprompt.backbones import fingerprints, load_backbone
+from selfprompt.backbones import fingerprints
+from selfprompt.backbones.load import load_backbone
 from selfprompt.prompts.insertion.prompted import KeyedInsertion, PromptInsertion
+from selfprompt.runs.config import RunConfig
+from selfprompt.runs.tune import tune
 from selfprompt.serving.export import export
 from selfprompt.tuning import engine
 from selfprompt.tuning.engine import Engine

@@ -14,11 +14,11 @@ from PIL import Image, features
 
 import selfprompt as sp
 from conftest import make_backbone
-from selfprompt.data import loading
 from selfprompt.data.batches import Decoded
 from selfprompt.data.depth import to_8_bits
 from selfprompt.data.images import common_range, read_image
 from selfprompt.data.protocol import Protocol
+from selfprompt.data.views import image as view
 from selfprompt.data.views.image import prepare_image
 from selfprompt.errors import UserError
 from selfprompt.runs.doctor import check_data
@@ -325,11 +325,11 @@ def test_a_strip_costs_no_more_than_a_picture(
         return whole(self, size, *more, **rest)
 
     monkeypatch.setattr(Image.Image, "resize", resize)
-    monkeypatch.setattr(loading, "MOST_PIXELS", 2**16)
+    monkeypatch.setattr(view, "MOST_PIXELS", 2**16)
     image = Image.fromarray(pixels)
     bounded = prepare_image(image, protocol, np.random.default_rng(0))
     assert max(most) <= 2**16
-    monkeypatch.setattr(loading, "MOST_PIXELS", 2**40)
+    monkeypatch.setattr(view, "MOST_PIXELS", 2**40)
     assert np.abs(bounded.astype(int) - prepare_image(image, protocol, np.random.default_rng(0))).max() <= 1
 
 

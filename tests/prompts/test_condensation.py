@@ -13,6 +13,7 @@ from conftest import make_backbone
 from selfprompt.analysis import leave_one_out, saliency
 from selfprompt.data.datasets import Examples
 from selfprompt.errors import UserError
+from selfprompt.inputs import Batch
 from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel, create_model, load
 from selfprompt.objectives.labels import Labels
@@ -28,9 +29,9 @@ def started(method: str = "vpt", **fields: object) -> PromptedModel:
     return model.eval()
 
 
-def labelled(images: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def labelled(images: torch.Tensor) -> list[Batch]:
     labels = torch.tensor([0, 1, 2, 0])
-    return [(images[:3], labels[:3]), (images[3:], labels[3:])]
+    return [Batch(images[:3], labels[:3]), Batch(images[3:], labels[3:])]
 
 
 @pytest.mark.parametrize("readout", ["backbone", "mae_average"])

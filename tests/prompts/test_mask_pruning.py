@@ -116,5 +116,6 @@ def test_pruned_and_condensed_is_refused() -> None:
 def test_the_share_is_of_the_number_that_was_written(images: torch.Tensor) -> None:
     model = create_model(make_backbone(), "e2vpt", num_classes=3, num_prompts=50, prune_tokens=0.58)
     model.initialize(seed=0)
-    MaskPruning(0.58, 0.0).apply(model.insertion, model.backbone, model, [(images, torch.tensor([0, 1, 2, 0]))])
+    batches = [Batch(images, torch.tensor([0, 1, 2, 0]))]
+    MaskPruning(0.58, 0.0).apply(model.insertion, model.backbone, partial(Labels(), model), batches)
     assert model.insertion.parametrization.tokens.count_nonzero() == 50 - 29

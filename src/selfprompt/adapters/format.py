@@ -93,7 +93,7 @@ def read_adapter(folder: Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
     names, lengths = config.class_names, {len(layer) for layer in config.sources or ()}
     if not isinstance(config.method.get("name"), str):
         raise damaged(path, "its method has no name", FIX)
-    if lacking := sorted(config.protocol.recorded - raw["protocol"].keys()):
+    if lacking := sorted(config.protocol.first - raw["protocol"].keys()):
         raise damaged(path, f"its protocol has no {lacking[0]}", FIX)
     if len(lengths) > 1 or (names is not None and len(names) != config.num_classes):
         what = "sources are of different lengths" if len(lengths) > 1 else "class names are not as many as classes"

@@ -69,8 +69,9 @@ def users(error: Exception) -> UserError | None:
     if isinstance(error, OSError):
         from selfprompt.files import FIXES, unwritable
 
-        known = error.errno in FIXES and error.filename is not None
-        return unwritable(error.filename, error, "used") if known else None
+        if error.errno not in FIXES or error.filename is None:
+            return None
+        return unwritable(error.filename, error, "used")
     if isinstance(error, RuntimeError):
         from selfprompt.tuning.engine import out_of_memory
 

@@ -88,14 +88,16 @@ class BaseProtocol(Split, Selection, ABC):
     Attributes:
         inputs: What they are, in a word: the name of the tower that takes them.
         kind: Of input; stored protocols are known by it, images where there is none.
-        later: Fields that came after the first hashes. One counts only where it is not at its default, so that hashes
-            printed before stay true.
+        first: Fields of the first hashes, which are in every hash and record. One that came later counts only where
+            it is not at its default, so that hashes printed before stay true.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     inputs: ClassVar[str]
-    later: ClassVar[frozenset[str]] = frozenset()
+    first: ClassVar[frozenset[str]] = frozenset(
+        ["train_images", "val_fraction", "test_fraction", "split_seed", "selection", "final", "metric"]
+    )
     name: str = "selfprompt"
 
     @abstractmethod
@@ -118,15 +120,11 @@ class BaseProtocol(Split, Selection, ABC):
         return self
 
     @property
-    def recorded(self) -> set[str]:
-        """Fields that every record has, and every hash."""
-        return set(type(self).model_fields) - self.later - {"name", "kind"}
-
-    @property
     def hash(self) -> str:
         """Twelve hexadecimal digits that change with every field but the name."""
         known = type(self).model_fields
-        unset = {name for name in self.later if getattr(self, name) == known[name].default}
+        later = known.keys() - self.first - {"kind"}
+        unset = {name for name in later if getattr(self, name) == known[name].default}
         fields = self.model_dump(mode="json", exclude={"name"} | unset)
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -141,7 +139,9 @@ class Protocol(ImageSettings, BaseProtocol):
     """
 
     inputs: ClassVar[str] = "image"
-    later: ClassVar[frozenset[str]] = frozenset({"value_range"})
+    first: ClassVar[frozenset[str]] = BaseProtocol.first | frozenset(
+        ["image_size", "resize", "crop_fraction", "interpolation", "mean", "std", "augmentation"]
+    )
 
     def view(self) -> View:
         from selfprompt.data.views.image import ImageView  # it imports torch

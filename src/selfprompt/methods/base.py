@@ -96,6 +96,7 @@ class Method(SharedFields, ABC):
         readout = self.readout or self.published_readout(pretraining)
         return self.model_copy(update={"readout": readout, **self.open_fields()})
 
+    @optional
     def stages(self, recipe: Recipe) -> tuple[Stage, ...]:
         """The stages of a fit under a recipe."""
         condensation = self.condensation()
