@@ -49,7 +49,7 @@ def test_onnx_in_onnxruntime(tmp_path: Path, pixels: torch.Tensor) -> None:
 def test_another_suffix_or_a_missing_extra_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(sp.UserError, match=r"must end in \.onnx or \.pt2"):
         export(started("spt"), tmp_path / "model.pb")
-    monkeypatch.setattr("selfprompt.serving.export.find_spec", lambda name: None)
+    monkeypatch.setattr("selfprompt.serving.export.installed", lambda name: None)
     with pytest.raises(sp.UserError, match=r"pip install 'selfprompt\[export\]'"):
         export(started("spt"), tmp_path / "model.onnx")
 
