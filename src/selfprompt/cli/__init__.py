@@ -69,14 +69,13 @@ def users(error: Exception) -> UserError | None:
     if isinstance(error, OSError):
         from selfprompt.files import FIXES, unwritable
 
-        if error.errno not in FIXES or error.filename is None:
-            return None
-        return unwritable(error.filename, error, "used")
+        if error.errno in FIXES and error.filename is not None:
+            return unwritable(error.filename, error, "used")
     if isinstance(error, RuntimeError):
         from selfprompt.tuning.engine import out_of_memory
 
-        if not out_of_memory(error):
-            return None
-    elif not isinstance(error, MemoryError):
-        return None
-    return UserError("Memory is out: use smaller images, a smaller backbone or fewer prompts.")
+        if out_of_memory(error):
+            error = MemoryError()
+    if isinstance(error, MemoryError):
+        return UserError("Memory is out: use smaller images, a smaller backbone or fewer prompts.")
+    return None

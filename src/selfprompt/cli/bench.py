@@ -13,7 +13,8 @@ from selfprompt.comparison.suites import SUITES
 from selfprompt.errors import UserError
 
 if TYPE_CHECKING:
-    Benchmark = Preset = str
+    Benchmark = str
+    Preset = str | None
 else:
     Benchmark = Literal[tuple(SUITES)]
     Preset = Literal[tuple(dict.fromkeys(preset for presets in SUITES.values() for preset in presets))]
@@ -25,7 +26,7 @@ def command(
     methods: str = "linear,full,vpt,spt,spt:prompt_rms=0.1,vpt:frozen_prompts=true,spt:frozen_prompts=true",
     backbone: str | None = None,
     root: Path | None = None,
-    preset: Preset | None = None,
+    preset: Preset = None,
     search: Literal["climb", "grid"] = "climb",
     seeds: Count = 3,
     trials: Count | None = None,

@@ -13,7 +13,7 @@ from selfprompt.comparison.studies import STUDIES
 if TYPE_CHECKING:
     from selfprompt.comparison.compare import Comparison
 
-    StudyName = str
+    StudyName = str | None
 else:
     StudyName = Literal[tuple(STUDIES)]
 
@@ -24,7 +24,7 @@ def command(
     data: str | None = None,
     *,
     methods: str | None = None,
-    study: StudyName | None = None,
+    study: StudyName = None,
     backbone: str | None = None,
     seeds: Count = 3,
     trials: Count | None = None,

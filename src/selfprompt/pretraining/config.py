@@ -27,7 +27,8 @@ class PretrainConfig(BaseModel):
         lr: Peak learning rate, after a warm-up of 5 % and before a cosine to zero.
         betas: Of AdamW.
         weight_decay: Of AdamW.
-        mean, std: Normalisation of values in [0, 1].
+        mean: Of each channel, for values in [0, 1].
+        std: Of each channel, for values in [0, 1].
         seed: Of weights, masks, crops and order.
     """
 
