@@ -69,7 +69,7 @@ def test_what_cannot_be_written_is_one_sentence_and_leaves_what_was_there(suffix
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [p.name for p in tmp_path.iterdir()] == [out.name]
-    assert out.read_text() == "the last one"
+    assert out.read_text(encoding="utf-8") == "the last one"
     with pytest.raises(sp.UserError, match="a file stands where a folder is needed"):
         export(model, out / f"model.{suffix}")
 

@@ -70,7 +70,7 @@ def test_tasks_seen_in_pretraining_count_nowhere(
 
     monkeypatch.setattr(room, "measure", measure)
     monkeypatch.setattr(room, "load_located", lambda data: None)
-    monkeypatch.setattr("selfprompt.runs.tune.locate", lambda data: data)
+    monkeypatch.setattr("selfprompt.runs.config.locate", lambda data: data)
     monkeypatch.setattr(room, "seen_in_pretraining", lambda backbone, data: data == "a")
     suite = Suite("two", {"group": ("a", "b")}, str(weights))
     table = room.bench(suite, ["linear", "full"], tmp_path)
