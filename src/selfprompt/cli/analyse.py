@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from selfprompt.cli.console import report
-from selfprompt.cli.numbers import Count, Seed
+from selfprompt.cli.values import Count, Seed
 from selfprompt.errors import UserError
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from selfprompt.cli.console import finish, own_command, progress, report
 from selfprompt.cli.flags import MethodFlags, RecipeFlags, given
-from selfprompt.cli.numbers import Count, Seed
+from selfprompt.cli.values import Count, Seed, one_of
 from selfprompt.comparison.suites import SUITES
 from selfprompt.errors import UserError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Preset = str | None
 else:
     Benchmark = Literal[tuple(SUITES)]
-    Preset = Literal[tuple(dict.fromkeys(preset for presets in SUITES.values() for preset in presets))]
+    Preset = one_of(dict.fromkeys(preset for presets in SUITES.values() for preset in presets))
 
 
 def command(

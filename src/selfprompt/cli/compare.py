@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from selfprompt.cli.console import finish, own_command, progress, report
 from selfprompt.cli.flags import MethodFlags, ProtocolFlags, RecipeFlags, given
-from selfprompt.cli.numbers import Count, Seed
+from selfprompt.cli.values import Count, Seed, one_of
 from selfprompt.comparison.studies import STUDIES
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     StudyName = str | None
 else:
-    StudyName = Literal[tuple(STUDIES)]
+    StudyName = one_of(STUDIES)
 
 DEFAULT = ("linear", "full", "vpt", "spt")
 

@@ -7,7 +7,7 @@ import platform
 from pathlib import Path
 
 from selfprompt.cli.console import report
-from selfprompt.cli.numbers import Seed
+from selfprompt.cli.values import Seed
 from selfprompt.errors import UserError
 from selfprompt.registry import installed, version
 

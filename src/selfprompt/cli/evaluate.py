@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from selfprompt.cli.console import report
-from selfprompt.cli.numbers import Seed
+from selfprompt.cli.values import Seed
 
 
 def command(

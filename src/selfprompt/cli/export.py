@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from selfprompt.cli.console import report
-from selfprompt.cli.numbers import Seed
+from selfprompt.cli.values import Seed
 
 
 def command(adapter: str, *, out: Path, backbone: str | None = None, seed: Seed = 0, json: bool = False) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from selfprompt import backbones, catalog, methods
 from selfprompt.cli.console import report
-from selfprompt.cli.numbers import Seed
+from selfprompt.cli.values import Seed
 from selfprompt.data import sources
 from selfprompt.registry import Record
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from selfprompt.cli.console import report
-from selfprompt.cli.numbers import Seed
+from selfprompt.cli.values import Seed
 from selfprompt.errors import UserError
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from selfprompt.cli.console import progress, report
-from selfprompt.cli.numbers import Seed
+from selfprompt.cli.values import Seed
 from selfprompt.pretraining.config import PretrainConfig
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from selfprompt.cli.console import report as say
-from selfprompt.cli.numbers import Seed
+from selfprompt.cli.values import Seed
 
 
 def command(folder: Path, *, seed: Seed = 0, json: bool = False) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from selfprompt.cli.console import finish, own_command, parameter_line, progress, report
 from selfprompt.cli.flags import MethodFlags, ProtocolFlags, RecipeFlags, given
-from selfprompt.cli.numbers import Count, Seed
+from selfprompt.cli.values import Count, Seed
 from selfprompt.errors import UserError
 
 
