@@ -50,6 +50,6 @@ def test_only_the_adapter_is_downloaded(tmp_path: Path, monkeypatch: pytest.Monk
         fetched.extend(filter_repo_objects(there, allow_patterns=allow_patterns))
         return str(tmp_path / "there")
 
-    monkeypatch.setattr("selfprompt.model.snapshot_download", snapshot_download)
+    monkeypatch.setattr("selfprompt.adapters.format.snapshot_download", snapshot_download)
     assert load("me/birds", make_backbone(), revision="v2").num_classes == 2
     assert fetched == there[:2]

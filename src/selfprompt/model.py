@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
+from huggingface_hub import ModelCard, ModelHubMixin
 from torch import Tensor, nn
 
 from selfprompt import registry
 from selfprompt.adapters.card import render_card
 from selfprompt.adapters.format import (
     CONFIG_NAME,
-    FILES,
     FIX,
     WEIGHTS_NAME,
     AdapterConfig,
     BackboneReference,
+    find_adapter,
     read_adapter,
     write_adapter,
 )
@@ -28,7 +28,7 @@ from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.info import Readout
 from selfprompt.backbones.load import load_backbone
 from selfprompt.data.protocol import BaseProtocol, protocol_for
-from selfprompt.errors import UserError, first_line
+from selfprompt.errors import UserError
 from selfprompt.files import replace_file, using
 from selfprompt.heads.base import Head
 from selfprompt.heads.linear import LinearHead
@@ -394,22 +394,3 @@ def load(adapter: str | os.PathLike[str], backbone: Any = None, **hub: Any) -> P
 def not_finite(state: dict[str, Tensor]) -> str | None:
     """The name of a weight that holds NaN or infinity; None if there is none."""
     return next((name for name, value in state.items() if not value.isfinite().all()), None)
-
-
-def find_adapter(adapter: str | os.PathLike[str], **hub: Any) -> Path:
-    """An adapter's folder, fetched from the hub where it is none here.
-
-    Raises:
-        UserError: It is neither.
-    """
-    if not isinstance(adapter, (str, os.PathLike)):
-        raise UserError(f"The adapter is {adapter!r:.60}: give its folder, or a repository of the hub.")
-    folder = Path(adapter)
-    if folder.is_dir():
-        return folder
-    try:
-        return Path(snapshot_download(os.fspath(adapter), **{"allow_patterns": list(FILES), **hub}))
-    except Exception as error:
-        raise UserError(
-            f"{adapter} is neither a folder here nor an adapter that the hub gives ({first_line(error)[:200]})."
-        ) from error

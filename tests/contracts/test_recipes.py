@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from selfprompt.runs.config import RunConfig
 
 import selfprompt as sp
 from conftest import make_backbone
@@ -13,6 +12,7 @@ from selfprompt.comparison.suites import SUITES
 from selfprompt.methods import make_method
 from selfprompt.methods.recipe import Recipe
 from selfprompt.model import create_model
+from selfprompt.runs.config import RunConfig
 
 BASE_RATES = {"vpt": 1.0, "pc": 1.0, "e2vpt": 1.0, "vfpt": 1.0, "full": 5e-4}
 """Methods whose papers give a rate for a batch of 256 and scale it."""

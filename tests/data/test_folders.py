@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from selfprompt.runs.config import RunConfig
 
 from conftest import write_image
 from selfprompt.cli.doctor import command as doctor
@@ -23,6 +22,7 @@ from selfprompt.data.sources.folder import images_below
 from selfprompt.data.tree import walk
 from selfprompt.errors import UserError
 from selfprompt.pretraining.mae import load_corpus
+from selfprompt.runs.config import RunConfig
 from selfprompt.runs.doctor import check_data
 
 

@@ -6,11 +6,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from selfprompt.runs.config import RunConfig
-from selfprompt.runs.tune import tune
 
 from selfprompt.backbones import load
 from selfprompt.data.views import image
+from selfprompt.runs.config import RunConfig
+from selfprompt.runs.tune import tune
 
 
 @pytest.fixture

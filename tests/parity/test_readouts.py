@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from selfprompt.runs.config import RunConfig
-from selfprompt.runs.presets import EMBEDDED
 from torch import Tensor
 
 import selfprompt as sp
@@ -18,6 +16,8 @@ from selfprompt.comparison.suites import MINI, SUITES
 from selfprompt.data.datasets import Examples
 from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel, create_model, load
+from selfprompt.runs.config import RunConfig
+from selfprompt.runs.presets import EMBEDDED
 from selfprompt.tuning.fit import fit
 
 METHODS = sp.list_methods()

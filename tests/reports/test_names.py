@@ -18,8 +18,6 @@ from huggingface_hub import ModelCard
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from selfprompt.runs.config import RunConfig
-from selfprompt.runs.tune import tune
 
 from conftest import make_backbone
 from selfprompt.markup import latex, markdown, visible
@@ -29,6 +27,8 @@ from selfprompt.reports.page import Section, write_page
 from selfprompt.reports.table import Column, comma_separated, read_markdown
 from selfprompt.reports.table import latex as latex_table
 from selfprompt.reports.table import markdown as markdown_table
+from selfprompt.runs.config import RunConfig
+from selfprompt.runs.tune import tune
 
 NAMES = ["$5_bill", "$10_to_$20", "a$\\b$", r"\$x\$", "a&b|c,d\"e'f", "<i>", "<script>alert(1)</script>", "&lt;"]
 NAMES += ["x^2_{i}", "猫", "🐶", "👩\u200d🚀", "خروف", "{{ 7 * 7 }}", "{% raw %}", "__init__", "*a* `b` ~~c~~ [d](e)"]

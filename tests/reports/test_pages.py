@@ -8,12 +8,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from selfprompt.runs.config import RunConfig
-from selfprompt.runs.tune import tune
 
 from selfprompt.errors import UserError
 from selfprompt.reports import report
 from selfprompt.reports.table import Column, markdown, read_markdown
+from selfprompt.runs.config import RunConfig
+from selfprompt.runs.tune import tune
 
 
 class Outline(HTMLParser):

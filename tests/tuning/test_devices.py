@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
+
 from selfprompt.runs.config import RunConfig
 from selfprompt.runs.tune import tune
-from torch.overrides import TorchFunctionMode
 
 
 class NoFloat64OnDevices(TorchFunctionMode):

@@ -10,9 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from selfprompt.runs.config import RunConfig, read_run
-from selfprompt.runs.evaluate import evaluate
-from selfprompt.runs.tune import tune
 
 from conftest import write_image
 from selfprompt.data.datasets import Dataset, Examples, with_splits
@@ -21,6 +18,9 @@ from selfprompt.data.recorded import splits_for
 from selfprompt.data.sources import load_dataset
 from selfprompt.errors import UserError
 from selfprompt.reports import report
+from selfprompt.runs.config import RunConfig, read_run
+from selfprompt.runs.evaluate import evaluate
+from selfprompt.runs.tune import tune
 
 NAMES = ("train_files", "val_files", "test_files")
 

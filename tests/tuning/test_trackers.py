@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from accelerate.tracking import TensorBoardTracker
-from selfprompt.runs.config import RunConfig
-from selfprompt.runs.tune import tune
 
 from conftest import make_backbone
 from selfprompt.data.datasets import Examples
 from selfprompt.errors import UserError
 from selfprompt.methods.recipe import Recipe
 from selfprompt.model import create_model
+from selfprompt.runs.config import RunConfig
+from selfprompt.runs.tune import tune
 from selfprompt.tuning import engine
 from selfprompt.tuning.fit import fit
 

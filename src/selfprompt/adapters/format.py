@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import safetensors
 import safetensors.torch
+from huggingface_hub import snapshot_download
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
@@ -111,3 +113,22 @@ def upgraded(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Weights of any format as those of today's: in format 1 the one tower, of images, was not named."""
     old = ("insertion.", "backbone.")
     return {f"towers.image.{name}" if name.startswith(old) else name: value for name, value in state.items()}
+
+
+def find_adapter(adapter: str | os.PathLike[str], **hub: Any) -> Path:
+    """An adapter's folder, fetched from the hub where it is none here.
+
+    Raises:
+        UserError: It is neither.
+    """
+    if not isinstance(adapter, (str, os.PathLike)):
+        raise UserError(f"The adapter is {adapter!r:.60}: give its folder, or a repository of the hub.")
+    folder = Path(adapter)
+    if folder.is_dir():
+        return folder
+    try:
+        return Path(snapshot_download(os.fspath(adapter), **{"allow_patterns": list(FILES), **hub}))
+    except Exception as error:
+        raise UserError(
+            f"{adapter} is neither a folder here nor an adapter that the hub gives ({first_line(error)[:200]})."
+        ) from error

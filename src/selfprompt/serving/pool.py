@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selfprompt.adapters.format import AdapterConfig, read_adapter
+from selfprompt.adapters.format import AdapterConfig, find_adapter, read_adapter
 from selfprompt.backbones.base import Backbone, BlockEdit, Context, Edits, Tokens
 from selfprompt.backbones.info import Readout
 from selfprompt.backbones.load import load_backbone
@@ -21,7 +21,7 @@ from selfprompt.errors import UserError, unknown
 from selfprompt.heads.linear import LinearHead
 from selfprompt.inputs import images_of
 from selfprompt.methods import from_description
-from selfprompt.model import PromptedModel, find_adapter, load
+from selfprompt.model import PromptedModel, load
 from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.deep import AtEveryBlock
 from selfprompt.prompts.insertion.key_value import KeyValue
