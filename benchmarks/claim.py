@@ -22,8 +22,8 @@ from selfprompt.comparison.bench import task_of
 from selfprompt.comparison.compare import compare
 from selfprompt.comparison.suites import MINI, Suite
 from selfprompt.comparison.workers import Workers
+from selfprompt.pretraining.mae import PretrainConfig, pretrain
 from selfprompt.reports.table import Column, write_tables
-from selfprompt.tuning.pretraining import PretrainConfig, pretrain
 
 METHODS = ("linear", "vpt", "spt")
 BACKBONES = {

@@ -13,9 +13,9 @@ import sys
 import torch
 
 import selfprompt as sp
-from selfprompt.data.loading import ImageTensors
+from selfprompt.data.batches import Decoded
 from selfprompt.data.protocol import protocol_for
-from selfprompt.tuning.probe import linear_probe
+from selfprompt.runs.probe import linear_probe
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
                 model.backbone.vit.init_weights()
             protocol = protocol_for(model.backbone.info, train_images=1000)
             splits = sp.with_splits(data, protocol)
-            tensors = (ImageTensors(part, protocol) for part in (splits.train, splits.val, splits.test))
+            tensors = (Decoded(part, protocol) for part in (splits.train, splits.val, splits.test))
             accuracies.append(linear_probe(model, *tensors))
         print(f"| {name} | {accuracies[0]:.1f} | {accuracies[1]:.1f} |", flush=True)
 

@@ -32,7 +32,7 @@ from torch import Tensor
 
 import selfprompt as sp
 from reference import ConcatenateAndReplace
-from selfprompt.backbones.base import BackboneInfo
+from selfprompt.backbones.info import BackboneInfo
 from selfprompt.backbones.vit import ViT
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.optimization import make_optimizer
@@ -72,7 +72,7 @@ def ours(
     engine = Engine(precision)
     info = BackboneInfo(args.model, args.model, "supervised", args.size)
     model = sp.create_model(ViT(backbone(args), info), method, num_classes=CLASSES, **fields)
-    model.initialize([torch.randn(2, 3, args.size, args.size)] if model.initialization else ())
+    model.initialize([torch.randn(2, 3, args.size, args.size)])
     engine.place(model)
     if not own_loop:
         OPEN.enter_context(engine.computing(model))
@@ -89,7 +89,7 @@ def ours(
 
         return infer
     optimizer = make_optimizer(model, sp.Recipe(precision=precision))  # type: ignore[arg-type]
-    model.checkpointing = checkpointing
+    model.tower.checkpointing = checkpointing
     network = engine.prepare(model).train()
     network = torch.compile(network, fullgraph=True) if compiled else network
 

@@ -20,8 +20,11 @@ import torch
 from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
 
-from selfprompt.backbones.base import BackboneInfo, Pretraining
+from selfprompt.backbones import load
+from selfprompt.backbones.base import UNEDITED, Backbone, Context, Tokens
+from selfprompt.backbones.info import BackboneInfo, Pretraining
 from selfprompt.backbones.vit import ViT
+from selfprompt.model import PromptedModel
 
 torch.set_num_threads(1)
 
@@ -47,6 +50,24 @@ def make_backbone(kind: str = "class token", seed: int = 0, pretraining: Pretrai
     for parameter in vit.parameters():
         parameter.data += 0.2 * torch.randn_like(parameter)
     return ViT(vit, BackboneInfo(f"tiny {kind}", "tiny", pretraining, 32))
+
+
+def entering(backbone: Backbone, images: torch.Tensor) -> Tokens:
+    """What enters block 0."""
+    return backbone.run(images, UNEDITED, blocks=0)
+
+
+def edited(model: PromptedModel, i: int, images: torch.Tensor) -> torch.Tensor:
+    """What block i makes of the tokens that enter block 0, as the model's insertion edits it."""
+    backbone = model.backbone
+    edit = model.insertion.edit(backbone, i, Context(images, backbone.content(images)))
+    return backbone.block(i, entering(backbone, images), edit).x
+
+
+@pytest.fixture(autouse=True)
+def loaded_anew() -> None:
+    for loader in (load.packaged, load.from_file, load.from_timm):
+        loader.cache_clear()
 
 
 @pytest.fixture(params=KINDS)
@@ -159,7 +180,8 @@ def fails(call) -> Callable[..., str]:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
     """A run of one epoch on two classes, its data beside it."""
-    from selfprompt.tuning.run import RunConfig, tune
+    from selfprompt.runs.config import RunConfig
+    from selfprompt.runs.tune import tune
 
     root = tmp_path_factory.mktemp("finished")
     for label, name in enumerate(("ant", "bee")):

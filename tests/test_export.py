@@ -11,7 +11,7 @@ import torch
 
 import selfprompt as sp
 from conftest import make_backbone
-from selfprompt.export import export
+from selfprompt.serving.export import export
 
 
 def started(method: str) -> sp.PromptedModel:
@@ -49,7 +49,7 @@ def test_onnx_in_onnxruntime(tmp_path: Path, pixels: torch.Tensor) -> None:
 def test_another_suffix_or_a_missing_extra_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(sp.UserError, match=r"must end in \.onnx or \.pt2"):
         export(started("spt"), tmp_path / "model.pb")
-    monkeypatch.setattr("selfprompt.export.find_spec", lambda name: None)
+    monkeypatch.setattr("selfprompt.serving.export.installed", lambda name: False)
     with pytest.raises(sp.UserError, match=r"pip install 'selfprompt\[export\]'"):
         export(started("spt"), tmp_path / "model.onnx")
 

@@ -9,8 +9,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.utils import filter_repo_objects
 
 from conftest import make_backbone
-from selfprompt.methods import create_model
-from selfprompt.model import PromptedModel, load
+from selfprompt.model import PromptedModel, create_model, load
 
 
 def test_push_to_hub(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,6 +50,6 @@ def test_only_the_adapter_is_downloaded(tmp_path: Path, monkeypatch: pytest.Monk
         fetched.extend(filter_repo_objects(there, allow_patterns=allow_patterns))
         return str(tmp_path / "there")
 
-    monkeypatch.setattr("selfprompt.model.snapshot_download", snapshot_download)
+    monkeypatch.setattr("selfprompt.adapters.format.snapshot_download", snapshot_download)
     assert load("me/birds", make_backbone(), revision="v2").num_classes == 2
     assert fetched == there[:2]

@@ -78,7 +78,7 @@ def test_an_adapter_is_refused_before_anything_is_built(tmp_path: Path, monkeypa
     adapter("class token", 0, "gatevpt").save_pretrained(tmp_path / "gates")
     adapter("registers", 0).save_pretrained(tmp_path / "other")
     pool = sp.AdapterPool(make_backbone())
-    monkeypatch.setattr("selfprompt.pool.load", lambda *_: pytest.fail("it was built"))
+    monkeypatch.setattr("selfprompt.serving.pool.load", lambda *_: pytest.fail("it was built"))
     with pytest.raises(sp.UserError, match="gatevpt adapter that a pool cannot serve"):
         pool.add("gates", tmp_path / "gates")
     with pytest.raises(sp.UserError, match="another backbone than the pool's"):

@@ -39,8 +39,15 @@ def unknown(kind: str, name: str, names: Iterable[str]) -> UserError:
     return UserError(f"There is no {kind} named {name!r}: {hint}")
 
 
-def out_of_range(error: ValidationError) -> UserError:
-    """The error for flags that a model does not take."""
+def out_of_range(error: ValidationError, flag: str = "") -> UserError:
+    """The error for flags that a model does not take.
+
+    Args:
+        error: What the model says.
+        flag: The flag, where it is not the model's field.
+    """
     first = error.errors()[0]
-    flag = "--" + str((first["loc"] or ("settings",))[-1]).replace("_", "-")
-    return UserError(f"{flag} {first['input']} is out of range: {first['msg']}.")
+    if first["loc"]:
+        flag = "--" + str(first["loc"][0]).replace("_", "-")
+    bounds = first["type"].startswith(("greater_than", "less_than", "finite_number"))
+    return UserError(f"{flag} {first['input']} {'is out of range' if bounds else 'is not valid'}: {first['msg']}.")

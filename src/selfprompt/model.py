@@ -2,69 +2,42 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
+from huggingface_hub import ModelCard, ModelHubMixin
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from selfprompt import registry
-from selfprompt.adapters import (
+from selfprompt.adapters.card import render_card
+from selfprompt.adapters.format import (
     CONFIG_NAME,
-    FILES,
     FIX,
     WEIGHTS_NAME,
     AdapterConfig,
     BackboneReference,
+    find_adapter,
     read_adapter,
     write_adapter,
 )
-from selfprompt.backbones import load_backbone
-from selfprompt.backbones.base import Backbone, Readout
-from selfprompt.card import render_card
-from selfprompt.data.loading import Normalize
-from selfprompt.data.protocol import Protocol
-from selfprompt.errors import UserError, first_line
+from selfprompt.backbones.base import Backbone
+from selfprompt.backbones.info import Readout
+from selfprompt.backbones.load import load_backbone
+from selfprompt.data.protocol import BaseProtocol, protocol_for
+from selfprompt.errors import UserError
 from selfprompt.files import replace_file, using
-from selfprompt.prompts.base import Initialization, Insertion, PromptInsertion
-
-Trainable = Literal["prompts", "head", "bias", "all"]
-"""What is trained besides the head: prompts, nothing, the backbone's biases, or everything."""
-
-
-class Head(nn.Module):
-    """A linear classifier on the readout, after an optional normalisation without parameters.
-
-    The weight starts from a normal cut at -2 and 2, the bias at 0 (as in SPT's code).
-
-    Args:
-        num_features: Width F of the readout.
-        num_classes: Classes C.
-        norm: ``"batch"`` puts a BatchNorm without affine parameters before the classifier, as MAE's linear probing
-            does (He et al., arXiv 2111.06377, A.1).
-        std: Deviation of the normal.
-
-    Shape: (B, F) to (B, C).
-    """
-
-    def __init__(
-        self, num_features: int, num_classes: int, norm: Literal["none", "batch"] = "none", std: float = 0.02
-    ) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm1d(num_features, affine=False, eps=1e-6) if norm == "batch" else nn.Identity()
-        self.linear = nn.Linear(num_features, num_classes)
-        nn.init.trunc_normal_(self.linear.weight, std=std)
-        nn.init.zeros_(self.linear.bias)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features to logits."""
-        return self.linear(self.norm(features).to(self.linear.weight.dtype))
+from selfprompt.heads.base import Head
+from selfprompt.heads.linear import LinearHead
+from selfprompt.inputs import Inputs, Text, move
+from selfprompt.methods import from_description, make_method
+from selfprompt.methods.base import Method
+from selfprompt.prompts.insertion.base import Insertion, drawing
+from selfprompt.prompts.insertion.prompted import PromptInsertion
+from selfprompt.tower import Tower
 
 
 class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
@@ -74,55 +47,73 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         backbone: The frozen transformer; the model has a private copy, and the caller's stays as it is.
         insertion: How prompts meet its tokens; owns the prompts.
         head: Readout features to logits.
-        method: The method's name and fields, as adapter_config.json keeps them.
-        protocol: What images the model wants.
-        trainable: Which parameters are trained.
-        initialization: Where prompts start; None where there are none.
-        readout: See `Backbone.readout`.
+        method: What it was built by, settled for the backbone.
+        protocol: What inputs the model wants.
         class_names: Names of the head's outputs.
         seed: Seed of what the insertion owns beside prompts.
 
     Attributes:
+        tower: Backbone, insertion and readout: images to features.
         prompts: The trained prompts, one parameter (layers, P, D); None for a method without.
-        checkpointing: Whether blocks keep no activations for the backward pass (see `Recipe`).
     """
 
     def __init__(
         self,
         backbone: Backbone,
         insertion: Insertion,
-        head: nn.Module,
+        head: Head,
         *,
-        method: dict[str, Any],
-        protocol: Protocol,
-        trainable: Trainable = "prompts",
-        initialization: Initialization | None = None,
-        readout: Readout = "backbone",
+        method: Method,
+        protocol: BaseProtocol,
         class_names: list[str] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self._hub_mixin_config = None  # adapter_config.json takes the place of the mixin's config.json
         backbone = backbone.own.private()
-        self.backbone, self.insertion, self.head = backbone, insertion, head
+        self.normalize = protocol.view().prepare
+        self.tower, self.head = Tower(backbone, insertion, method.readout or "backbone", self.normalize), head
         self.method, self.protocol, self.class_names = method, protocol, class_names
-        self.initialization = initialization
-        self.readout: Readout = readout
         self.sources: Tensor | None = None
-        self.initialized = initialization is None
+        self.initialized = method.initialization() is None
         self.metrics: dict[str, Any] | None = None
-        self.checkpointing = False
         self.backbone_hash = backbone.fingerprint()
-        self.normalize = Normalize(protocol.mean, protocol.std)
+        trainable = method.trainable()
         for name, parameter in backbone.named_parameters():
             trained = trainable == "all" or (trainable == "bias" and name.endswith("bias"))
             parameter.requires_grad_(trained)
             if trained:
                 parameter.data = parameter.data.clone()
-        for module in backbone.unread(readout):
+        for module in backbone.unread(self.readout):
             module.requires_grad_(False)
         insertion.requires_grad_(trainable in ("prompts", "all"))
         insertion.attach(backbone, seed)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("backbone", "insertion"):  # a Module would take them for parts of its own
+            setattr(self.tower, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    @property
+    def towers(self) -> dict[str, Tower]:
+        """Every transformer that may hold something trained, by what it takes."""
+        return {self.protocol.inputs: self.tower}
+
+    @property
+    def backbone(self) -> Backbone:
+        """The frozen transformer."""
+        return self.tower.backbone
+
+    @property
+    def insertion(self) -> Insertion:
+        """How prompts meet its tokens."""
+        return self.tower.insertion
+
+    @property
+    def readout(self) -> Readout:
+        """What the head reads of the tokens (see `Backbone.readout`)."""
+        return self.tower.readout
 
     @property
     def prompts(self) -> nn.Parameter | None:
@@ -132,34 +123,21 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
     @property
     def num_classes(self) -> int:
         """Outputs of the head."""
-        return self.head.linear.out_features  # type: ignore[union-attr,return-value]
+        return self.head.num_classes
 
-    def features(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) images to (B, F) features: what the head reads.
+    def features(self, inputs: Inputs) -> Tensor:
+        """B inputs, such as (B, 3, H, W) images, to (B, F) features: what the head reads.
 
         Images are uint8, or already normalised floats.
 
         Raises:
             UserError: They are anything else, or of another size than the backbone takes.
         """
-        images = self.backbone.as_input(images, self.normalize)
-        tokens = self.insertion.enter(self.backbone, self.backbone.embed(images))
-        last = self.backbone.depth - 1
-        for i in range(self.backbone.depth):
-            if (
-                i == last and self.insertion.num_prompts
-            ):  # without prompts, every sum is the backbone's own, to the bit
-                tokens = tokens.reading(self.backbone.reads(self.readout))
-            if self.checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(self.insertion.block, self.backbone, i, tokens, use_reentrant=False)
-            else:
-                tokens = self.insertion.block(self.backbone, i, tokens)
-        tokens = self.insertion.leave(self.backbone, tokens)
-        return self.backbone.readout(tokens, self.readout)
+        return self.tower(inputs)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) images, uint8 or normalised floats, to (B, C) logits."""
-        return self.head(self.features(images))
+    def forward(self, inputs: Inputs) -> Tensor:
+        """B inputs, such as (B, 3, H, W) images, uint8 or normalised floats, to (B, C) logits."""
+        return self.head(self.features(inputs))
 
     @contextmanager
     def cast_frozen(self, dtype: torch.dtype = torch.bfloat16) -> Iterator[None]:
@@ -169,13 +147,13 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         saved as outside. What is frozen must not be changed inside.
         """
         own = self.backbone
-        self.backbone = own.cast(dtype)
+        self.tower.backbone = own.cast(dtype)
         try:
             yield
         finally:
-            self.backbone = own
+            self.tower.backbone = own
 
-    def initialize(self, batches: Iterable[Tensor | tuple[Tensor, ...]] = (), seed: int = 0) -> None:
+    def initialize(self, batches: Iterable[Inputs | tuple[Any, ...]] = (), seed: int = 0) -> None:
         """Give the prompts their starting values, in one pass over the task's images.
 
         Args:
@@ -185,19 +163,20 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         Raises:
             UserError: The batches give fewer tokens than there are prompts.
         """
-        if self.initialization is None or not isinstance(self.insertion, PromptInsertion):
+        initialization = self.method.initialization()
+        if initialization is None or not isinstance(self.insertion, PromptInsertion):
             return
         layers, num_prompts, _ = self.insertion.prompts.shape
-        images = self._images(batches) if self.initialization.needs_data else ()
-        start = self.initialization.prepare(self.backbone, images, layers, num_prompts, seed)
+        images = self._images(batches) if initialization.needs_data else ()
+        start = initialization.prepare(self.backbone, images, layers, num_prompts, seed)
         self.insertion.start_from(start)
         self.sources, self.initialized = start.sources, True
 
-    def _images(self, batches: Iterable[Tensor | tuple[Tensor, ...]]) -> Iterator[Tensor]:
+    def _images(self, batches: Iterable[Inputs | tuple[Any, ...]]) -> Iterator[Inputs]:
         device = next(self.parameters()).device
         for batch in batches:
-            images = batch[0] if isinstance(batch, (tuple, list)) else batch
-            yield self.backbone.as_input(images, self.normalize).to(device)
+            inputs = batch if isinstance(batch, Text) or not isinstance(batch, (tuple, list)) else batch[0]
+            yield move(self.backbone.as_input(inputs, self.normalize), device)
 
     def count_parameters(self) -> tuple[int, int]:
         """Trainable and total parameters, the head counted in both; what pruning masks or fixes is not trained."""
@@ -207,9 +186,13 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
 
     def adapter_state(self) -> dict[str, Tensor]:
         """What an adapter holds: prompts, head with its buffers, and backbone weights where they are trained."""
-        state = {f"insertion.{k}": v for k, v in self.insertion.state_dict().items()}
+        state: dict[str, Tensor] = {}
+        for name, tower in self.towers.items():
+            state |= {f"towers.{name}.insertion.{k}": v for k, v in tower.insertion.state_dict().items()}
         state |= {f"head.{k}": v for k, v in self.head.state_dict().items()}
-        state |= {f"backbone.{k}": p.detach() for k, p in self.backbone.named_parameters() if p.requires_grad}
+        for name, tower in self.towers.items():
+            trained = {k: p.detach() for k, p in tower.backbone.named_parameters() if p.requires_grad}
+            state |= {f"towers.{name}.backbone.{k}": p for k, p in trained.items()}
         return state
 
     def worth_keeping(self) -> dict[str, Tensor]:
@@ -232,8 +215,9 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         Raises:
             UserError: A weight is missing, unknown, or of another shape or type.
         """
-        if isinstance(self.insertion, PromptInsertion):
-            self.insertion.expect({k.removeprefix("insertion."): v for k, v in state.items()})
+        for name, tower in self.towers.items():
+            if isinstance(tower.insertion, PromptInsertion):
+                tower.insertion.expect({k.removeprefix(f"towers.{name}.insertion."): v for k, v in state.items()})
         own = self.adapter_state()
         if own.keys() != state.keys():
             odd = sorted(own.keys() ^ state.keys())[0]
@@ -268,8 +252,8 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         """The contents of adapter_config.json."""
         info = self.backbone.info
         return AdapterConfig(
-            selfprompt_version=importlib.metadata.version("selfprompt"),
-            method=self.method,
+            selfprompt_version=registry.version("selfprompt"),
+            method=self.method.describe(),
             backbone=BackboneReference(
                 name=info.name,
                 architecture=info.architecture,
@@ -298,6 +282,79 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         return load(model_id, backbone, **{k: v for k, v in hub.items() if k in known})
 
 
+def build(
+    method: Method,
+    backbone: Backbone,
+    num_classes: int,
+    protocol: BaseProtocol | None = None,
+    class_names: list[str] | None = None,
+    seed: int = 0,
+) -> PromptedModel:
+    """The model that a method stands for.
+
+    Args:
+        method: What it is built by.
+        backbone: The transformer; it stays as it is, as the model has a private copy.
+        num_classes: Outputs of the head.
+        protocol: What images it will see; the backbone's own by default.
+        class_names: Names of the outputs.
+        seed: Seed of the starts of the head and of what the insertion owns beside prompts; torch's own
+            generators are left as they are.
+
+    Raises:
+        UserError: The protocol is of another image size, or there are fewer than two classes.
+    """
+    protocol = protocol or protocol_for(backbone.info)
+    protocol.check(backbone.info)
+    if num_classes < 2:
+        raise UserError(f"A classifier needs two classes or more, and num_classes is {num_classes}.")
+    method = method.settled(backbone.info.pretraining)
+    with drawing(seed):
+        std = method.head_std(backbone.info.pretraining)
+        head = LinearHead(backbone.num_features, num_classes, method.head_norm, std)
+    insertion = method.insertion(backbone)
+    return PromptedModel(
+        backbone, insertion, head, method=method, protocol=protocol, class_names=class_names, seed=seed
+    )
+
+
+def create_model(
+    backbone: str | os.PathLike[str] | nn.Module,
+    method: str | Method = "spt",
+    *,
+    num_classes: int,
+    image_size: int | None = None,
+    protocol: BaseProtocol | None = None,
+    class_names: Sequence[str] | None = None,
+    seed: int = 0,
+    **fields: Any,
+) -> PromptedModel:
+    """A prompted model, its prompts not yet started (`PromptedModel.initialize`).
+
+    Args:
+        backbone: A timm name, a weights file, ``"builtin"``, or a timm module (which stays as it is).
+        method: A name of `list_methods`, or a `Method`.
+        num_classes: Outputs of the head.
+        image_size: Side of the input in pixels, if not the backbone's own.
+        protocol: What images it will see; by default as the backbone was evaluated.
+        class_names: Names of the outputs.
+        seed: Seed of the starts of the head and of what the method trains beside prompts.
+        **fields: The method's fields, such as ``num_prompts``.
+
+    Raises:
+        UserError: The backbone or method is not to be had, a field is wrong, or the names are not one for each class.
+    """
+    names = None if class_names is None else list(class_names)
+    if names is not None and (isinstance(class_names, str) or len(names) != num_classes):
+        raise UserError(
+            f"class_names is {class_names!r:.80}: give a list of {num_classes} names, one for each class."
+        )
+    if image_size is None and protocol:
+        image_size = protocol.side
+    found = load_backbone(backbone, image_size)
+    return build(make_method(method, **fields), found, num_classes, protocol, names, seed)
+
+
 def load(adapter: str | os.PathLike[str], backbone: Any = None, **hub: Any) -> PromptedModel:
     """Load an adapter: its backbone is found again by name or path, and its weights checked by hash.
 
@@ -317,8 +374,8 @@ def load(adapter: str | os.PathLike[str], backbone: Any = None, **hub: Any) -> P
     found = load_backbone(backbone or config.backbone.name, config.backbone.image_size)
     known = found.answers_to(config.backbone.hash)  # before a method writes into it
     with using(folder / CONFIG_NAME, FIX):
-        method = registry.build("method", config.method)
-    model = method.build(found, config.num_classes, config.protocol, config.class_names)
+        method = from_description(config.method)
+    model = build(method, found, config.num_classes, config.protocol, config.class_names)
     if not known:
         raise UserError(
             f"{folder} was trained on {config.backbone.name} with weights {config.backbone.hash[:12]}, but the "
@@ -337,22 +394,3 @@ def load(adapter: str | os.PathLike[str], backbone: Any = None, **hub: Any) -> P
 def not_finite(state: dict[str, Tensor]) -> str | None:
     """The name of a weight that holds NaN or infinity; None if there is none."""
     return next((name for name, value in state.items() if not value.isfinite().all()), None)
-
-
-def find_adapter(adapter: str | os.PathLike[str], **hub: Any) -> Path:
-    """An adapter's folder, fetched from the hub where it is none here.
-
-    Raises:
-        UserError: It is neither.
-    """
-    if not isinstance(adapter, (str, os.PathLike)):
-        raise UserError(f"The adapter is {adapter!r:.60}: give its folder, or a repository of the hub.")
-    folder = Path(adapter)
-    if folder.is_dir():
-        return folder
-    try:
-        return Path(snapshot_download(os.fspath(adapter), **{"allow_patterns": list(FILES), **hub}))
-    except Exception as error:
-        raise UserError(
-            f"{adapter} is neither a folder here nor an adapter that the hub gives ({first_line(error)[:200]})."
-        ) from error

@@ -1,33 +1,24 @@
-"""What there is: one frozen record a file, found by walking the folders; no list is kept by hand.
+"""What a package offers: one record a file, found by reading the files; no list is kept by hand.
 
-A file that answers one of the six questions, holds a paper's method, or brings a data set or a packaged
-backbone exports ``RECORD``. Listings, help, documentation and the contract tests read the same records.
+A file that holds a paper's method, or brings a data set or a packaged backbone, has a literal
+``RECORD = Record(...)``. It is read without running the file, so that a listing imports nothing; the module is
+imported when it is first wanted. This is the only file of the library that imports by name.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
+import importlib.metadata
+import importlib.util
 import pkgutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from types import ModuleType
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any
 
-from pydantic import ValidationError
-
-from selfprompt.errors import UserError, unknown
-
-Kind = Literal["method", "initialization", "parametrization", "insertion", "condensation", "dataset", "backbone"]
-
-HOMES: dict[Kind, str] = {
-    "method": "selfprompt.methods",
-    "initialization": "selfprompt.prompts.initialization",
-    "parametrization": "selfprompt.prompts.parametrization",
-    "insertion": "selfprompt.prompts.insertion",
-    "condensation": "selfprompt.prompts.condensation",
-    "dataset": "selfprompt.data.sources",
-    "backbone": "selfprompt.backbones",
-}
+from selfprompt.papers import PAPERS, Paper
 
 
 @dataclass(frozen=True)
@@ -36,87 +27,80 @@ class Record:
 
     Args:
         name: The name by which users ask for it.
-        kind: The room it stands in.
-        title: The paper's (or data set's) title.
         idea: One sentence.
-        arxiv: arXiv number of the paper, if it has one.
-        url: Where to read more, if not arXiv.
-        year: Year of publication.
-        supports: What it can do or needs, in a few words each.
-        factory: The class that answers to the name, where there is one.
+        paper: Key of its paper in `PAPERS`, if it has one.
+        title, url, year: Of a data set or backbone that has no paper here.
+        parts: Questions that a data set asks of its images, for NAME/PART; ``""`` stands for NAME alone.
+        extra: The extra that must be installed.
+        debian: The Debian package that must be installed.
+        on_disk: Whether it is looked for on disk.
+        pretrained_on: Data sets whose images a backbone was pretrained on.
+        entry: What of its module answers to the name.
+        module: Its module's name (filled in by `walk`).
     """
 
     name: str
-    kind: Kind
-    title: str
     idea: str
-    arxiv: str | None = None
+    paper: str | None = None
+    title: str = ""
     url: str | None = None
     year: int | None = None
-    supports: tuple[str, ...] = ()
-    factory: Any = None
+    parts: tuple[str, ...] = ("",)
+    extra: str | None = None
+    debian: str | None = None
+    on_disk: bool = False
+    pretrained_on: tuple[str, ...] = ()
+    entry: str = "load"
+    module: str = ""
+
+    @property
+    def source(self) -> Paper | None:
+        """Its paper."""
+        return None if self.paper is None else PAPERS[self.paper]
+
+    @property
+    def brought(self) -> bool:
+        """Whether the package brings all that it needs."""
+        return not (self.extra or self.debian or self.on_disk)
+
+    @property
+    def names(self) -> list[str]:
+        """NAME, or NAME/PART for each of its parts."""
+        return [f"{self.name}/{part}" if part else self.name for part in self.parts]
+
+    @property
+    def factory(self) -> Any:
+        """The class, or function, that answers to the name; its module is imported."""
+        return getattr(importlib.import_module(self.module), self.entry)
 
 
 @lru_cache
-def modules(kind: Kind) -> dict[str, ModuleType]:
-    """The modules of that kind by record name, in the order of their names."""
-    package = importlib.import_module(HOMES[kind])
+def walk(package: str) -> Mapping[str, Record]:
+    """The records of a package's modules by name, sorted; no module is imported."""
+    home = importlib.util.find_spec(package)
+    assert home is not None
     found = {}
-    for info in pkgutil.iter_modules(package.__path__):
-        module = importlib.import_module(f"{HOMES[kind]}.{info.name}")
-        record = getattr(module, "RECORD", None)
-        if isinstance(record, Record) and record.kind == kind:
-            found[record.name] = module
-    return dict(sorted(found.items()))
+    for info in pkgutil.iter_modules(home.submodule_search_locations):
+        spec: Any = info.module_finder.find_spec(info.name, None)  # type: ignore[call-arg]
+        if record := read_record(spec.loader.get_source(info.name) or ""):
+            found[record.name] = replace(record, module=f"{package}.{info.name}")
+    return MappingProxyType(dict(sorted(found.items())))
 
 
-def names(kind: Kind) -> list[str]:
-    """The names of that kind, sorted."""
-    return list(modules(kind))
+def read_record(source: str) -> Record | None:
+    """The literal RECORD of a module's source, if it has one."""
+    for node in ast.parse(source).body if "RECORD = Record(" in source else ():
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "RECORD":
+            assert isinstance(node.value, ast.Call)
+            return Record(**{str(k.arg): ast.literal_eval(k.value) for k in node.value.keywords})
+    return None
 
 
-def module(kind: Kind, name: str) -> ModuleType:
-    """The module of that name.
-
-    Raises:
-        UserError: No such name; the message offers the nearest ones.
-    """
-    if name not in modules(kind):
-        raise unknown(kind, name, modules(kind))
-    return modules(kind)[name]
+def installed(module: str) -> bool:
+    """Whether a module can be imported."""
+    return importlib.util.find_spec(module) is not None
 
 
-def build(kind: Kind, description: dict[str, Any]) -> Any:
-    """The object that a description ``{"name": ..., field: value, ...}`` stands for.
-
-    Raises:
-        UserError: No such name, or a field is unknown or out of range.
-    """
-    name = description.get("name", "")
-    fields = {k: v for k, v in description.items() if k != "name"}
-    try:
-        return module(kind, name).RECORD.factory(**fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            have = [n for n, m in modules(kind).items() if where in getattr(m.RECORD.factory, "model_fields", {})]
-            known = f"{', '.join(have)} {'has' if len(have) == 1 else 'have'} it" if have else "nor does any other"
-            raise UserError(f"{kind.capitalize()} {name} has no {where}: {known}.") from None
-        raise UserError(
-            f"{kind.capitalize()} {name} does not take {where}={first['input']!r}: {first['msg']}."
-        ) from None
-
-
-def describe(name: str) -> Record:
-    """The record of a name of any kind.
-
-    Raises:
-        UserError: No such name.
-    """
-    everything: dict[str, Record] = {}
-    for kind in HOMES:
-        everything.update({n: m.RECORD for n, m in modules(kind).items()})
-    if name not in everything:
-        raise unknown("method, data set or backbone", name, everything)
-    return everything[name]
+def version(package: str) -> str:
+    """The version of an installed package."""
+    return importlib.metadata.version(package)

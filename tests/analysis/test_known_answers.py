@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import KINDS, make_backbone
-from selfprompt import registry
+import selfprompt as sp
+from conftest import KINDS, entering, make_backbone
 from selfprompt.analysis import (
     analyse,
     attention,
@@ -21,18 +21,16 @@ from selfprompt.analysis import (
     saliency,
     shared_information,
 )
+from selfprompt.backbones.base import BlockEdit
+from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import Examples, Splits
-from selfprompt.data.loading import ImageTensors
 from selfprompt.errors import UserError
-from selfprompt.methods import create_model
-from selfprompt.model import PromptedModel
-from selfprompt.recipe import Recipe
+from selfprompt.methods.recipe import Recipe
+from selfprompt.model import PromptedModel, create_model
 from selfprompt.tuning.fit import fit
 
 MARK, SIDE = 6, 4
-PROMPTED = [
-    n for n in registry.names("method") if "num_prompts" in registry.module("method", n).RECORD.factory.model_fields
-]
+PROMPTED = [n for n in sp.list_methods() if "num_prompts" in sp.describe(n).factory.model_fields]
 
 
 def started(method: str, kind: str = "class token", **fields: object) -> PromptedModel:
@@ -58,7 +56,7 @@ def test_relevance_points_to_the_patch_that_decides(method: str) -> None:
     train, val = marked(96, 0), marked(32, 1)
     result = fit(model, train, val, recipe=Recipe(epochs=15, batch_size=16, optimizer="adamw", lr=3e-2))
     assert result.metrics["val_accuracy"] > 90
-    images = model.normalize(ImageTensors(val, model.protocol).get(np.arange(32)))
+    images = model.normalize(Decoded(val, model.protocol).get(np.arange(32)))
     found = relevance(model, images).mean(dim=0)
     assert found.argmax() == MARK
     assert found[MARK] > 2 * found.mean()
@@ -69,7 +67,7 @@ def test_the_prompt_that_is_worth_most_looks_at_the_patch_that_decides(method: s
     model = create_model(make_backbone(), method, num_classes=2, num_prompts=6, shallow=True)
     train, val = marked(96, 0), marked(32, 1)
     fit(model, train, val, recipe=Recipe(epochs=15, batch_size=16, optimizer="adamw", lr=3e-2))
-    images = model.normalize(ImageTensors(val, model.protocol).get(np.arange(32)))
+    images = model.normalize(Decoded(val, model.protocol).get(np.arange(32)))
     best = saliency(model, [(images, torch.from_numpy(val.labels))])[0].argmax()
     looks = torch.stack([weights[:, best].mean(dim=0) for weights in attention(model, images).from_prompts])
     assert looks.mean(dim=0).argmax() == MARK
@@ -101,15 +99,14 @@ def test_information_is_of_what_a_block_sees(images: torch.Tensor) -> None:
     """After the norm, in the prompted stream, of the transformed prompts."""
     model = started("vfpt", fourier_share=1.0)
     model.prompts.data *= 5
-    backbone, tokens = model.backbone, model.backbone.embed(images)
+    backbone, tokens = model.backbone, entering(model.backbone, images)
     with torch.no_grad():
         for i, found in enumerate(shared_information(model, images)):
             norm = backbone.vit.blocks[i].norm1
             seen = norm(torch.fft.fft2(model.prompts[i]).real)
             assert torch.allclose(found, mutual_information(seen, norm(tokens.x[:, 1:])), atol=1e-5)
-            tokens = backbone.block(
-                i, tokens, extra_kv=backbone.keys_values(i, torch.fft.fft2(model.prompts[i]).real)
-            )
+            edit = BlockEdit(extra_kv=backbone.keys_values(i, torch.fft.fft2(model.prompts[i]).real))
+            tokens = backbone.block(i, tokens, edit)
 
 
 TRAINED = [(method, {}) for method in PROMPTED if method != "pc"] + [("e2vpt", {"prune_segments": 0.5})]
@@ -128,9 +125,7 @@ def test_the_curve_ends_where_the_training_did(method: str, fields: dict, tmp_pa
     assert found["training"][0]["mutual_information"] != pytest.approx(end, abs=1e-6)
     seed = 1 if fields else 0
     anew = create_model(make_backbone(), method, num_classes=2, num_prompts=4, **fields)
-    anew.initialize(
-        (model.normalize(b) for b, _ in ImageTensors(train, model.protocol).batches([np.arange(12)])), seed
-    )
+    anew.initialize((model.normalize(b) for b, _ in Decoded(train, model.protocol).batches([np.arange(12)])), seed)
     moved = (model.prompts - anew.prompts).norm(dim=-1) / anew.prompts.norm(dim=-1)
     assert [row["moved"] for row in found["prompts"]] == pytest.approx(moved.flatten().tolist(), rel=1e-3)
 
@@ -184,9 +179,12 @@ def test_leaving_one_out_changes_nothing_in_the_model(images: torch.Tensor) -> N
 def test_streams_are_what_self_prompts_are_drawn_from(images: torch.Tensor) -> None:
     model = create_model(make_backbone(), "spt", num_classes=3, num_prompts=4)
     model.initialize([images])
-    for layer, patches in enumerate(model.backbone.patch_streams(images, 3)):
+
+    def offer(layer: int, patches: torch.Tensor, real: torch.Tensor | None) -> None:
         image, position = model.sources[layer].T
         assert torch.allclose(patches[image, position], model.prompts[layer], atol=1e-5)
+
+    model.backbone.content_streams(images, 3, offer)
 
 
 def test_what_has_no_prompts_is_refused_in_one_sentence(images: torch.Tensor) -> None:

@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 from timm.layers.norm import LayerNorm
 from timm.models.vision_transformer import ResPostBlock, VisionTransformer
 
-from selfprompt.backbones import load_backbone
 from selfprompt.backbones.architecture import HEADS, shown
+from selfprompt.backbones.base import UNEDITED
+from selfprompt.backbones.load import load_backbone
 from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError
 
@@ -41,9 +42,7 @@ def written(model: VisionTransformer, folder: Path, config: dict[str, Any] | Non
 
 @torch.no_grad()
 def assert_same(backbone: ViT, model: VisionTransformer, images: torch.Tensor = IMAGES) -> None:
-    tokens = backbone.embed(images)
-    for i in range(backbone.depth):
-        tokens = backbone.block(i, tokens)
+    tokens = backbone.run(images, UNEDITED)
     assert torch.allclose(backbone.readout(tokens), model(images), atol=1e-5)
 
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 
-from selfprompt.backbones import load_backbone
+from selfprompt.backbones.load import load_backbone
 from selfprompt.errors import UserError
 
 SHAPE = {"img_size": 32, "patch_size": 8, "embed_dim": 128, "depth": 3, "num_heads": 2, "num_classes": 0}

@@ -10,8 +10,9 @@ import torch
 
 import selfprompt as sp
 from conftest import make_backbone
-from selfprompt.backbones import fingerprints, load_backbone
+from selfprompt.backbones import fingerprints
 from selfprompt.backbones.base import Backbone
+from selfprompt.backbones.load import load_backbone
 from selfprompt.errors import UserError
 
 

@@ -14,13 +14,14 @@ import torch.nn.utils.prune
 from timm.models.vision_transformer import VisionTransformer
 
 from conftest import TINY, make_backbone
-from selfprompt.backbones import load_backbone
+from selfprompt.backbones.base import UNEDITED
+from selfprompt.backbones.load import load_backbone
 from selfprompt.backbones.timm_hub import list_names
 from selfprompt.backbones.told import Seen, kind_of
 from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError, unknown
-from selfprompt.methods import create_model
-from selfprompt.recipe import Recipe
+from selfprompt.methods.recipe import Recipe
+from selfprompt.model import create_model
 from selfprompt.tuning.fit import fit
 
 PLAIN = sorted(timm.list_models(module="vision_transformer"))
@@ -33,9 +34,7 @@ def tiny(**more: Any) -> VisionTransformer:
 
 
 def features(backbone: ViT, images: torch.Tensor) -> torch.Tensor:
-    tokens = backbone.embed(images)
-    for i in range(backbone.depth):
-        tokens = backbone.block(i, tokens)
+    tokens = backbone.run(images, UNEDITED)
     return backbone.readout(tokens)
 
 

@@ -7,9 +7,10 @@ import timm
 import torch
 from timm.models.vision_transformer import ParallelScalingBlock, ResPostBlock, VisionTransformer
 
-from conftest import make_backbone
-from selfprompt.backbones import load_backbone
-from selfprompt.backbones.base import BackboneInfo
+from conftest import entering, make_backbone
+from selfprompt.backbones.base import UNEDITED, BlockEdit
+from selfprompt.backbones.info import BackboneInfo
+from selfprompt.backbones.load import load_backbone
 from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError
 
@@ -37,10 +38,8 @@ def test_the_familys_models_give_their_own_features(name: str) -> None:
     images = torch.randn(2, 3, size, size)
     expected = model.forward_head(model.forward_features(images), pre_logits=True)
     backbone = load_backbone(model)
-    tokens = backbone.embed(images)
-    assert backbone.embed_patches(images).shape == (2, backbone.num_patches, backbone.width)
-    for i in range(backbone.depth):
-        tokens = backbone.block(i, tokens)
+    tokens = backbone.run(images, UNEDITED)
+    assert backbone.content(images).shape == (2, backbone.num_patches, backbone.width)
     features = backbone.readout(tokens)
     assert torch.allclose(features, expected, atol=1e-5)
     assert features.shape[-1] == backbone.num_features
@@ -55,20 +54,20 @@ def test_post_norm_blocks() -> None:
     images = torch.randn(2, 3, 32, 32)
     expected = model(images)
     backbone = ViT(model, BackboneInfo("post-norm", "tiny", "unknown", 32))
-    tokens = backbone.embed(images)
-    for i in range(2):
-        tokens = backbone.block(i, tokens)
+    tokens = backbone.run(images, UNEDITED)
     assert torch.equal(backbone.readout(tokens), expected)
 
 
 def test_keys_and_values_are_those_of_tokens(images: torch.Tensor) -> None:
     """A token given as an extra key and value counts as if it stood in the stream."""
     backbone = make_backbone("LayerScale and qk-norm")
-    x = backbone.embed(images).x
-    whole = backbone.attention(1, x)
-    split = backbone.attention(1, x[:, :10], extra_kv=backbone.keys_values(1, x[:, 10:]))
+    x = entering(backbone, images).x
+    normal = backbone.normalize(1, x)
+    whole = backbone.attention(1, normal, normal)
+    edit = BlockEdit(extra_kv=backbone.keys_values(1, x[:, 10:]))
+    split = backbone.attention(1, normal[:, :10], normal[:, :10], edit)
     assert torch.allclose(split, whole[:, :10], atol=1e-5)
-    asked = backbone.attention(1, x, queries=x[:, 3:5])
+    asked = backbone.attention(1, normal, normal[:, 3:5])
     assert torch.allclose(asked, whole[:, 3:5], atol=1e-5)
 
 
@@ -91,7 +90,7 @@ def test_no_hub_at_hand_names_what_works(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_other_image_sizes() -> None:
     backbone = load_backbone(make_backbone(), image_size=64)
     assert backbone.num_patches == 64
-    assert backbone.embed(torch.randn(1, 3, 64, 64)).x.shape == (1, 65, 32)
+    assert entering(backbone, torch.randn(1, 3, 64, 64)).x.shape == (1, 65, 32)
     for size in (60, 0, -8, 8 * 10**30):
         with pytest.raises(UserError, match=f"--image-size {size} is no multiple of the patch size 8"):
             load_backbone(make_backbone(), image_size=size)

@@ -176,7 +176,7 @@ def test_learning_rate_that_leads_to_nan(tune) -> None:
         (("--epochs", 0), "--epochs 0 is out of range"),
         (("--lr", "fast"), "fast"),
         (("--image-size", 33), "no multiple of the patch size 8"),
-        (("--prompt-rms", -1), "prompt_rms=-1"),
+        (("--prompt-rms", -1), "--prompt-rms -1 is out of range"),
     ],
 )
 def test_wrong_flags(more: tuple, sentence: str, folder: Path, weights: Path, tmp_path: Path, fails) -> None:

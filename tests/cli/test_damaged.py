@@ -17,6 +17,7 @@ from selfprompt.errors import UserError
 from selfprompt.model import load
 from selfprompt.tuning.records import COLUMNS, read_predictions, write_predictions
 
+IMAGE = "towers.image.insertion."
 FILES = ("run.json", "metrics.json", "log.jsonl", "predictions.csv")
 FILES += ("adapter_config.json", "adapter_model.safetensors")
 
@@ -157,13 +158,16 @@ def test_a_log_that_lacks_the_best_epoch(run: Path, fails) -> None:
 
 
 WEIGHTS: dict[str, Callable[[dict[str, torch.Tensor]], object]] = {
-    "missing": lambda state: state.pop("insertion.prompts"),
+    "missing": lambda state: state.pop(IMAGE + "prompts"),
     "additional": lambda state: state.update(more=torch.zeros(1)),
     "another shape": lambda state: state.update({"head.linear.bias": torch.zeros(3)}),
     "whole numbers": lambda state: state.update({"head.linear.bias": torch.zeros(2, dtype=torch.int64)}),
-    "condensed": lambda state: state.update({"insertion.counts": torch.tensor([1, 1, 1])}),
+    "condensed": lambda state: state.update({IMAGE + "counts": torch.tensor([1, 1, 1])}),
     "negative counts": lambda state: state.update(
-        {"insertion.counts": torch.tensor([-1, 3, 0]), "insertion.prompts": torch.zeros(2, 64)}
+        {
+            IMAGE + "counts": torch.tensor([-1, 3, 0]),
+            IMAGE + "prompts": torch.zeros(2, 64),
+        }
     ),
 }
 

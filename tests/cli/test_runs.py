@@ -16,7 +16,8 @@ from selfprompt.cli import console
 from selfprompt.cli import list as listing_command
 from selfprompt.cli.tune import summary
 from selfprompt.errors import UserError
-from selfprompt.tuning.run import RunConfig, default_folder, read_run, tune
+from selfprompt.runs.config import RunConfig, read_run
+from selfprompt.runs.tune import default_folder, tune
 
 OTHERS = {"--method": "vpt", "--backbone": "x.pth", "--seed": "0", "--out": "other", "--image-size": "32"} | {
     **{"--epochs": "2", "--track": "tensorboard", "--val-fraction": "0.2", "--num-prompts": "3"},
@@ -67,10 +68,24 @@ def test_a_run_without_validation_is_summed_up(run: Path) -> None:
         (("tune", "--weight-decay", 1e39), "--weight-decay 1e+39 is out of range"),
         (("tune", "--clip-grad", 1e39), "--clip-grad 1e+39 is out of range"),
         (("tune", "--image-size", 8 * 10**30), "up to 16384"),
-        (("tune", "--num-prompts", 0), "num_prompts=0"),
+        (("tune", "--num-prompts", 0), "--num-prompts 0 is out of range"),
+        (("tune", "--momentum", 1), "--momentum 1 is out of range"),
+        (("tune", "--min-lr", -1), "--min-lr -1 is out of range"),
+        (("tune", "--crop-fraction", 0), "--crop-fraction 0 is out of range"),
+        (("tune", "--optimizer", "adam"), "--optimizer adam is not valid: Input should be 'adamw' or 'sgd'"),
+        (("tune", "--epochs", 1.7), "--epochs 1.7 is not valid"),
+        (("tune", "--num-prompts", 0.5), "--num-prompts 0.5 is not valid"),
+        (("tune", "--seed", 0.5), "--seed 0.5 is not valid"),
+        (("tune", "--image-size", 32.5), "--image-size 32.5 is not valid"),
+        (("tune", "--train-images", 1.5), "--train-images 1.5 is not valid"),
+        (("compare", "--trials", 1.7), "--trials 1.7 is not valid"),
+        (("bench", "mini", "--jobs", 1.7), "--jobs 1.7 is not valid"),
+        (("analyse", "a", "b", "--images", 1.7), "--images 1.7 is not valid"),
+        (("list", "methods", "--seed", 1.7), "--seed 1.7 is not valid"),
+        (("pretrain", "a", "--out", "b", "--depth", 1.7), "--depth 1.7 is not valid"),
         (("tune", "--method", "gatevpt:gate_init=-1e39"), "gate_init"),
-        (("tune", "--prompt-rms", 1e30), "prompt_rms=1e+30"),
-        (("tune", "--prompt-rms", "inf"), "prompt_rms=inf"),
+        (("tune", "--prompt-rms", 1e30), "--prompt-rms 1e+30 is out of range"),
+        (("tune", "--prompt-rms", "inf"), "--prompt-rms inf is out of range"),
         (("tune", "--val-fraction", "nan"), "--val-fraction nan is out of range"),
         (("tune", "--split-seed", -1), "--split-seed -1 is out of range"),
         (("tune", "--method", ""), "--method is empty"),
@@ -84,7 +99,7 @@ def test_a_run_without_validation_is_summed_up(run: Path) -> None:
         (("compare", "--seeds", 0), "--seeds 0 is out of range"),
         (("compare", "--jobs", -1), "--jobs -1 is out of range"),
         (("compare", "--image-size", 0), "--image-size 0 is out of range"),
-        (("compare", "--seed", -1), "--split-seed -1 is out of range"),
+        (("compare", "--seed", -1), "--seed -1 is out of range"),
         (("compare", "--test-fraction", 2), "--test-fraction 2"),
         (("bench", "mini", "--trials", 0), "--trials 0 is out of range"),
         (("bench", "mini", "--methods", "spt,spt"), "--methods has spt twice"),
@@ -175,7 +190,7 @@ def test_what_another_process_works_on_is_refused_at_the_start(folder: Path, wei
 
 
 def test_what_libraries_print_is_no_part_of_the_json(monkeypatch, call) -> None:
-    monkeypatch.setattr(listing_command, "KINDS", {"methods": lambda: print("chatter") or []})
+    monkeypatch.setattr(listing_command, "KINDS", {"methods": (lambda: print("chatter") or [], {})})
     _, out, errors = call("list", "methods", "--json")
     assert json.loads(out) == {"names": []}
     assert "chatter" in errors

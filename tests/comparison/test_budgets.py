@@ -11,8 +11,8 @@ from selfprompt.comparison import bench as room
 from selfprompt.comparison.compare import COLUMNS, Comparison, choose, final, protocol_of, row
 from selfprompt.comparison.suites import Suite
 from selfprompt.reports.table import footer, markdown
+from selfprompt.runs.config import RunConfig
 from selfprompt.tuning.fit import Result
-from selfprompt.tuning.run import RunConfig
 
 
 def comparison(folder: Path, weights: Path, **protocol: Any) -> Comparison:
@@ -70,7 +70,7 @@ def test_tasks_seen_in_pretraining_count_nowhere(
 
     monkeypatch.setattr(room, "measure", measure)
     monkeypatch.setattr(room, "load_located", lambda data: None)
-    monkeypatch.setattr("selfprompt.tuning.run.locate", lambda data: data)
+    monkeypatch.setattr("selfprompt.runs.config.locate", lambda data: data)
     monkeypatch.setattr(room, "seen_in_pretraining", lambda backbone, data: data == "a")
     suite = Suite("two", {"group": ("a", "b")}, str(weights))
     table = room.bench(suite, ["linear", "full"], tmp_path)

@@ -11,7 +11,7 @@ import pytest
 from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
 from selfprompt.errors import Diverged, UserError
 from selfprompt.methods.base import Grid
-from selfprompt.recipe import Recipe
+from selfprompt.methods.recipe import Recipe
 
 
 def hill(point: Point) -> float:

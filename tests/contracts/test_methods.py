@@ -8,20 +8,21 @@ from pathlib import Path
 import pytest
 import torch
 
+import selfprompt as sp
 from conftest import KINDS, make_backbone
-from selfprompt import registry
+from selfprompt import backbones, methods
+from selfprompt.data import sources
 from selfprompt.data.datasets import Examples
-from selfprompt.methods import create_model
-from selfprompt.model import PromptedModel, load
-from selfprompt.pool import AdapterPool
-from selfprompt.recipe import Recipe
+from selfprompt.methods.recipe import Recipe
+from selfprompt.model import PromptedModel, create_model, load
+from selfprompt.serving.pool import AdapterPool
 from selfprompt.tuning.fit import fit
 
-METHODS = registry.names("method")
+METHODS = sp.list_methods()
 
 
 def having(field: str) -> list[str]:
-    return [name for name in METHODS if field in registry.module("method", name).RECORD.factory.model_fields]
+    return [name for name in METHODS if field in sp.describe(name).factory.model_fields]
 
 
 PROMPTED = having("num_prompts")
@@ -178,8 +179,12 @@ def test_zero_prompts_are_not_neutral(shallow: bool, images: torch.Tensor) -> No
 
 
 def test_records_are_complete() -> None:
-    for kind in registry.HOMES:
-        for name, module in registry.modules(kind).items():
-            assert module.RECORD.name == name
-            assert module.RECORD.idea.endswith((".", "words."))
-            assert module.RECORD.arxiv or module.RECORD.url or kind in ("backbone", "insertion")
+    for records in (methods.RECORDS, backbones.RECORDS, sources.RECORDS):
+        for name, record in records.items():
+            assert record.name == name
+            assert record.idea.endswith(".")
+            assert record.source or record.title
+            assert callable(record.factory)
+    for name, record in methods.RECORDS.items():
+        assert record.factory.name == name
+        assert record.source is not None

@@ -10,7 +10,8 @@ import selfprompt as sp
 from conftest import make_backbone
 from selfprompt.comparison import compare as comparison
 from selfprompt.comparison.bench import bench, task_of
-from selfprompt.comparison.studies import STUDIES, run_study
+from selfprompt.comparison.studies import STUDIES
+from selfprompt.comparison.study import run_study
 from selfprompt.comparison.suites import MINI
 
 

@@ -18,12 +18,14 @@ import selfprompt as sp
 from conftest import KINDS, make_backbone
 from selfprompt.analysis import attention, leave_one_out, mutual_information, nearest_patches, relevance, saliency
 from selfprompt.analysis.effective import effective_prompts
-from selfprompt.backbones import fingerprints, load_backbone
-from selfprompt.export import export
-from selfprompt.prompts.base import KeyedInsertion, PromptInsertion
+from selfprompt.backbones import fingerprints
+from selfprompt.backbones.load import load_backbone
+from selfprompt.prompts.insertion.prompted import KeyedInsertion, PromptInsertion
+from selfprompt.runs.config import RunConfig
+from selfprompt.runs.tune import tune
+from selfprompt.serving.export import export
 from selfprompt.tuning import engine
 from selfprompt.tuning.engine import Engine
-from selfprompt.tuning.run import RunConfig, tune
 
 METHODS = sp.list_methods()
 PROMPTED = [name for name in METHODS if name not in ("linear", "full", "bias", "lora")]
@@ -159,8 +161,8 @@ def test_analysis_and_condensation_of_a_cast_backbone(method: str, autocast: boo
         assert torch.allclose(relevance(model, images), rest, rtol=0.2, atol=0.05)
         assert all(w.isfinite().all() for w in attention(model, images).to_prompts)
         with torch.no_grad():
-            streams = model.backbone.patch_streams(images, 1)
-            information = mutual_information(effective_prompts(model)[0], next(streams))
+            content = model.backbone.content(images)
+            information = mutual_information(effective_prompts(model)[0], content)
             assert information.dtype == torch.float32
             assert information.isfinite().all()
         assert all(n.similarity.dtype == torch.float32 for n in nearest_patches(model, [images]))

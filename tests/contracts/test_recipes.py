@@ -5,19 +5,20 @@ from __future__ import annotations
 import pytest
 import torch
 
+import selfprompt as sp
 from conftest import make_backbone
-from selfprompt import registry
 from selfprompt.comparison.search import grid_points
 from selfprompt.comparison.suites import SUITES
-from selfprompt.methods import create_model, make_method
-from selfprompt.recipe import Recipe
-from selfprompt.tuning.run import RunConfig
+from selfprompt.methods import make_method
+from selfprompt.methods.recipe import Recipe
+from selfprompt.model import create_model
+from selfprompt.runs.config import RunConfig
 
 BASE_RATES = {"vpt": 1.0, "pc": 1.0, "e2vpt": 1.0, "vfpt": 1.0, "full": 5e-4}
 """Methods whose papers give a rate for a batch of 256 and scale it."""
 
 
-@pytest.mark.parametrize("method", registry.names("method"))
+@pytest.mark.parametrize("method", sp.list_methods())
 def test_a_base_rate_follows_the_batch_and_no_other_rate_does(method: str) -> None:
     for batch in (16, 64, 256):
         recipe = RunConfig.resolve("mnist5k", "builtin", method, recipe={"batch_size": batch}).recipe
@@ -28,7 +29,7 @@ def test_a_base_rate_follows_the_batch_and_no_other_rate_does(method: str) -> No
     assert RunConfig.resolve("mnist5k", "builtin", method).recipe == make_method(method).recipe("mae")
 
 
-@pytest.mark.parametrize("method", registry.names("method"))
+@pytest.mark.parametrize("method", sp.list_methods())
 def test_a_grid_follows_the_batch_as_its_recipe_does(method: str) -> None:
     made = make_method(method)
     if made.grid is None:
@@ -63,10 +64,10 @@ def test_shallow_prompts_are_a_hundred_and_deep_ones_twenty(method: str) -> None
     for fields, shape in (({"shallow": True}, (1, 100, 32)), ({}, (3, 20, 32))):
         model = create_model(make_backbone(), method, num_classes=3, **fields)
         assert model.prompts.shape == torch.Size(shape)
-        assert model.method["num_prompts"] == shape[1]
+        assert model.method.num_prompts == shape[1]
     assert create_model(make_backbone(), method, num_classes=3, shallow=True, num_prompts=7).prompts.shape[1] == 7
     stored = RunConfig.resolve("mnist5k", "builtin", f"{method}:shallow=true").method
-    assert (stored["num_prompts"], stored["shallow"]) == (100, True)
+    assert (stored.num_prompts, stored.shallow) == (100, True)
 
 
 def test_final_runs_train_on_what_the_papers_train_on() -> None:

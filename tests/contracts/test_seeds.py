@@ -7,18 +7,22 @@ import pytest
 import torch
 from torch import Tensor
 
+import selfprompt as sp
 from conftest import make_backbone
-from selfprompt import registry
 from selfprompt.data.datasets import Examples
-from selfprompt.methods import create_model
-from selfprompt.recipe import Recipe
+from selfprompt.methods.recipe import Recipe
+from selfprompt.model import create_model
 from selfprompt.tuning.fit import fit
 
-METHODS = registry.names("method")
+METHODS = sp.list_methods()
+LORA = {f"tower.backbone.vit.blocks.{i}.attn.qkv.lora_A.default.weight" for i in range(3)}
 DRAWN = {
-    "apt": {"head.linear.weight", "insertion.prompts", "insertion.down"},
-    "e2vpt": {"head.linear.weight", "insertion.prompts", "insertion.key_values"},
-    "lora": {"head.linear.weight", *(f"backbone.vit.blocks.{i}.attn.qkv.lora_A.default.weight" for i in range(3))},
+    "apt": {"head.linear.weight", "tower.insertion.prompts", "tower.insertion.down"},
+    "e2vpt": {"head.linear.weight", "tower.insertion.prompts", "tower.insertion.key_values"},
+    "lora": {
+        "head.linear.weight",
+        *LORA,
+    },
     **{name: {"head.linear.weight"} for name in ("bias", "full", "linear")},
 }
 
@@ -39,7 +43,7 @@ def test_the_seed_alone_decides_where_a_method_starts(method: str) -> None:
     again, other = start(method, 3), start(method, 4)
     assert all(torch.equal(value, again[name]) for name, value in one.items())
     differing = {name for name, value in one.items() if not torch.equal(value, other[name])}
-    assert differing == DRAWN.get(method, {"head.linear.weight", "insertion.prompts"})
+    assert differing == DRAWN.get(method, {"head.linear.weight", "tower.insertion.prompts"})
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -13,12 +13,12 @@ from torch import nn
 
 import selfprompt as sp
 from conftest import TINY, make_backbone
-from selfprompt import registry
 from selfprompt.analysis import analyse
+from selfprompt.backbones.base import UNEDITED
 from selfprompt.data.datasets import Examples, Splits
-from selfprompt.export import export
+from selfprompt.serving.export import export
 
-METHODS = registry.names("method")
+METHODS = sp.list_methods()
 FIELDS = {"pc": {"keep": 0.5}, "spt": {"keep": 0.5}, "e2vpt": {"prune_tokens": 0.5}}
 
 
@@ -28,9 +28,8 @@ def portrait(module: nn.Module, images: torch.Tensor) -> dict[str, Any]:
     modules = {name: (type(m), m.training) for name, m in module.named_modules()}
     flags = {name: (p.requires_grad, p.data_ptr(), p.grad) for name, p in module.named_parameters()}
     with torch.no_grad():
-        answer = module(images) if isinstance(module, VisionTransformer) else module.embed(images).x
-        if not isinstance(module, VisionTransformer):
-            answer = module.readout(module.block(0, module.embed(images)))
+        vit = isinstance(module, VisionTransformer)
+        answer = module(images) if vit else module.readout(module.run(images, UNEDITED))  # type: ignore[operator]
     return {"weights": weights, "modules": modules, "flags": flags, "answer": answer}
 
 
@@ -59,7 +58,7 @@ def callers_module() -> VisionTransformer:
 def test_the_callers_backbone_stays_as_it_is(method: str, source: str, images: torch.Tensor, tmp_path: Path) -> None:
     backbone = callers_module() if source == "module" else make_backbone()
     before = portrait(backbone, images)
-    prompted = "num_prompts" in registry.module("method", method).RECORD.factory.model_fields
+    prompted = "num_prompts" in sp.describe(method).factory.model_fields
     fields = FIELDS.get(method, {}) | ({"num_prompts": 4} if prompted else {})
 
     pixels = torch.randint(0, 256, (12, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

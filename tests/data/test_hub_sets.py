@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from selfprompt import doctor
+from selfprompt.data.batches import Decoded
 from selfprompt.data.images import read_image
-from selfprompt.data.loading import ImageTensors
 from selfprompt.data.pairs import as_examples
 from selfprompt.data.protocol import Protocol
 from selfprompt.data.sources import load_dataset
 from selfprompt.data.sources.hub import from_splits
 from selfprompt.errors import UserError
+from selfprompt.runs import doctor
 
 datasets = pytest.importorskip("datasets")
 CLASSES = datasets.ClassLabel(names=["x", "y"])
@@ -160,7 +160,7 @@ def test_rows_given_to_a_fit_keep_their_files(tmp_path: Path) -> None:
     rows["image"][1] = {"bytes": b"no image", "path": None}
     images = as_examples(datasets.Dataset.from_dict(rows, features=found.features))
     with pytest.raises(UserError, match=r"Image 1: .* is no image"):
-        ImageTensors(images, Protocol(image_size=8))
+        Decoded(images, Protocol(image_size=8))
 
 
 def test_a_configuration_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

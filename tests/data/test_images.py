@@ -14,13 +14,14 @@ from PIL import Image, features
 
 import selfprompt as sp
 from conftest import make_backbone
-from selfprompt.data import loading
+from selfprompt.data.batches import Decoded
 from selfprompt.data.depth import to_8_bits
 from selfprompt.data.images import common_range, read_image
-from selfprompt.data.loading import ImageTensors, prepare_image, with_value_range
 from selfprompt.data.protocol import Protocol
-from selfprompt.doctor import check_data
+from selfprompt.data.views import image as view
+from selfprompt.data.views.image import prepare_image
 from selfprompt.errors import UserError
+from selfprompt.runs.doctor import check_data
 
 RNG = np.random.default_rng(0)
 
@@ -192,9 +193,9 @@ def test_dim_and_bright_stay_apart_in_one_data_set(tmp_path: Path) -> None:
             (tmp_path / name).mkdir(exist_ok=True)
             Image.fromarray(values + np.uint16(index)).save(tmp_path / name / f"{index}.png")
     train = sp.load_dataset(tmp_path).train
-    protocol = with_value_range(Protocol(image_size=16), train)
+    protocol = Protocol(image_size=16).completed(train)
     assert protocol.value_range == (0, 4095)
-    bright, dim = (ImageTensors(train, protocol).get(np.array([i])).float().mean().item() for i in (0, 3))
+    bright, dim = (Decoded(train, protocol).get(np.array([i])).float().mean().item() for i in (0, 3))
     assert bright / dim == pytest.approx(6, rel=0.2)
     facts, problems = check_data(str(tmp_path))
     assert facts["images of more than 8 bits"] == "0 is black, 4,095 is white"
@@ -324,11 +325,11 @@ def test_a_strip_costs_no_more_than_a_picture(
         return whole(self, size, *more, **rest)
 
     monkeypatch.setattr(Image.Image, "resize", resize)
-    monkeypatch.setattr(loading, "MOST_PIXELS", 2**16)
+    monkeypatch.setattr(view, "MOST_PIXELS", 2**16)
     image = Image.fromarray(pixels)
     bounded = prepare_image(image, protocol, np.random.default_rng(0))
     assert max(most) <= 2**16
-    monkeypatch.setattr(loading, "MOST_PIXELS", 2**40)
+    monkeypatch.setattr(view, "MOST_PIXELS", 2**40)
     assert np.abs(bounded.astype(int) - prepare_image(image, protocol, np.random.default_rng(0))).max() <= 1
 
 

@@ -23,8 +23,8 @@ from selfprompt.data.images import read_image
 from selfprompt.data.pairs import as_examples
 from selfprompt.data.sources import load_dataset
 from selfprompt.errors import UserError
-from selfprompt.methods import create_model
-from selfprompt.recipe import Recipe
+from selfprompt.methods.recipe import Recipe
+from selfprompt.model import create_model
 from selfprompt.tuning.fit import fit
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 10, 3), dtype=np.uint8)

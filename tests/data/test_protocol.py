@@ -9,10 +9,12 @@ from PIL import Image
 
 from selfprompt.comparison.compare import protocol_of
 from selfprompt.comparison.suites import MINI
+from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import Examples
 from selfprompt.data.images import read_image
-from selfprompt.data.loading import ImageTensors, Normalize, prepare_image, shuffled
 from selfprompt.data.protocol import Protocol
+from selfprompt.data.views.image import prepare_image
+from selfprompt.rules.plain import Plain
 
 CHANGES = {
     "image_size": 32,
@@ -64,30 +66,30 @@ def test_an_item_read_twice_is_the_same(augmentation: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (6, 40, 40, 3), dtype=np.uint8)
     examples = Examples(list(pixels), np.zeros(6, dtype=np.int64))
     protocol = Protocol(image_size=16, augmentation=augmentation)
-    images = ImageTensors(examples, protocol, train=True)
+    images = Decoded(examples, protocol, train=True)
     indices = np.arange(6)
     assert torch.equal(images.get(indices, 3), images.get(indices, 3))
     assert torch.equal(images.get(indices[::-1].copy(), 3).flip(0), images.get(indices, 3))
     assert torch.equal(images.get(indices, 3), images.get(indices, 4)) == (augmentation == "none")
-    plain = ImageTensors(examples, protocol)
+    plain = Decoded(examples, protocol)
     assert torch.equal(plain.get(indices, 3), plain.get(indices, 4))
 
 
 def test_normalising_leaves_the_kept_images_alone() -> None:
     images = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
     before = images.clone()
-    out = Normalize((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))(images)
+    out = Protocol(mean=(0.5,) * 3, std=(0.25,) * 3).view().prepare(images)
     assert torch.equal(images, before)
     assert torch.allclose(out, (before / 255 - 0.5) / 0.25)
 
 
 def test_batches_follow_from_seed_and_epoch() -> None:
-    one = shuffled(10, 3, seed=0, epoch=1)
+    one = Plain().order(10, 3, seed=0, epoch=1)
     assert [len(b) for b in one] == [3, 3, 3]
     assert len(set(np.concatenate(one).tolist())) == 9
-    assert all((a == b).all() for a, b in zip(one, shuffled(10, 3, seed=0, epoch=1)))
-    assert any((a != b).any() for a, b in zip(one, shuffled(10, 3, seed=0, epoch=2)))
-    assert [len(b) for b in shuffled(2, 3, seed=0, epoch=0)] == [2]
+    assert all((a == b).all() for a, b in zip(one, Plain().order(10, 3, seed=0, epoch=1)))
+    assert any((a != b).any() for a, b in zip(one, Plain().order(10, 3, seed=0, epoch=2)))
+    assert [len(b) for b in Plain().order(2, 3, seed=0, epoch=0)] == [2]
 
 
 def test_modes_become_what_a_viewer_shows(tmp_path) -> None:

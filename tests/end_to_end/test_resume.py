@@ -21,7 +21,8 @@ import sys, os, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from selfprompt.tuning.run import RunConfig, read_run, tune
+from selfprompt.runs.config import RunConfig, read_run
+from selfprompt.runs.tune import tune
 data, weights, out, resume, pause = sys.argv[1:]
 out = Path(out)
 def on_step(done, total, words):

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from conftest import KINDS, make_backbone
-from selfprompt.methods import create_model
-from selfprompt.model import PromptedModel
+from selfprompt.model import PromptedModel, create_model
 
 READOUTS = ("backbone", "mae_average", "fresh_average")
 

@@ -9,18 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from conftest import make_backbone
-from selfprompt import registry
-from selfprompt.adapters import CONFIG_NAME
+import selfprompt as sp
+from conftest import entering, make_backbone
+from selfprompt.adapters.format import CONFIG_NAME
 from selfprompt.comparison.suites import MINI, SUITES
 from selfprompt.data.datasets import Examples
-from selfprompt.methods import create_model
-from selfprompt.model import PromptedModel, load
-from selfprompt.recipe import Recipe
+from selfprompt.methods.recipe import Recipe
+from selfprompt.model import PromptedModel, create_model, load
+from selfprompt.runs.config import RunConfig
+from selfprompt.runs.presets import EMBEDDED
 from selfprompt.tuning.fit import fit
-from selfprompt.tuning.run import EMBEDDED, RunConfig
 
-METHODS = registry.names("method")
+METHODS = sp.list_methods()
 PRETRAINED_NORM = {"spt", "gatevpt"}
 TOKENS = ("vpt", "vpt:shallow", "spt", "spt:shallow", "pc", "vfpt", "e2vpt", "gatevpt", "linear", "full")
 
@@ -98,7 +98,7 @@ def test_the_readout_follows_from_the_pretraining(method: str) -> None:
     published = "mae_average" if method in PRETRAINED_NORM else "fresh_average"
     for pretraining, readout in (("mae", published), ("supervised", "backbone"), ("mocov3", "backbone")):
         model = create_model(make_backbone(pretraining=pretraining), method, num_classes=3)
-        assert model.readout == model.method["readout"] == readout
+        assert model.readout == model.method.readout == readout
         chosen = create_model(make_backbone(pretraining=pretraining), method, num_classes=3, readout="backbone")
         assert chosen.readout == "backbone"
 
@@ -130,7 +130,7 @@ def test_dropout_leaves_the_same_out_of_a_prompts_keys_and_its_output(images: Te
     torch.manual_seed(0)
     insertion, backbone = model.insertion, model.backbone
     kept = [insertion.layer(i, len(images)) for i in range(backbone.depth)]
-    tokens = backbone.embed(images)
+    tokens = entering(backbone, images)
     for i in range(backbone.depth):
         patches = tokens.x[:, -backbone.num_patches :]
         tokens = backbone.block(i, type(tokens)(torch.cat([tokens.x[:, :1], kept[i], patches], dim=1), 1))
@@ -140,7 +140,7 @@ def test_dropout_leaves_the_same_out_of_a_prompts_keys_and_its_output(images: Te
 @pytest.mark.parametrize("method", METHODS)
 def test_committed_settings_name_the_readout(method: str) -> None:
     assert MINI.fields["readout"] == EMBEDDED["fields"]["readout"] == "backbone"
-    assert RunConfig.resolve(method=method).method["readout"] == "backbone"
+    assert RunConfig.resolve(method=method).method.readout == "backbone"
     published = "mae_average" if method in PRETRAINED_NORM else "fresh_average"
-    assert RunConfig.resolve("mnist5k", "builtin", method).method["readout"] == published
+    assert RunConfig.resolve("mnist5k", "builtin", method).method.readout == published
     assert not any("readout" in suite.fields for name in ("vtab1k", "fgvc") for suite in SUITES[name].values())

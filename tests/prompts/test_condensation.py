@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+import selfprompt as sp
 from conftest import make_backbone
-from selfprompt import registry
 from selfprompt.analysis import leave_one_out, saliency
 from selfprompt.data.datasets import Examples
 from selfprompt.errors import UserError
-from selfprompt.methods import create_model
-from selfprompt.model import PromptedModel, load
+from selfprompt.inputs import Batch
+from selfprompt.methods.recipe import Recipe
+from selfprompt.model import PromptedModel, create_model, load
+from selfprompt.objectives.labels import Labels
 from selfprompt.prompts.condensation.saliency import keep_best, prompt_scores
-from selfprompt.recipe import Recipe
 from selfprompt.tuning.fit import fit
 
-PROMPTED = [n for n in registry.names("method") if "keep" in registry.module("method", n).RECORD.factory.model_fields]
+PROMPTED = [n for n in sp.list_methods() if "keep" in sp.describe(n).factory.model_fields]
 
 
 def started(method: str = "vpt", **fields: object) -> PromptedModel:
@@ -27,9 +29,9 @@ def started(method: str = "vpt", **fields: object) -> PromptedModel:
     return model.eval()
 
 
-def labelled(images: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def labelled(images: torch.Tensor) -> list[Batch]:
     labels = torch.tensor([0, 1, 2, 0])
-    return [(images[:3], labels[:3]), (images[3:], labels[3:])]
+    return [Batch(images[:3], labels[:3]), Batch(images[3:], labels[3:])]
 
 
 @pytest.mark.parametrize("readout", ["backbone", "mae_average"])
@@ -48,10 +50,10 @@ def test_a_score_estimates_the_loss_without_the_prompt(method: str, readout: str
 
 def test_a_score_does_not_depend_on_a_prompts_scale(images: torch.Tensor) -> None:
     model = started()
-    scores = prompt_scores(model.insertion, model.backbone, model, labelled(images))
+    scores = prompt_scores(model.insertion, model.backbone, partial(Labels(), model), labelled(images))
     assert (scores > 0).all()
     model.prompts.data *= 7
-    again = prompt_scores(model.insertion, model.backbone, model, labelled(images))
+    again = prompt_scores(model.insertion, model.backbone, partial(Labels(), model), labelled(images))
     assert torch.allclose(scores, again, rtol=1e-2)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,12 @@ import torch.nn.functional as F
 from conftest import make_backbone
 from selfprompt.data.datasets import Examples
 from selfprompt.errors import UserError
-from selfprompt.methods import create_model
-from selfprompt.model import PromptedModel, load
+from selfprompt.inputs import Batch
+from selfprompt.methods.recipe import Recipe
+from selfprompt.model import PromptedModel, create_model, load
+from selfprompt.objectives.labels import Labels
 from selfprompt.prompts.condensation.mask_pruning import MaskPruning, largest
 from selfprompt.prompts.parametrization.masked import Masked
-from selfprompt.recipe import Recipe
 from selfprompt.tuning.fit import fit
 
 
@@ -56,7 +58,9 @@ def test_importance_is_the_gradient_of_the_mask(images: torch.Tensor) -> None:
 
     for importance, order in (("signed", gradient), ("abs", gradient.abs())):
         model = masked()
-        MaskPruning(0.4, 0.9, importance).apply(model.insertion, model.backbone, model, [(images, labels)])
+        losses = partial(Labels(), model)
+        batches = [Batch(images, labels)]
+        MaskPruning(0.4, 0.9, importance).apply(model.insertion, model.backbone, losses, batches)
         kept = model.insertion.parametrization
         assert torch.equal(kept.tokens, largest(order, 3))
         assert (kept.segments.sum(dim=1) == 4).all()  # four of sixteen stay, whatever the share
@@ -112,5 +116,6 @@ def test_pruned_and_condensed_is_refused() -> None:
 def test_the_share_is_of_the_number_that_was_written(images: torch.Tensor) -> None:
     model = create_model(make_backbone(), "e2vpt", num_classes=3, num_prompts=50, prune_tokens=0.58)
     model.initialize(seed=0)
-    MaskPruning(0.58, 0.0).apply(model.insertion, model.backbone, model, [(images, torch.tensor([0, 1, 2, 0]))])
+    batches = [Batch(images, torch.tensor([0, 1, 2, 0]))]
+    MaskPruning(0.58, 0.0).apply(model.insertion, model.backbone, partial(Labels(), model), batches)
     assert model.insertion.parametrization.tokens.count_nonzero() == 50 - 29

@@ -7,8 +7,8 @@ import torch
 
 from conftest import make_backbone
 from selfprompt.errors import UserError
-from selfprompt.methods import create_model
-from selfprompt.prompts.base import Prompts
+from selfprompt.model import create_model
+from selfprompt.prompts.initialization.base import Prompts
 from selfprompt.prompts.initialization.uniform import Uniform
 
 

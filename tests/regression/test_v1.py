@@ -19,8 +19,8 @@ ADAPTERS = sorted(path.parent.name for path in OLD.glob("*/adapter_config.json")
 LOGS = json.loads((OLD / "logs.json").read_text(encoding="utf-8"))
 
 
-def test_every_method_is_recorded() -> None:
-    assert {name.partition("-")[0] for name in ADAPTERS} == set(sp.list_methods())
+def test_every_recorded_method_is_still_there() -> None:
+    assert {name.partition("-")[0] for name in ADAPTERS} <= set(sp.list_methods())
 
 
 @pytest.mark.parametrize("name", ADAPTERS)

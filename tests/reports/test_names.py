@@ -21,13 +21,14 @@ from markdown_it import MarkdownIt
 
 from conftest import make_backbone
 from selfprompt.markup import latex, markdown, visible
-from selfprompt.methods import create_model
+from selfprompt.model import create_model
 from selfprompt.reports import figures, report
 from selfprompt.reports.page import Section, write_page
 from selfprompt.reports.table import Column, comma_separated, read_markdown
 from selfprompt.reports.table import latex as latex_table
 from selfprompt.reports.table import markdown as markdown_table
-from selfprompt.tuning.run import RunConfig, tune
+from selfprompt.runs.config import RunConfig
+from selfprompt.runs.tune import tune
 
 NAMES = ["$5_bill", "$10_to_$20", "a$\\b$", r"\$x\$", "a&b|c,d\"e'f", "<i>", "<script>alert(1)</script>", "&lt;"]
 NAMES += ["x^2_{i}", "猫", "🐶", "👩\u200d🚀", "خروف", "{{ 7 * 7 }}", "{% raw %}", "__init__", "*a* `b` ~~c~~ [d](e)"]

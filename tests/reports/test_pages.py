@@ -12,7 +12,8 @@ import pytest
 from selfprompt.errors import UserError
 from selfprompt.reports import report
 from selfprompt.reports.table import Column, markdown, read_markdown
-from selfprompt.tuning.run import RunConfig, tune
+from selfprompt.runs.config import RunConfig
+from selfprompt.runs.tune import tune
 
 
 class Outline(HTMLParser):

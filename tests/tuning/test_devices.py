@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-from selfprompt.tuning.run import RunConfig, tune
+from selfprompt.runs.config import RunConfig
+from selfprompt.runs.tune import tune
 
 
 class NoFloat64OnDevices(TorchFunctionMode):

@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from conftest import KINDS, make_backbone
-from selfprompt.adapters import write_adapter
+from selfprompt.adapters.format import write_adapter
+from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import Examples
-from selfprompt.data.loading import ImageTensors
 from selfprompt.errors import Diverged, UserError
-from selfprompt.methods import create_model
-from selfprompt.model import PromptedModel, load
-from selfprompt.recipe import Recipe
+from selfprompt.inputs import Batch
+from selfprompt.methods.recipe import Recipe
+from selfprompt.model import PromptedModel, create_model, load
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import evaluate_network
 from selfprompt.tuning.fit import fit
@@ -87,7 +87,7 @@ def test_weights_that_are_not_finite_end_a_run(ema: float | None) -> None:
 def test_answers_that_are_not_finite_are_no_accuracy() -> None:
     broken = model("linear").eval()
     broken.head.linear.weight.data.fill_(3e38)  # a number, whose products are none
-    images = ImageTensors(examples(), broken.protocol)
+    images = Decoded(examples(), broken.protocol)
     with pytest.raises(Diverged, match="answers are NaN or infinite: train it with a smaller --lr"):
         evaluate_network(broken, images, Engine("float32"), 8)
 
@@ -149,24 +149,24 @@ def test_fewer_images_a_pass_when_memory_is_out(monkeypatch: pytest.MonkeyPatch)
     whole = model()
     fit(whole, examples(), examples(), recipe=recipe)
 
-    backward, sizes = Loop._backward, []
+    piece, sizes = Loop._piece, []
 
-    def short_of_memory(self: Loop, images: torch.Tensor, *rest: object) -> torch.Tensor:
-        if len(images) > 2:
+    def short_of_memory(self: Loop, batch: Batch, *rest: object, **more: object) -> torch.Tensor:
+        if len(batch.inputs) > 2:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate")
-        sizes.append(len(images))
-        return backward(self, images, *rest)
+        sizes.append(len(batch.inputs))
+        return piece(self, batch, *rest, **more)
 
-    monkeypatch.setattr(Loop, "_backward", short_of_memory)
+    monkeypatch.setattr(Loop, "_piece", short_of_memory)
     pieces = model()
     fit(pieces, examples(), examples(), recipe=recipe)
     assert set(sizes) == {2}
     assert torch.allclose(whole.prompts, pieces.prompts, atol=1e-4)
 
-    def no_memory(self: Loop, *rest: object) -> torch.Tensor:
+    def no_memory(self: Loop, *rest: object, **more: object) -> torch.Tensor:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate")
 
-    monkeypatch.setattr(Loop, "_backward", no_memory)
+    monkeypatch.setattr(Loop, "_piece", no_memory)
     with pytest.raises(UserError, match="Memory is out at one image a pass"):
         fit(model(), examples(), examples(), recipe=recipe)
 
@@ -260,9 +260,9 @@ def test_prototypes_are_patches_of_the_images_as_they_can_be_shown(augmentation:
     plain, augmented = model(), model()
     augmented.protocol = augmented.protocol.model_copy(update={"augmentation": augmentation})
     for one in (plain, augmented):
-        start_prompts(one, ImageTensors(examples(), one.protocol, train=True), seed=3)
-    shown = ImageTensors(examples(), augmented.protocol).get(np.arange(12))
-    tokens = augmented.backbone.embed_patches(augmented.normalize(shown))
+        start_prompts(one, Decoded(examples(), one.protocol, train=True), seed=3)
+    shown = Decoded(examples(), augmented.protocol).get(np.arange(12))
+    tokens = augmented.backbone.content(augmented.normalize(shown))
     assert augmented.sources is not None
     image, position = augmented.sources[0].T
     assert torch.allclose(augmented.prompts[0], tokens[image, position], atol=1e-5)

@@ -15,7 +15,7 @@ from PIL import Image
 import selfprompt as sp
 from conftest import make_backbone, write_image
 from selfprompt import cli
-from selfprompt.tuning import prediction
+from selfprompt.runs import predict as prediction
 
 
 @pytest.fixture

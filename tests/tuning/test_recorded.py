@@ -18,7 +18,9 @@ from selfprompt.data.recorded import splits_for
 from selfprompt.data.sources import load_dataset
 from selfprompt.errors import UserError
 from selfprompt.reports import report
-from selfprompt.tuning.run import RunConfig, evaluate, read_run, tune
+from selfprompt.runs.config import RunConfig, read_run
+from selfprompt.runs.evaluate import evaluate
+from selfprompt.runs.tune import tune
 
 NAMES = ("train_files", "val_files", "test_files")
 

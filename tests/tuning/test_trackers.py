@@ -11,11 +11,12 @@ from accelerate.tracking import TensorBoardTracker
 from conftest import make_backbone
 from selfprompt.data.datasets import Examples
 from selfprompt.errors import UserError
-from selfprompt.methods import create_model
-from selfprompt.recipe import Recipe
+from selfprompt.methods.recipe import Recipe
+from selfprompt.model import create_model
+from selfprompt.runs.config import RunConfig
+from selfprompt.runs.tune import tune
 from selfprompt.tuning import engine
 from selfprompt.tuning.fit import fit
-from selfprompt.tuning.run import RunConfig, tune
 
 
 def examples(count: int = 12) -> Examples:

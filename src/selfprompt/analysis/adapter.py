@@ -12,18 +12,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from selfprompt import registry
 from selfprompt.analysis.attention import attention
 from selfprompt.analysis.effective import effective_prompts, prompted
 from selfprompt.analysis.information import shared_information
 from selfprompt.analysis.neighbours import nearest_patches
 from selfprompt.analysis.worth import leave_one_out, saliency
+from selfprompt.data.batches import Decoded, in_order
 from selfprompt.data.datasets import Splits
-from selfprompt.data.loading import ImageTensors, in_order
 from selfprompt.errors import UserError, first_line
 from selfprompt.files import damaged
+from selfprompt.inputs import images_of, move, place
 from selfprompt.model import PromptedModel, not_finite
-from selfprompt.prompts.base import PromptInsertion
+from selfprompt.prompts.insertion.prompted import PromptInsertion
 
 SNAPSHOTS = "prompts"
 
@@ -52,20 +52,20 @@ def analyse(
         UserError: The method has no prompts, or a snapshot of the run is damaged.
     """
     insertion, device = prompted(model), next(model.parameters()).device
-    seen = ImageTensors(splits.val.take(spread(len(splits.val), images)), model.protocol)
+    seen = Decoded(splits.val.take(spread(len(splits.val), images)), model.protocol)
     pool = splits.train + splits.val  # the order in which sources are counted
     if model.sources is not None and int(model.sources[..., 0].max()) >= len(pool):
         raise UserError(
             f"The prompts came from more than these {len(pool)} training images: give the data it was trained on."
         )
     looked = spread(len(splits.train), images)
-    near = ImageTensors(pool.take(looked), model.protocol)
-    batch = model.normalize(seen.get(torch.arange(len(seen)).numpy()).to(device))
+    near = Decoded(pool.take(looked), model.protocol)
+    batch = images_of(model.normalize(move(seen.get(torch.arange(len(seen)).numpy()), device)))
 
     prompts = effective_prompts(model)
     attended = [weights.mean(dim=0) for weights in attention(model, batch).to_prompts]
     neighbours = nearest_patches(
-        model, (model.normalize(b.to(device)) for b, _ in near.batches(in_order(len(near), 32)))
+        model, (images_of(model.normalize(move(b, device))) for b, _ in near.batches(in_order(len(near), 32)))
     )
     history = snapshots(model, run) if run else {}
     columns: dict[str, Tensor] = {}
@@ -102,7 +102,7 @@ def analyse(
 
     now = shared(insertion)
     return {
-        "method": model.method["name"],
+        "method": model.method.name,
         "images": len(seen),
         "layers": [
             {"layer": i, "attention_to_prompts": float(weights.sum())}
@@ -121,7 +121,7 @@ def snapshots(model: PromptedModel, run: Path) -> dict[int, PromptInsertion]:
     found = {}
     for path in (run / SNAPSHOTS).glob("epoch-*.safetensors"):
         if number := re.fullmatch(r"epoch-(\d+)\.safetensors", path.name):
-            then = registry.build("method", model.method).insertion(model.backbone)
+            then = model.method.insertion(model.backbone)
             try:
                 state = load_file(path)
                 odd = then.load_state_dict(state, strict=False)  # earlier versions kept the prompts alone
@@ -138,6 +138,6 @@ def spread(available: int, wanted: int) -> Any:
     return torch.linspace(0, available - 1, min(available, wanted)).round().long().numpy()
 
 
-def on(images: ImageTensors, device: torch.device) -> Any:
+def on(images: Decoded, device: torch.device) -> Any:
     """Batches of images and labels on a device."""
-    return ((b.to(device), labels.to(device)) for b, labels in images.batches(in_order(len(images), 32)))
+    return (place(batch, device) for batch in images.batches(in_order(len(images), 32)))

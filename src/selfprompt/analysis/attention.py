@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from selfprompt.analysis.effective import effective_prompts, prompted
-from selfprompt.backbones.base import watching
+from selfprompt.backbones.base import BlockEdit, Tokens, watching
+from selfprompt.backbones.stepwise import Stepwise, inside
 from selfprompt.model import PromptedModel
-from selfprompt.prompts.base import KeyedInsertion
+from selfprompt.prompts.insertion.prompted import KeyedInsertion
 
 
 @dataclass(frozen=True)
@@ -41,32 +42,37 @@ def attention(model: PromptedModel, images: Tensor) -> Attention:
     Raises:
         UserError: The method has no prompts.
     """
-    backbone, insertion = model.backbone.eval(), prompted(model).eval()
+    backbone, insertion = inside(model.backbone.eval()), prompted(model).eval()
     patches = slice(-backbone.num_patches, None)
     found = Attention([], [], [])
     effective = effective_prompts(model)
-    tokens = insertion.enter(backbone, backbone.embed(images))
-    keys = insertion.prompt_keys(tokens.num_prefix)
-    asking = slice(0, 1) if tokens.num_prefix else patches
+    streams: list[Tokens] = []
     with watching(backbone) as seen:
-        for i in range(backbone.depth):
-            seen.clear()
-            before, tokens = tokens, insertion.block(backbone, i, tokens)
-            own, last = seen[0].mean(dim=1), seen[-1].mean(dim=1)
-            count = len(effective[i]) if len(effective) > 1 else insertion.num_prompts
-            columns = slice(keys.start, keys.start + count)
-            found.to_prompts.append(last[:, asking, columns].mean(dim=1))
-            found.to_patches.append(own[:, asking, patches].mean(dim=1))
-            if len(seen) > 1:
-                continue
-            if isinstance(insertion, KeyedInsertion):
-                seen.clear()
-                prompts = effective[i].expand(len(images), -1, -1)
-                backbone.attention(i, before.x, backbone.keys_values(i, effective[i]), queries=prompts)
-                found.from_prompts.append(seen[0].mean(dim=1)[..., patches])
-            else:
-                found.from_prompts.append(own[:, columns, patches])
+        backbone.run(images, insertion, lambda i, before, after: streams.append(before))
+    keys = insertion.prompt_keys(backbone.num_prefix)
+    asking = slice(0, 1) if backbone.num_prefix else patches
+    for i, own in enumerate(seen["tokens"]):
+        own, last = own.mean(dim=1), (seen["prompts"] or seen["tokens"])[i].mean(dim=1)
+        count = len(effective[i]) if len(effective) > 1 else insertion.num_prompts
+        columns = slice(keys.start, keys.start + count)
+        found.to_prompts.append(last[:, asking, columns].mean(dim=1))
+        found.to_patches.append(own[:, asking, patches].mean(dim=1))
+        if seen["prompts"]:
+            continue
+        if isinstance(insertion, KeyedInsertion):
+            found.from_prompts.append(asked_by(backbone, i, effective[i], streams[i])[..., patches])
+        else:
+            found.from_prompts.append(own[:, columns, patches])
     return found
+
+
+def asked_by(backbone: Stepwise, i: int, prompts: Tensor, stream: Tokens) -> Tensor:
+    """(B, P, P + N) weights of block ``i`` as its (P, D) prompts would see prompts and stream if they were tokens."""
+    asking = backbone.normalize(i, prompts.expand(len(stream.x), -1, -1))
+    with watching(backbone) as seen:
+        edit = BlockEdit(extra_kv=backbone.keys_values(i, prompts))
+        backbone.attention(i, backbone.normalize(i, stream.x), asking, edit)
+    return seen["tokens"][0].mean(dim=1)
 
 
 def relevance(model: PromptedModel, images: Tensor, classes: Tensor | None = None) -> Tensor:
@@ -87,17 +93,11 @@ def relevance(model: PromptedModel, images: Tensor, classes: Tensor | None = Non
     """
     backbone = model.backbone.eval()
     insertion = model.insertion.eval()
+    streams: list[Tokens] = []
     with torch.enable_grad(), watching(backbone) as seen:
-        tokens = backbone.embed(images)
-        stream = type(tokens)(tokens.x.detach().requires_grad_(), tokens.num_prefix)
-        tokens, weights = insertion.enter(backbone, stream), []
-        entered = tokens.x.shape[1]
-        for i in range(backbone.depth):
-            seen.clear()
-            tokens = insertion.block(backbone, i, tokens)
-            weights.append(seen[0])
-        features = backbone.readout(insertion.leave(backbone, tokens), model.readout)
-        logits = model.head.eval()(features)
+        tokens = backbone.run(images.detach().requires_grad_(), insertion, lambda i, b, a: streams.append(b))
+        weights, entered = seen["tokens"], streams[0].x.shape[1]
+        logits = model.head.eval()(backbone.readout(tokens, model.tower.readout))
         chosen = logits.argmax(dim=-1) if classes is None else classes
         gradients = torch.autograd.grad(logits.gather(1, chosen[:, None]).sum(), weights)
     with torch.no_grad():

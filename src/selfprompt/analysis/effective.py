@@ -7,7 +7,7 @@ from torch import Tensor
 
 from selfprompt.errors import UserError
 from selfprompt.model import PromptedModel
-from selfprompt.prompts.base import PromptInsertion
+from selfprompt.prompts.insertion.prompted import PromptInsertion
 
 
 @torch.no_grad()
@@ -36,5 +36,5 @@ def prompted(model: PromptedModel) -> PromptInsertion:
         UserError: The method has no prompts.
     """
     if not isinstance(model.insertion, PromptInsertion) or not model.insertion.num_prompts:
-        raise UserError(f"Method {model.method['name']} has no prompts to look at.")
+        raise UserError(f"Method {model.method.name} has no prompts to look at.")
     return model.insertion

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from selfprompt.analysis.effective import effective_prompts, prompted
+from selfprompt.backbones.base import Tokens
+from selfprompt.backbones.stepwise import inside
 from selfprompt.model import PromptedModel
-from selfprompt.prompts.base import PromptInsertion
+from selfprompt.prompts.insertion.prompted import PromptInsertion
 
 
 @torch.no_grad()
@@ -34,13 +36,14 @@ def shared_information(
     Raises:
         UserError: The method has no prompts.
     """
-    backbone, insertion = model.backbone.eval(), (insertion or prompted(model)).eval()
-    tokens = insertion.enter(backbone, backbone.embed(images))
-    found = []
-    for i, prompts in enumerate(effective_prompts(model, insertion)):
-        patches = tokens.x[:, -backbone.num_patches :]
-        found.append(mutual_information(backbone.normalize(i, prompts), backbone.normalize(i, patches)))
-        tokens = insertion.block(backbone, i, tokens)
+    backbone, insertion = inside(model.backbone.eval()), (insertion or prompted(model)).eval()
+    prompts, found = effective_prompts(model, insertion), []
+
+    def seen(i: int, before: Tokens, after: Tokens) -> None:
+        patches = before.x[:, -backbone.num_patches :]
+        found.append(mutual_information(backbone.normalize(i, prompts[i]), backbone.normalize(i, patches)))
+
+    backbone.run(images, insertion, seen, blocks=len(prompts))
     return found
 
 

@@ -42,11 +42,12 @@ def nearest_patches(model: PromptedModel, batches: Iterable[Tensor], count: int 
     found = [Neighbours(torch.empty(len(p), 0, 2, dtype=torch.int64), torch.empty(len(p), 0)) for p in prompts]
     begun = 0
     for images in batches:
-        streams = model.backbone.patch_streams(images, len(prompts))
-        for layer, (own, patches) in enumerate(zip(prompts, streams)):
-            similarity, position = (F.normalize(patches.float(), dim=-1) @ own.T).max(
-                dim=1
-            )  # (B, P): one patch an image
+
+        def compare(
+            layer: int, patches: Tensor, real: Tensor | None, images: Tensor = images, begun: int = begun
+        ) -> None:
+            own, patches = prompts[layer], F.normalize(patches.float(), dim=-1)
+            similarity, position = (patches @ own.T).max(dim=1)  # (B, P): one patch an image
             image = torch.arange(begun, begun + len(images)).expand(len(own), -1)
             new = torch.stack([image, position.T.cpu()], dim=-1)
             similarities = torch.cat([found[layer].similarity, similarity.T.cpu()], dim=1)
@@ -55,5 +56,7 @@ def nearest_patches(model: PromptedModel, batches: Iterable[Tensor], count: int 
             found[layer] = Neighbours(
                 sources.gather(1, best[..., None].expand(-1, -1, 2)), similarities.gather(1, best)
             )
+
+        model.backbone.content_streams(images, len(prompts), compare)
         begun += len(images)
     return found

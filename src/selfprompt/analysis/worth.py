@@ -6,14 +6,15 @@ import copy
 from collections.abc import Iterable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from selfprompt.analysis.effective import prompted
 from selfprompt.errors import UserError
+from selfprompt.inputs import Batch
 from selfprompt.model import PromptedModel
-from selfprompt.prompts.base import PromptInsertion
+from selfprompt.objectives.labels import Labels, cross_entropy
 from selfprompt.prompts.condensation.saliency import prompt_scores
+from selfprompt.prompts.insertion.prompted import PromptInsertion
 
 
 def saliency(model: PromptedModel, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
@@ -32,13 +33,13 @@ def saliency(model: PromptedModel, batches: Iterable[tuple[Tensor, Tensor]]) -> 
     insertion, total = uncondensed(model), 0
     model.eval()
 
-    def counted() -> Iterable[tuple[Tensor, Tensor]]:
+    def counted() -> Iterable[Batch]:
         nonlocal total
-        for images, labels in batches:
-            total += len(images)
-            yield images, labels
+        for inputs, labels in batches:
+            total += len(labels)
+            yield Batch(inputs, labels)
 
-    scores = prompt_scores(insertion, model.backbone, model, counted())
+    scores = prompt_scores(insertion, model.backbone, lambda batch: Labels()(model, batch), counted())
     return (scores / max(1, total)).float()
 
 
@@ -60,18 +61,19 @@ def leave_one_out(model: PromptedModel, images: Tensor, labels: Tensor) -> Tenso
     whole = uncondensed(model)
     model.eval()
     layers, count, _ = whole.prompts.shape
-    base = F.cross_entropy(model(images).float(), labels)
+    base = cross_entropy(model(images), labels).mean()
     rises = torch.zeros(layers, count)
     try:
         for layer in range(layers):
             for index in range(count):
                 kept = torch.ones(layers, count, dtype=torch.bool, device=whole.prompts.device)
                 kept[layer, index] = False
-                model.insertion = copy.deepcopy(whole)
-                model.insertion.condense(kept)
-                rises[layer, index] = F.cross_entropy(model(images).float(), labels) - base
+                rest = copy.deepcopy(whole)
+                rest.condense(kept)
+                model.tower.insertion = rest
+                rises[layer, index] = cross_entropy(model(images), labels).mean() - base
     finally:
-        model.insertion = whole
+        model.tower.insertion = whole
     return rises
 
 
@@ -79,5 +81,5 @@ def uncondensed(model: PromptedModel) -> PromptInsertion:
     """The model's insertion, which must have all its prompts."""
     insertion = prompted(model)
     if insertion.counts is not None:
-        raise UserError(f"{model.method['name']} was condensed: what is left has been scored already.")
+        raise UserError(f"{model.method.name} was condensed: what is left has been scored already.")
     return insertion

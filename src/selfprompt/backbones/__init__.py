@@ -1,59 +1,6 @@
 """Frozen transformers, seen as a stream of tokens; README.md says why the seam is where it is."""
 
-from __future__ import annotations
-
-import dataclasses
-import os
-from pathlib import Path
-
-from torch import nn
-
 from selfprompt import registry
-from selfprompt.backbones import timm_hub
-from selfprompt.backbones.base import Backbone
-from selfprompt.backbones.checkpoints import load_file
-from selfprompt.backbones.vit import ViT, checked
-from selfprompt.errors import UserError
 
-WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar")
-
-
-def load_backbone(source: str | os.PathLike[str] | nn.Module, image_size: int | None = None) -> Backbone:
-    """Find a backbone by timm name, weights file, ``"builtin"``, or take a module.
-
-    Args:
-        source: What to load.
-        image_size: Side of the input in pixels if not the backbone's own; positions are interpolated.
-
-    Raises:
-        UserError: There is no such backbone, it cannot be had, or it is of another class of model.
-    """
-    if isinstance(source, Backbone):
-        return resized(source, image_size)
-    if isinstance(source, nn.Module):
-        return resized(checked(timm_hub.wrap_module(source)), image_size)
-    name = os.fspath(source)
-    if name in registry.modules("backbone"):
-        backbone = registry.module("backbone", name).load()
-        backbone.info = dataclasses.replace(backbone.info, name=name)
-        return resized(backbone, image_size)
-    if Path(name).exists() or name.endswith(WEIGHT_SUFFIXES):
-        return resized(load_file(Path(name)), image_size)
-    return timm_hub.load_timm(name, image_size)
-
-
-def resized(backbone: Backbone, image_size: int | None) -> Backbone:
-    """The backbone for square inputs of that size, or of its own; the one given stays as it is."""
-    name, own = backbone.info.name, (backbone.info.image_size, backbone.info.image_size)
-    if isinstance(backbone, ViT):
-        own = tuple(backbone.vit.patch_embed.img_size)
-    if image_size is None and own[0] != own[1]:
-        raise UserError(
-            f"{name} takes images of {own[0]} x {own[1]} pixels, and selfprompt gives it square ones: "
-            f"give their size (--image-size {min(own)})."
-        )
-    if image_size is None or own == (image_size, image_size):
-        return backbone
-    if not isinstance(backbone, ViT):
-        raise UserError(f"{name} takes images of {own[0]} pixels alone: leave --image-size out.")
-    return backbone.resized(image_size)
+RECORDS = registry.walk(__name__)
+"""The packaged ones."""

@@ -19,7 +19,7 @@ from timm.layers.norm import LayerNorm
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from selfprompt.backbones.base import BackboneInfo, Pretraining
+from selfprompt.backbones.info import BackboneInfo, Pretraining
 from selfprompt.backbones.told import Told
 from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError, first_line

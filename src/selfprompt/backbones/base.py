@@ -14,19 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from selfprompt.backbones import fingerprints
+from selfprompt.backbones.info import BackboneInfo, Readout
 from selfprompt.backbones.precision import Original, frozen_matrices
-from selfprompt.errors import UserError
+from selfprompt.inputs import Inputs, Text
+from selfprompt.marks import optional
 
 M = TypeVar("M", bound=nn.Module)
 
-Pretraining = Literal["supervised", "mae", "mocov3", "dino", "clip", "unknown"]
-"""How a backbone was trained: methods publish one recipe for each kind."""
-
-Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-"""Filter of a resize (Pillow's, which is antialiased)."""
-
-Readout = Literal["backbone", "mae_average", "fresh_average"]
-"""How tokens become one feature: see `Backbone.readout`."""
+Role = Literal["tokens", "prompts", "readout"]
+"""Whom weights are of: the stream (and what is added to its keys), prompts alone, or the tokens of a mean."""
 
 
 @dataclass(frozen=True)
@@ -36,50 +32,108 @@ class Tokens:
     Args:
         x: (B, N, D) tokens: the prefix (class and register tokens) first.
         num_prefix: How many of them are prefix tokens.
-        wanted: Of how many of the first tokens the next block's outputs are read; None means all.
+        mask: (B, N) booleans, False on padding; None where there is none.
+        at: (B,) positions that are read, where they differ from sample to sample.
     """
 
     x: Tensor
-    num_prefix: int
-    wanted: int | None = None
-
-    def reading(self, wanted: int | None) -> Tokens:
-        """The same stream, of which the first ``wanted`` outputs of the next block are read."""
-        return Tokens(self.x, self.num_prefix, wanted)
-
-    @property
-    def asking(self) -> Tensor:
-        """The tokens whose outputs are read, (B, N, D) or (B, wanted, D)."""
-        return self.x[:, : self.wanted]
-
-    @property
-    def queries(self) -> Tensor | None:
-        """`asking` where it is less than all, as `Backbone.attention` takes it."""
-        return None if self.wanted is None else self.asking
+    num_prefix: int = 0
+    mask: Tensor | None = None
+    at: Tensor | None = None
 
 
 @dataclass(frozen=True)
-class BackboneInfo:
-    """Where a backbone comes from and what it wants to see.
+class BlockEdit:
+    """What an insertion wants of one block; the backbone carries it out, in one place.
 
     Args:
-        name: timm name, file path or ``"builtin"``: what finds the same backbone again.
-        architecture: A name for people, such as ``vit_base_patch16_224``.
-        pretraining: How it was trained.
-        image_size: Side of its square input in pixels.
-        mean, std: Normalisation of values in [0, 1].
-        interpolation, crop_fraction, resize: How it was evaluated (see `selfprompt.Protocol`).
+        extra_kv: Keys and values from `Backbone.keys_values`, seen beside those of the tokens.
+        extra_mask: (B, P) booleans, which of ``extra_kv`` a sample sees; None means all.
+        temperature: A scalar that divides the scores before the softmax.
+        asking: (P, D) or (B, P, D) tokens that ask, too, as if they stood after the prefix; they stay in the stream.
+        branch: (what the attention saw, its output), (B, N, D) each, to what is added to the stream.
+        between: The stream (B, N, D) after the attention's residual, to what the MLP sees.
     """
 
-    name: str
-    architecture: str
-    pretraining: Pretraining
-    image_size: int
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    interpolation: Interpolation = "bicubic"
-    crop_fraction: float = 1.0
-    resize: str = "crop"
+    extra_kv: tuple[Tensor, Tensor] | None = None
+    extra_mask: Tensor | None = None
+    temperature: Tensor | None = None
+    asking: Tensor | None = None
+    branch: Callable[[Tensor, Tensor], Tensor] | None = None
+    between: Callable[[Tensor], Tensor] | None = None
+
+
+PLAIN = BlockEdit()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a forward pass tells an insertion.
+
+    Args:
+        inputs: What the backbone was given.
+        content: (B, M, D) patches or word embeddings, before positions.
+        rows: (B,) whose prompts each sample sees, where an insertion has those of several tasks.
+    """
+
+    inputs: Inputs
+    content: Tensor
+    rows: Tensor | None = None
+
+
+def insert(tokens: Tokens, prompts: Tensor) -> Tokens:
+    """Put (P, D) or (B, P, D) prompts between the prefix tokens and the content."""
+    first, count = tokens.num_prefix, prompts.shape[-2]
+    prompts = prompts.expand(tokens.x.shape[0], *prompts.shape[-2:])
+    x = torch.cat([tokens.x[:, :first], prompts, tokens.x[:, first:]], dim=1)
+    mask, at = tokens.mask, tokens.at
+    if mask is not None:
+        mask = torch.cat([mask[:, :first], mask.new_ones(len(mask), count), mask[:, first:]], dim=1)
+    return Tokens(x, first, mask, None if at is None else at + count)
+
+
+def remove(tokens: Tokens, count: int) -> Tokens:
+    """Take ``count`` tokens after the prefix out of the stream again."""
+    first, mask, at = tokens.num_prefix, tokens.mask, tokens.at
+    x = torch.cat([tokens.x[:, :first], tokens.x[:, first + count :]], dim=1)
+    mask = None if mask is None else torch.cat([mask[:, :first], mask[:, first + count :]], dim=1)
+    return Tokens(x, first, mask, None if at is None else at - count)
+
+
+class Edits:
+    """What `Backbone.run` asks on its way; as it stands, nothing is changed."""
+
+    @optional
+    def words(self, content: Tensor, context: Context) -> Tensor:
+        """(B, M, D) patches or word embeddings before positions, to such with prompts among them."""
+        return content
+
+    @optional
+    def before(self, backbone: Backbone, i: int, tokens: Tokens, context: Context) -> Tokens:
+        """The stream that enters block ``i``."""
+        return tokens
+
+    @optional
+    def edit(self, backbone: Backbone, i: int, context: Context) -> BlockEdit:
+        """What is wanted inside block ``i``."""
+        return PLAIN
+
+    @optional
+    def after(self, i: int, before: Tokens, out: Tokens) -> Tokens:
+        """The stream after block ``i``, given what entered it and what it made."""
+        return out
+
+    @optional
+    def leave(self, tokens: Tokens, context: Context) -> Tokens:
+        """After the last block: the stream that the readout sees."""
+        return tokens
+
+
+UNEDITED = Edits()
+Offer = Callable[[int, Tensor, Tensor | None], None]
+"""Called with a layer, its content tokens (B, M, D), and which of them are real, (B, M); None where all are."""
+Seen = Callable[[int, Tokens, Tokens], None]
+"""Called with a block's number, and the stream that enters and leaves it."""
 
 
 class Backbone(nn.Module, ABC):
@@ -89,15 +143,15 @@ class Backbone(nn.Module, ABC):
         info: Where it comes from and what it wants to see.
         depth, width, num_heads: Blocks, token width D, attention heads.
         num_features: Width F of the readout.
-        num_patches: Patch tokens M of one image.
+        num_patches: Content tokens M of one input: patches of an image, words of the longest text.
         num_prefix: Class and register tokens.
-        patch_size: Side of a patch in pixels.
-        fixed_size: Whether images must be of `BackboneInfo.image_size`.
+        patch_size: Side of a patch in pixels; 0 where there are none.
+        token_fan_in: Numbers that a content token is made of: 3 p p for a patch of side p, D for a word.
         fused_attention: Whether attention may run in one fused kernel; it does where that is faster.
         original: What a `cast` backbone was made of; None for one that holds its own weights.
         cast_to: In what a `cast` backbone holds its frozen matrices; None for one that holds its own weights.
-        watch: Called with the (B, heads, queries, keys) weights of every attention while it is set, and with the
-            (B, tokens) weights of a readout that is a mean.
+        watch: While it is set, called with a role and weights: (B, heads, queries, keys) of every attention, and
+            (B, tokens) of a readout that is a mean.
     """
 
     info: BackboneInfo
@@ -108,82 +162,70 @@ class Backbone(nn.Module, ABC):
     num_patches: int
     num_prefix: int
     patch_size: int
-    fixed_size: bool
+    token_fan_in: int
     fused_attention: bool
     original: Original | None = None
     cast_to: torch.dtype | None = None
-    watch: Callable[[Tensor], None] | None = None
+    watch: Callable[[Role, Tensor], None] | None = None
     _known: tuple[str, bytes] | None = None
 
-    def as_input(self, images: Tensor, normalize: Callable[[Tensor], Tensor]) -> Tensor:
-        """(B, 3, H, W) images as the backbone takes them: uint8 ones normalised, floats in its weights' type.
+    @optional
+    def as_input(self, inputs: Inputs, prepare: Callable[[Inputs], Inputs]) -> Inputs:
+        """Inputs as somebody gave them, as the backbone takes them.
+
+        Args:
+            inputs: Such as images of uint8, or already normalised floats.
+            prepare: See `View.prepare`.
 
         Raises:
-            UserError: They are no such tensor, or of another size.
+            UserError: They are of another kind or size.
         """
-        if not isinstance(images, Tensor) or not (images.dtype == torch.uint8 or images.is_floating_point()):
-            what = images.dtype if isinstance(images, Tensor) else type(images).__name__
-            raise UserError(f"The images are {what}: give a tensor (B, 3, H, W) of uint8, or of normalised floats.")
-        side = self.info.image_size
-        if images.ndim != 4 or images.shape[1] != 3 or (self.fixed_size and images.shape[2:] != (side, side)):
-            raise UserError(
-                f"The images have the shape {tuple(images.shape)}: {self.info.name} takes (B, 3, {side}, {side})."
-            )
-        images = normalize(images) if images.dtype == torch.uint8 else images
-        return images.to(next(self.parameters()).dtype)
+        return prepare(inputs)
 
     @abstractmethod
-    def embed_patches(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) images to (B, M, D) patch tokens, before class token and position embedding."""
+    def content(self, inputs: Inputs) -> Tensor:
+        """(B, M, D) patches or word embeddings, before class token and positions."""
 
     @abstractmethod
-    def embed(self, images: Tensor) -> Tokens:
-        """(B, 3, H, W) images to the tokens that enter block 0."""
-
-    @abstractmethod
-    def normalize(self, i: int, x: Tensor) -> Tensor:
-        """(B, N, D) tokens as the attention of block ``i`` sees them: after its norm, where that comes first."""
-
-    @abstractmethod
-    def attention(
+    def run(
         self,
-        i: int,
-        x: Tensor,
-        extra_kv: tuple[Tensor, Tensor] | None = None,
-        queries: Tensor | None = None,
-        temperature: Tensor | None = None,
-        extra_mask: Tensor | None = None,
-    ) -> Tensor:
-        """The attention branch of block ``i`` without its residual.
+        inputs: Inputs,
+        edits: Edits,
+        seen: Seen | None = None,
+        *,
+        rows: Tensor | None = None,
+        blocks: int | None = None,
+        read: int | None = None,
+        checkpointing: bool = False,
+    ) -> Tokens:
+        """All blocks, each as it is edited.
 
         Args:
-            i: The block.
-            x: (B, N, D) tokens, not normalised, that give keys and values (and queries).
-            extra_kv: Further keys and values from `keys_values`, seen beside those of ``x``.
-            queries: (B, Q, D) tokens to ask with instead of ``x``, not normalised.
-            temperature: A scalar that divides the scores before the softmax.
-            extra_mask: (B, P) booleans, which of ``extra_kv`` a sample sees; None means all.
+            inputs: Normalised images, or texts.
+            edits: The insertion.
+            seen: Called after every block.
+            rows: Told to the insertion (see `Context`).
+            blocks: Stop after so many; None runs all.
+            read: Of how many of the first tokens the last block's outputs are wanted; None means all.
+            checkpointing: Keep no activations within blocks for the backward pass.
 
         Returns:
-            (B, Q, D), with Q = N where no queries are given.
+            The stream after the last block.
         """
 
-    @abstractmethod
-    def cross_attention(self, i: int, x: Tensor, kv: tuple[Tensor, Tensor]) -> Tensor:
-        """The attention of block ``i`` with its own weights, asked by tokens that see only what is given.
+    def content_streams(self, inputs: Inputs, layers: int, offer: Offer) -> None:
+        """Offer the content tokens of ``layers`` layers without prompts, one after the other.
 
-        Args:
-            i: The block.
-            x: (B, N, D) tokens that ask, taken as they are: the block's normalisation is not applied.
-            kv: Keys and values from `keys_values`.
-
-        Returns:
-            (B, N, D), without a residual.
+        Layer 0 has the content before positions; layer i what enters block i, without the prefix.
         """
+        offer(0, self.content(inputs), inputs.mask if isinstance(inputs, Text) else None)
 
-    @abstractmethod
-    def mlp(self, i: int, x: Tensor) -> Tensor:
-        """The MLP branch of block ``i`` without its residual, (B, N, D) to (B, N, D)."""
+        def seen(i: int, before: Tokens, after: Tokens) -> None:
+            first = after.num_prefix
+            offer(i + 1, after.x[:, first:], None if after.mask is None else after.mask[:, first:])
+
+        if layers > 1:
+            self.run(inputs, UNEDITED, seen, blocks=layers - 1)
 
     @abstractmethod
     def keys_values(self, i: int, prompts: Tensor, normalize: bool = True) -> tuple[Tensor, Tensor]:
@@ -209,37 +251,15 @@ class Backbone(nn.Module, ABC):
                 without scale and shift in place of the final norm.
         """
 
-    def reads(self, pool: Readout = "backbone") -> int | None:
+    @optional
+    def read_by(self, pool: Readout) -> int | None:
         """How many of the first tokens `readout` reads; None means all."""
         return None
 
+    @optional
     def unread(self, pool: Readout = "backbone") -> tuple[nn.Module, ...]:
         """Modules that no feature depends on: they are trained by no method."""
         return ()
-
-    def block(
-        self,
-        i: int,
-        tokens: Tokens,
-        extra_kv: tuple[Tensor, Tensor] | None = None,
-        temperature: Tensor | None = None,
-        extra_mask: Tensor | None = None,
-    ) -> Tokens:
-        """Block ``i``: both branches, each added to the stream (of which ``tokens.wanted`` are left)."""
-        x = tokens.asking + self.attention(i, tokens.x, extra_kv, tokens.queries, temperature, extra_mask)
-        return Tokens(x + self.mlp(i, x), tokens.num_prefix)
-
-    def patch_streams(self, images: Tensor, layers: int) -> Iterator[Tensor]:
-        """The patch tokens (B, M, D) of ``layers`` layers without prompts, one after the other.
-
-        Layer 0 has the patch embeddings before position embedding; layer i what enters block i, without the prefix.
-        """
-        yield self.embed_patches(images)
-        if layers > 1:
-            tokens = self.embed(images)
-            for i in range(layers - 1):
-                tokens = self.block(i, tokens)
-                yield tokens.x[:, tokens.num_prefix :]
 
     def train(self, mode: bool = True) -> Backbone:
         """Stay in eval mode, whatever the model around it does."""
@@ -326,11 +346,11 @@ def private_copy(module: M) -> M:
 
 
 @contextmanager
-def watching(backbone: Backbone) -> Iterator[list[Tensor]]:
-    """Inside, the list receives the (B, heads, queries, keys) weights of every attention."""
-    seen: list[Tensor] = []
-    backbone.watch = seen.append
+def watching(backbone: Backbone) -> Iterator[dict[Role, list[Tensor]]]:
+    """Inside, the lists receive the (B, heads, queries, keys) weights of every attention, by whom it asks."""
+    found: dict[Role, list[Tensor]] = {"tokens": [], "prompts": [], "readout": []}
+    backbone.watch = lambda role, weights: found[role].append(weights)
     try:
-        yield seen
+        yield found
     finally:
         backbone.watch = None

@@ -10,11 +10,10 @@ from selfprompt.registry import Record
 
 RECORD = Record(
     name="builtin",
-    kind="backbone",
     title="ViT, 8 blocks of width 128, patches of 4 on 32 by 32 pixels, pretrained by masked autoencoding",
     idea="Works offline on a laptop: 1.6 million weights, trained on clothes and clip art without labels.",
     year=2026,
-    supports=("offline", "mae", "pretrained on: clipart"),
+    pretrained_on=("clipart",),
 )
 
 WEIGHTS = Path(__file__).parent / "builtin_vit" / "vit_tiny_mae.safetensors"

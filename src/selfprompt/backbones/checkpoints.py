@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from selfprompt.backbones.architecture import build
-from selfprompt.backbones.base import BackboneInfo, Pretraining
+from selfprompt.backbones.info import BackboneInfo, Pretraining
 from selfprompt.backbones.told import read_beside, read_header
 from selfprompt.backbones.vit import ViT, checked
 from selfprompt.errors import UserError, first_line

@@ -9,7 +9,8 @@ import torch
 from timm.data.config import resolve_model_data_config
 from torch import nn
 
-from selfprompt.backbones.base import BackboneInfo, private_copy
+from selfprompt.backbones.base import private_copy
+from selfprompt.backbones.info import BackboneInfo
 from selfprompt.backbones.told import Seen, kind_of
 from selfprompt.backbones.vit import ViT, checked, what_lacks
 from selfprompt.errors import UserError, first_line, unknown

@@ -12,7 +12,7 @@ import timm
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from timm.layers.norm import LayerNorm
 
-from selfprompt.backbones.base import Interpolation, Pretraining
+from selfprompt.backbones.info import Interpolation, Pretraining
 from selfprompt.files import checked, read_json
 
 SAID = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)

@@ -7,6 +7,7 @@ separate branches are taken: pre-norm (`Block`) and post-norm (`ResPostBlock`).
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,16 +20,19 @@ from timm.models.vision_transformer import (
 )
 from torch import Tensor, nn
 
-from selfprompt.backbones.base import Backbone, BackboneInfo, Readout, Tokens, private_copy
+from selfprompt.backbones.base import PLAIN, UNEDITED, BlockEdit, Role, Tokens, private_copy
+from selfprompt.backbones.info import BackboneInfo, Readout
 from selfprompt.backbones.precision import as_under_autocast, fused_is_faster
+from selfprompt.backbones.stepwise import Stepwise
 from selfprompt.errors import UserError, first_line
+from selfprompt.inputs import Inputs, images_of
 
 EPSILON = 1e-6
 LARGEST_SIDE = 2**14  # pixels
 """Of a fresh LayerNorm, as in ViT."""
 
 
-class ViT(Backbone):
+class ViT(Stepwise):
     """A timm VisionTransformer as a `Backbone`.
 
     The module is taken over: its classifier is removed, its weights are frozen, and it stays in eval mode
@@ -70,6 +74,7 @@ class ViT(Backbone):
         self.num_patches = vit.patch_embed.num_patches
         self.num_prefix = vit.num_prefix_tokens
         self.patch_size = embed.feat_ratio()
+        self.token_fan_in = 3 * self.patch_size**2
         self.fixed_size, self.fused_attention = embed.strict_img_size, first.fused_attn
 
     def resized(self, image_size: int) -> ViT:
@@ -93,15 +98,28 @@ class ViT(Backbone):
                 f"up to {LARGEST_SIDE}: give one from {self.patch_size} on."
             )
 
-    @as_under_autocast
-    def embed_patches(self, images: Tensor) -> Tensor:
-        return self.vit.patch_embed(images).flatten(1, -2)
+    def as_input(self, inputs: Inputs, prepare: Callable[[Inputs], Inputs]) -> Tensor:
+        """(B, 3, H, W) images: uint8 ones normalised, floats in the weights' type."""
+        if not isinstance(inputs, Tensor) or not (inputs.dtype == torch.uint8 or inputs.is_floating_point()):
+            what = inputs.dtype if isinstance(inputs, Tensor) else type(inputs).__name__
+            raise UserError(f"The images are {what}: give a tensor (B, 3, H, W) of uint8, or of normalised floats.")
+        side = self.info.image_size
+        if inputs.ndim != 4 or inputs.shape[1] != 3 or (self.fixed_size and inputs.shape[2:] != (side, side)):
+            raise UserError(
+                f"The images have the shape {tuple(inputs.shape)}: {self.info.name} takes (B, 3, {side}, {side})."
+            )
+        images = images_of(prepare(inputs) if inputs.dtype == torch.uint8 else inputs)
+        return images.to(next(self.parameters()).dtype)
 
     @as_under_autocast
-    def embed(self, images: Tensor) -> Tokens:
+    def content(self, inputs: Inputs) -> Tensor:
+        return self.vit.patch_embed(inputs).flatten(1, -2)
+
+    @as_under_autocast
+    def enter(self, content: Tensor, inputs: Inputs) -> Tokens:
         vit = self.vit
-        x = vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(images))))
-        return Tokens(x, self.num_prefix)
+        patches = content.unflatten(1, vit.patch_embed.grid_size) if vit.dynamic_img_size else content
+        return Tokens(vit.norm_pre(vit.patch_drop(vit._pos_embed(patches))), self.num_prefix)
 
     @as_under_autocast
     def normalize(self, i: int, x: Tensor) -> Tensor:
@@ -109,40 +127,30 @@ class ViT(Backbone):
         return block.norm1(x) if isinstance(block, Block) else x
 
     @as_under_autocast
-    def attention(
-        self,
-        i: int,
-        x: Tensor,
-        extra_kv: tuple[Tensor, Tensor] | None = None,
-        queries: Tensor | None = None,
-        temperature: Tensor | None = None,
-        extra_mask: Tensor | None = None,
-    ) -> Tensor:
+    def attention(self, i: int, x: Tensor, asking: Tensor, edit: BlockEdit = PLAIN) -> Tensor:
         block: Any = self.vit.blocks[i]
-        attn, x = block.attn, self.normalize(i, x)
-        if queries is None and extra_kv is None:
-            asking = x
+        attn = block.attn
+        if asking is x and edit.extra_kv is None:
             q, k, v = attn.qkv(x).unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         else:  # apart, as queries alone are kept for the backward pass once keys and values are joined to others
-            asking = x if queries is None else self.normalize(i, queries)
             (q,), (k, v) = self._project(attn, asking, 0, 1), self._project(attn, x, 1, 3)
         q, k = attn.q_norm(q), attn.k_norm(k)
-        if extra_kv is not None:
-            more = [e.to(k.dtype).expand(k.shape[0], *e.shape[-3:]) for e in extra_kv]
+        if edit.extra_kv is not None:
+            more = [e.to(k.dtype).expand(k.shape[0], *e.shape[-3:]) for e in edit.extra_kv]
             k, v = (torch.cat([e, t], dim=2) for e, t in zip(more, (k, v)))
-        if temperature is not None:
-            q = q / temperature.to(q.dtype)
+        if edit.temperature is not None:
+            q = q / edit.temperature.to(q.dtype)
         seen = None
-        if extra_mask is not None:
-            seen = F.pad(extra_mask, (0, k.shape[-2] - extra_mask.shape[-1]), value=True)[:, None, None]
-        return self._attend(block, asking, q, k, v, seen)
+        if edit.extra_mask is not None:
+            seen = F.pad(edit.extra_mask, (0, k.shape[-2] - edit.extra_mask.shape[-1]), value=True)[:, None, None]
+        return self._attend(block, "tokens", asking, q, k, v, seen)
 
     @as_under_autocast
     def cross_attention(self, i: int, x: Tensor, kv: tuple[Tensor, Tensor]) -> Tensor:
         block: Any = self.vit.blocks[i]
         (q,) = self._project(block.attn, x, 0, 1)
         k, v = (e.to(q.dtype).expand(x.shape[0], *e.shape[-3:]) for e in kv)
-        return self._attend(block, x, block.attn.q_norm(q), k, v)
+        return self._attend(block, "prompts", x, block.attn.q_norm(q), k, v)
 
     @staticmethod
     def _project(attn: Any, x: Tensor, first: int, last: int) -> tuple[Tensor, ...]:
@@ -157,7 +165,7 @@ class ViT(Backbone):
         return out.movedim(-3, 0).transpose(-3, -2).unbind(0)
 
     def _attend(
-        self, block: Any, asking: Tensor, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None = None
+        self, block: Any, role: Role, asking: Tensor, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None = None
     ) -> Tensor:
         attn = block.attn
         if self.fused_attention and self.watch is None and fused_is_faster(q.device, q.dtype):
@@ -167,7 +175,7 @@ class ViT(Backbone):
             scores = scores if seen is None else scores.masked_fill(~seen, -torch.inf)
             weights = scores.softmax(dim=-1)
             if self.watch is not None:
-                self.watch(weights)
+                self.watch(role, weights)
             out = weights @ v
         out = attn.norm(out.transpose(1, 2).flatten(2))
         if getattr(attn, "gate", None) is not None:
@@ -187,7 +195,7 @@ class ViT(Backbone):
         k, v = self._project(attn, self.normalize(i, prompts) if normalize else prompts, 1, 3)
         return attn.k_norm(k), v
 
-    def reads(self, pool: Readout = "backbone") -> int | None:
+    def read_by(self, pool: Readout) -> int | None:
         return 1 if pool == "backbone" and self.vit.global_pool == "token" and self.vit.attn_pool is None else None
 
     def unread(self, pool: Readout = "backbone") -> tuple[nn.Module, ...]:
@@ -205,7 +213,7 @@ class ViT(Backbone):
         mean = x.mean(dim=1)
         if self.watch is not None:  # the same, as attention with equal weights
             weights = x.new_full(x.shape[:2], 1 / x.shape[1]).requires_grad_()
-            self.watch(weights)
+            self.watch("readout", weights)
             mean = (weights[:, None] @ x).squeeze(1)
         if pool == "fresh_average":
             return F.layer_norm(mean, mean.shape[-1:], eps=EPSILON)
@@ -231,9 +239,7 @@ def checked(backbone: ViT) -> ViT:
     try:
         with torch.no_grad():
             own = backbone.vit(images.to(weight))
-            tokens = backbone.embed(images.to(weight))
-            for i in range(backbone.depth):
-                tokens = backbone.block(i, tokens)
+            tokens = backbone.run(images.to(weight), UNEDITED)
             features = backbone.readout(tokens)
     except Exception as error:  # whatever a model from outside raises
         raise UserError(f"{name} does not run on two images of noise ({first_line(error)}).") from error

@@ -1,21 +1,47 @@
-"""The command line: one thin file a command. Exit status 0 done, 3 done in part, 2 the user's input, 1 our fault."""
+"""The command line: one thin file a command. Exit status 0 done, 3 done in part, 2 the user's input, 1 our fault.
+
+A command is imported when it is asked for, and what it does when its flags are in order: help, listings and refusals
+wait for no library of numbers.
+"""
 
 from __future__ import annotations
 
+import ast
 import sys
 import traceback
+from pathlib import Path
 
 from cyclopts import App, CycloptsError
 
-from selfprompt.cli import analyse, bench, compare, doctor, evaluate, export, list, predict, pretrain, report, tune
-from selfprompt.cli.console import any_letter, errors, log_to_stderr, result_alone
+import selfprompt
+from selfprompt.cli.console import any_letter, log_to_stderr, result_alone, sentence
 from selfprompt.errors import UserError
-from selfprompt.files import FIXES, unwritable
-from selfprompt.tuning.engine import out_of_memory
 
-app = App(name="selfprompt", help="Prompt tuning of frozen vision transformers that starts from your own data.")
-for module in (tune, evaluate, predict, analyse, compare, bench, report, export, pretrain, list, doctor):
-    app.command(module.command, name=module.__name__.rpartition(".")[2])
+COMMANDS = (
+    "tune",
+    "evaluate",
+    "predict",
+    "analyse",
+    "compare",
+    "bench",
+    "report",
+    "export",
+    "pretrain",
+    "list",
+    "doctor",
+)
+
+
+def help_of(name: str) -> str | None:
+    """The docstring of a command, read without running its file."""
+    source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+    functions = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
+    return ast.get_docstring(next(node for node in functions if node.name == "command"))
+
+
+app = App(name="selfprompt", help=selfprompt.__doc__, help_format="plaintext", version=selfprompt.__version__)
+for name in COMMANDS:
+    app.command(f"selfprompt.cli.{name}:command", name=name, help=help_of(name), help_format="markdown")
 
 
 def main() -> None:
@@ -24,18 +50,32 @@ def main() -> None:
     log_to_stderr()
     try:
         with result_alone("--json" in sys.argv):
-            app(sys.argv[1:], exit_on_error=False, print_error=False, error_console=errors)
+            app(sys.argv[1:], exit_on_error=False, print_error=False)
     except (UserError, CycloptsError) as error:
-        print(f"error: {str(error).strip()}", file=sys.stderr)
+        print(f"error: {sentence(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in FIXES and error.filename is not None:
-            print(f"error: {unwritable(error.filename, error, 'used')}", file=sys.stderr)
-            sys.exit(2)
-        if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and out_of_memory(error)):
-            print("error: Memory is out: use smaller images, a smaller backbone or fewer prompts.", file=sys.stderr)
+        if fault := users(error):
+            print(f"error: {fault}", file=sys.stderr)
             sys.exit(2)
         traceback.print_exc()
         sys.exit(1)
+
+
+def users(error: Exception) -> UserError | None:
+    """The error as the user's to mend: a place that the system refuses, or memory that is out."""
+    if isinstance(error, OSError):
+        from selfprompt.files import FIXES, unwritable
+
+        if error.errno in FIXES and error.filename is not None:
+            return unwritable(error.filename, error, "used")
+    if isinstance(error, RuntimeError):
+        from selfprompt.tuning.engine import out_of_memory
+
+        if out_of_memory(error):
+            error = MemoryError()
+    if isinstance(error, MemoryError):
+        return UserError("Memory is out: use smaller images, a smaller backbone or fewer prompts.")
+    return None

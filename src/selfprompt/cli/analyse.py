@@ -6,14 +6,9 @@ import json as jsonlib
 from pathlib import Path
 from typing import Any
 
-from selfprompt.analysis import analyse
 from selfprompt.cli.console import report
-from selfprompt.cli.flags import at_least_one
-from selfprompt.data.recorded import splits_for
-from selfprompt.data.sources import load_dataset
+from selfprompt.cli.values import Count, Seed
 from selfprompt.errors import UserError
-from selfprompt.files import replace_file
-from selfprompt.model import load
 
 
 def command(
@@ -21,10 +16,10 @@ def command(
     data: str,
     *,
     backbone: str | None = None,
-    images: int = 64,
+    images: Count = 64,
     leave_one_out: bool = False,
     out: Path | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     json: bool = False,
 ) -> None:
     """What an adapter's prompts share with patches, where they came from, how far they moved, what they are worth.
@@ -32,14 +27,19 @@ def command(
     Args:
         adapter: A folder, or a repository of the Hugging Face hub.
         data: The data it was trained on, as for tune.
-        backbone: The backbone, if it is no longer where it was.
+        backbone: The backbone, if it has moved.
         images: Validation images to look at, and training images to find nearest patches in.
         leave_one_out: Also measure the loss without each prompt, one pass over the images each.
         out: Write the whole analysis to this JSON file.
-        seed: Nothing is drawn here; every command takes it.
+        seed: Has no effect here; every command takes it.
         json: Print the whole analysis as one JSON object.
     """
-    at_least_one(images=images)
+    from selfprompt.analysis import analyse
+    from selfprompt.data.recorded import splits_for
+    from selfprompt.data.sources import load_dataset
+    from selfprompt.files import replace_file
+    from selfprompt.model import load
+
     if out is not None and out.is_dir():
         raise UserError(f"{out} is a folder: give --out a file, such as {out / 'analysis.json'}.")
     model = load(adapter, backbone)

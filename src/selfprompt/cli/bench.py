@@ -4,39 +4,41 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Literal
 
 from selfprompt.cli.console import finish, own_command, progress, report
-from selfprompt.cli.flags import MethodFlags, RecipeFlags, at_least_one, given
-from selfprompt.comparison.bench import bench
+from selfprompt.cli.flags import MethodFlags, RecipeFlags, given
+from selfprompt.cli.values import Count, Seed, one_of
 from selfprompt.comparison.suites import SUITES
-from selfprompt.comparison.workers import Workers
-from selfprompt.data.listed import ROOT
 from selfprompt.errors import UserError
-from selfprompt.reports.table import footer
+
+if TYPE_CHECKING:
+    Benchmark = str
+    Preset = str | None
+else:
+    Benchmark = Literal[tuple(SUITES)]
+    Preset = one_of(dict.fromkeys(preset for presets in SUITES.values() for preset in presets))
 
 
 def command(
-    suite: Literal["mini", "vtab1k", "fgvc"],
+    suite: Benchmark,
     *,
     methods: str = "linear,full,vpt,spt,spt:prompt_rms=0.1,vpt:frozen_prompts=true,spt:frozen_prompts=true",
     backbone: str | None = None,
     root: Path | None = None,
-    preset: Literal["spt2024", "vpt2022", "noah2022"] | None = None,
+    preset: Preset = None,
     search: Literal["climb", "grid"] = "climb",
-    seeds: int = 3,
-    trials: int | None = None,
-    method_flags: Annotated[MethodFlags | None, Parameter(name="*")] = None,
-    recipe_flags: Annotated[RecipeFlags | None, Parameter(name="*")] = None,
-    jobs: int = 1,
+    seeds: Count = 3,
+    trials: Count | None = None,
+    method_flags: MethodFlags = None,
+    recipe_flags: RecipeFlags = None,
+    jobs: Count = 1,
     on: Literal["here", "ray"] = "here",
     out: Path | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     json: bool = False,
 ) -> None:
-    """A whole benchmark, method by group of tasks. The same command goes on where it was stopped.
+    """A whole benchmark, method by group of tasks. The same command resumes it where it was stopped.
 
     Args:
         suite: mini is VTAB-1K's protocol in miniature, offline; vtab1k and fgvc are looked for on disk.
@@ -53,7 +55,11 @@ def command(
         seed: Seed of the splits; runs have the seeds 0, 1, ...
         json: Print the table as one JSON object.
     """
-    at_least_one(seeds=seeds, jobs=jobs, trials=trials)
+    from selfprompt.comparison.bench import bench
+    from selfprompt.comparison.workers import Workers
+    from selfprompt.data.listed import ROOT
+    from selfprompt.reports.table import footer
+
     presets = SUITES[suite]
     if preset is not None and preset not in presets:
         raise UserError(f"Benchmark {suite} has no preset {preset}: it has {', '.join(presets)}.")

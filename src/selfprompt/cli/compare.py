@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Any, Literal
 
 from selfprompt.cli.console import finish, own_command, progress, report
-from selfprompt.cli.flags import MethodFlags, ProtocolFlags, RecipeFlags, at_least_one, given
-from selfprompt.comparison.bench import task_of
-from selfprompt.comparison.compare import Comparison, compare, protocol_of
-from selfprompt.comparison.studies import STUDIES, run_study
-from selfprompt.comparison.suites import MINI
-from selfprompt.comparison.workers import Workers
-from selfprompt.reports.table import footer
+from selfprompt.cli.flags import MethodFlags, ProtocolFlags, RecipeFlags, given
+from selfprompt.cli.values import Count, Seed, one_of
+from selfprompt.comparison.studies import STUDIES
+
+if TYPE_CHECKING:
+    from selfprompt.comparison.compare import Comparison
+
+    StudyName = str | None
+else:
+    StudyName = one_of(STUDIES)
 
 DEFAULT = ("linear", "full", "vpt", "spt")
 
@@ -23,25 +24,25 @@ def command(
     data: str | None = None,
     *,
     methods: str | None = None,
-    study: Literal["length", "prototypes", "share", "training-set", "model"] | None = None,
+    study: StudyName = None,
     backbone: str | None = None,
-    seeds: int = 3,
-    trials: int | None = None,
+    seeds: Count = 3,
+    trials: Count | None = None,
     search: Literal["climb", "grid"] = "climb",
-    method_flags: Annotated[MethodFlags | None, Parameter(name="*")] = None,
-    recipe_flags: Annotated[RecipeFlags | None, Parameter(name="*")] = None,
-    protocol_flags: Annotated[ProtocolFlags | None, Parameter(name="*")] = None,
-    image_size: int | None = None,
-    jobs: int = 1,
+    method_flags: MethodFlags = None,
+    recipe_flags: RecipeFlags = None,
+    protocol_flags: ProtocolFlags = None,
+    image_size: Count | None = None,
+    jobs: Count = 1,
     on: Literal["here", "ray"] = "here",
     out: Path = Path("runs/compare"),
-    seed: int = 0,
+    seed: Seed = 0,
     json: bool = False,
 ) -> None:
     """Methods side by side under one protocol, each with the same search of its learning rate and weight decay.
 
-    Settings are chosen on validation; only the runs at the chosen ones see the test set. The same command goes on
-    where it was stopped.
+    Settings are chosen on validation; only the runs at the chosen ones see the test set. The same command resumes
+    it where it was stopped.
 
     Args:
         data: As for tune; without it, the embedded images under the mini benchmark's settings.
@@ -60,7 +61,13 @@ def command(
         seed: Seed of the split; runs have the seeds 0, 1, ...
         json: Print the table as one JSON object.
     """
-    at_least_one(seeds=seeds, jobs=jobs, trials=trials, image_size=image_size)
+    from selfprompt.comparison.bench import task_of
+    from selfprompt.comparison.compare import Comparison, compare, protocol_of
+    from selfprompt.comparison.study import run_study
+    from selfprompt.comparison.suites import MINI
+    from selfprompt.comparison.workers import Workers
+    from selfprompt.reports.table import footer
+
     size = {} if image_size is None else {"image_size": image_size}
     protocol = {"split_seed": seed, **given(protocol_flags), **size}
     changes = {"recipe": given(recipe_flags), "fields": given(method_flags), "search": search}

@@ -15,22 +15,10 @@ from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO
 
-from rich.console import Console
-from rich.logging import RichHandler
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from cyclopts import CycloptsError
 
-from selfprompt.errors import UserError
-from selfprompt.files import replace_file
-from selfprompt.reports import report as write_report
+from selfprompt.errors import UserError, out_of_range
 
-errors = Console(stderr=True)
 results: list[TextIO] = []  # where the result goes
 
 
@@ -77,8 +65,19 @@ def any_letter() -> None:
 def log_to_stderr() -> None:
     """Show the library's notices."""
     logger = logging.getLogger("selfprompt")
-    if not logger.handlers:
-        logger.addHandler(RichHandler(console=errors, show_time=False, show_path=False, show_level=False))
+    if not logger.handlers and logging.lastResort:
+        logger.addHandler(logging.lastResort)
+
+
+def sentence(error: UserError | CycloptsError) -> str:
+    """What is wrong with the command line, or with what it names."""
+    if error.__cause__ is not None and isinstance(error, CycloptsError):
+        from pydantic import ValidationError
+
+        if isinstance(error.__cause__, ValidationError):
+            argument = getattr(error, "argument", None)
+            return str(out_of_range(error.__cause__, argument.name if argument else ""))
+    return str(error).strip()
 
 
 def own_command() -> str:
@@ -89,16 +88,30 @@ def own_command() -> str:
 
 def finish(folder: Path, command: str | None = None) -> None:
     """Keep the command beside what it made, and write the page about it; of several processes the first does."""
+    from selfprompt.files import replace_file
+    from selfprompt.reports import report
+
     if os.environ.get("RANK", "0") != "0":
         return
     if command is not None:
         replace_file(folder / "command.txt", command + "\n")
-    write_report(folder)
+    report(folder)
 
 
 @contextmanager
 def progress(title: str) -> Iterator[Callable[[int, int, str], None]]:
     """A progress bar with time left, on standard error; gives a function of (done, total, words)."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    errors = Console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),

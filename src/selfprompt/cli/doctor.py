@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import os
 import platform
 from pathlib import Path
 
-import torch
-
-from selfprompt import doctor
 from selfprompt.cli.console import report
-from selfprompt.comparison.suites import SUITES
-from selfprompt.data.listed import ROOT
-from selfprompt.data.sources import NAME
+from selfprompt.cli.values import Seed
 from selfprompt.errors import UserError
+from selfprompt.registry import installed, version
 
 EXTRAS = {
     "hf": "datasets",
@@ -28,16 +22,21 @@ EXTRAS = {
 }
 
 
-def command(data: str | None = None, *, root: Path | None = None, seed: int = 0, json: bool = False) -> None:
-    """What is missing or wrong, and what mends it: this installation, or a data set.
+def command(data: str | None = None, *, root: Path | None = None, seed: Seed = 0, json: bool = False) -> None:
+    """Check this installation, or a data set: what is missing or wrong, and how to fix it.
 
     Args:
         data: A folder or data set to read through, every image of it; or a benchmark (mini, vtab1k, fgvc), whose
             lists are read.
         root: The folder that holds a benchmark's data.
-        seed: Nothing is drawn here; every command takes it.
+        seed: Has no effect here; every command takes it.
         json: Print one JSON object.
     """
+    from selfprompt.comparison.suites import SUITES
+    from selfprompt.data.listed import ROOT
+    from selfprompt.data.sources import NAME
+    from selfprompt.runs import doctor
+
     if root is not None:
         os.environ[ROOT] = str(root)
     suite = (data or "").removeprefix(NAME)
@@ -59,11 +58,13 @@ def command(data: str | None = None, *, root: Path | None = None, seed: int = 0,
 
 def installation() -> dict[str, str]:
     """Versions, device and extras."""
+    import torch
+
     facts = {"python": platform.python_version()}
     for package in ("selfprompt", "torch", "timm", "accelerate"):
-        facts[package] = importlib.metadata.version(package)
+        facts[package] = version(package)
     facts["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     for extra, package in EXTRAS.items():
-        there = importlib.util.find_spec(package) is not None
-        facts[f"extra {extra}"] = "there" if there else f"not installed: pip install 'selfprompt[{extra}]'"
+        there = installed(package)
+        facts[f"extra {extra}"] = "installed" if there else f"not installed: pip install 'selfprompt[{extra}]'"
     return facts

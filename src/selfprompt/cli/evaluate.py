@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from selfprompt.cli.console import report
-from selfprompt.tuning.run import evaluate
+from selfprompt.cli.values import Seed
 
 
 def command(
@@ -14,7 +14,7 @@ def command(
     *,
     split: Literal["train", "val", "test"] = "test",
     backbone: str | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     json: bool = False,
 ) -> None:
     """Accuracy of a saved adapter on labelled images, under the protocol it was trained with.
@@ -23,10 +23,12 @@ def command(
         adapter: A folder, or a repository of the Hugging Face hub.
         data: As for tune.
         split: Which split; cut as in training where the data has none.
-        backbone: The backbone, if it is no longer where it was.
-        seed: Nothing is drawn here; every command takes it.
+        backbone: The backbone, if it has moved.
+        seed: Has no effect here; every command takes it.
         json: Print one JSON object.
     """
+    from selfprompt.runs.evaluate import evaluate
+
     result = evaluate(adapter, data, split=split, backbone=backbone)
     accuracy, images = result[f"{split}_accuracy"], f"{result['images']:,} images"
     report(result, json, f"{split} accuracy {accuracy:.2f} % on {images} ({result['precision']})")

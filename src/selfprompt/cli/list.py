@@ -4,33 +4,37 @@ from __future__ import annotations
 
 from typing import Literal
 
-from selfprompt import listing, registry
+from selfprompt import backbones, catalog, methods
 from selfprompt.cli.console import report
+from selfprompt.cli.values import Seed
+from selfprompt.data import sources
+from selfprompt.registry import Record
 
 KINDS = {
-    "methods": listing.list_methods,
-    "backbones": listing.list_backbones,
-    "datasets": listing.list_datasets,
+    "methods": (catalog.list_methods, methods.RECORDS),
+    "backbones": (catalog.list_backbones, backbones.RECORDS),
+    "datasets": (catalog.list_datasets, sources.RECORDS),
 }
 
 
-def command(what: Literal["methods", "backbones", "datasets"], *, seed: int = 0, json: bool = False) -> None:
-    """What there is.
+def command(what: Literal["methods", "backbones", "datasets"], *, seed: Seed = 0, json: bool = False) -> None:
+    """Available methods, backbones or data sets.
 
     Args:
-        what: Which listing.
-        seed: Nothing is drawn here; every command takes it.
+        what: What to list.
+        seed: Has no effect here; every command takes it.
         json: Print one JSON object with the names.
     """
-    names = KINDS[what]()
-    own = registry.modules(what[:-1])  # type: ignore[arg-type]
-    first = {name: name.partition("/")[0] if what == "datasets" else name for name in names}
-    lines = [describe(name, own[first[name]].RECORD) if first[name] in own else name for name in names]
+    find, records = KINDS[what]
+    names = find()
+    own = {name: record for record in records.values() for name in record.names}
+    lines = [describe(name, own[name]) if name in own else name for name in names]
     report({"names": names}, json, "\n".join(lines))
 
 
-def describe(name: str, record: registry.Record) -> str:
+def describe(name: str, record: Record) -> str:
     """One line: name, year, idea, and where to read more."""
-    year = f" ({record.year})" if record.year else ""
-    where = f" arXiv {record.arxiv}" if record.arxiv else f" {record.url}" if record.url else ""
-    return f"{name:20}{year:7} {record.idea}{where}"
+    paper = record.source
+    year = paper.year if paper else record.year
+    where = f" arXiv {paper.arxiv}" if paper else f" {record.url}" if record.url else ""
+    return f"{name:20}{f' ({year})' if year else '':7} {record.idea}{where}"

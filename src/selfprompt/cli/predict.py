@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from selfprompt.cli.console import report
-from selfprompt.data.images import identified
-from selfprompt.data.tree import is_image
+from selfprompt.cli.values import Seed
 from selfprompt.errors import UserError
-from selfprompt.tuning.prediction import predict
 
 
 def command(
@@ -21,7 +19,7 @@ def command(
     *,
     backbone: str | None = None,
     on_error: Literal["skip", "stop"] = "skip",
-    seed: int = 0,
+    seed: Seed = 0,
     json: bool = False,
 ) -> None:
     """The class of each image, and how sure the model is; exit status 3 if some could not be read.
@@ -29,11 +27,15 @@ def command(
     Args:
         adapter: A folder, or a repository of the Hugging Face hub.
         images: Image files, or folders of them.
-        backbone: The backbone, if it is no longer where it was.
-        on_error: skip answers the other images where one cannot be read, and names it; stop ends there.
-        seed: Nothing is drawn here; every command takes it.
+        backbone: The backbone, if it has moved.
+        on_error: skip names an image that cannot be read and predicts the others; stop ends there.
+        seed: Has no effect here; every command takes it.
         json: Print one JSON object.
     """
+    from selfprompt.data.images import identified
+    from selfprompt.data.tree import is_image
+    from selfprompt.runs.predict import predict
+
     for path in (Path(image) for image in images):
         if path.is_file() and not is_image(path.name) and not identified(path):
             raise UserError(f"{path} is no image, and is not called like one: leave it out.")

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from pydantic import ValidationError
 
 from selfprompt.cli.console import progress, report
-from selfprompt.errors import out_of_range
-from selfprompt.tuning.pretraining import PretrainConfig, pretrain
+from selfprompt.cli.values import Seed
+from selfprompt.pretraining.config import PretrainConfig
 
 
 def command(
@@ -18,21 +17,20 @@ def command(
     *,
     out: Path,
     config: Annotated[PretrainConfig | None, Parameter(name="*")] = None,
-    seed: int = 0,
+    seed: Seed = 0,
     json: bool = False,
 ) -> None:
     """Train a small ViT by masked autoencoding (MAE) on any images; no labels are read.
 
     Args:
         data: A folder (its direct subfolders are sampled equally often), a registered name, or hf:NAME.
-        out: The weights' file to write (safetensors); FILE.partial is taken up again if it is there.
+        out: The weights' file to write (safetensors); an interrupted run resumes from FILE.partial.
         seed: Seed of weights, masks, crops and order.
         json: Print one JSON object.
     """
-    try:
-        config = PretrainConfig.model_validate((config or PretrainConfig()).model_dump() | {"seed": seed})
-    except ValidationError as error:
-        raise out_of_range(error) from None
+    from selfprompt.pretraining.mae import pretrain
+
+    config = (config or PretrainConfig()).model_copy(update={"seed": seed})
     with progress("pretraining") as advance:
         summary = pretrain(data, out, config, lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}"))
     report(

@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from selfprompt.cli.console import report as say
-from selfprompt.reports import report
+from selfprompt.cli.values import Seed
 
 
-def command(folder: Path, *, seed: int = 0, json: bool = False) -> None:
+def command(folder: Path, *, seed: Seed = 0, json: bool = False) -> None:
     """Write report.html again, for a run, a comparison or a benchmark.
 
     Args:
         folder: What tune, compare or bench wrote.
-        seed: Nothing is drawn here; every command takes it.
+        seed: Has no effect here; every command takes it.
         json: Print one JSON object.
     """
+    from selfprompt.reports import report
+
     path = report(folder)
     say({"report": str(path)}, json, str(path))

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from typing import Any
 
 from selfprompt.cli.console import finish, own_command, parameter_line, progress, report
 from selfprompt.cli.flags import MethodFlags, ProtocolFlags, RecipeFlags, given
+from selfprompt.cli.values import Count, Seed
 from selfprompt.errors import UserError
-from selfprompt.methods import read_spec
-from selfprompt.tuning.run import RunConfig, read_run, tune
 
 
 def command(
@@ -19,15 +16,15 @@ def command(
     *,
     backbone: str | None = None,
     method: str | None = None,
-    method_flags: Annotated[MethodFlags | None, Parameter(name="*")] = None,
-    recipe_flags: Annotated[RecipeFlags | None, Parameter(name="*")] = None,
-    protocol_flags: Annotated[ProtocolFlags | None, Parameter(name="*")] = None,
-    image_size: int | None = None,
+    method_flags: MethodFlags = None,
+    recipe_flags: RecipeFlags = None,
+    protocol_flags: ProtocolFlags = None,
+    image_size: Count | None = None,
     out: Path | None = None,
     resume: Path | None = None,
     probe: bool | None = None,
     track: list[str] | None = None,
-    seed: int | None = None,
+    seed: Seed | None = None,
     json: bool = False,
 ) -> None:
     """Adapt a frozen backbone to labelled images; without DATA, the embedded example, offline.
@@ -39,12 +36,16 @@ def command(
         method: A name of `selfprompt list methods` (spt), with fields of its own where wanted: gatevpt:gate_init=10.
         image_size: Side of the input in pixels, if not the backbone's own.
         out: The run's folder; runs/DATA-METHOD-TIME if left out.
-        resume: Go on with the run in this folder, with its own settings.
+        resume: Resume the run in this folder, with its own settings.
         probe: Also measure a linear probe on the same frozen features (yes).
         track: Further trackers, such as tensorboard.
         seed: Seed of the run (0), not of the split.
         json: Print metrics.json as one JSON object.
     """
+    from selfprompt.methods import read_spec
+    from selfprompt.runs.config import RunConfig, read_run
+    from selfprompt.runs.tune import tune
+
     if resume is not None:
         own = {"backbone": backbone, "method": method, "image-size": image_size, "out": out, "probe": probe}
         own |= {"track": track, "seed": seed} | given(method_flags) | given(recipe_flags) | given(protocol_flags)
@@ -72,7 +73,7 @@ def command(
             trackers=tuple(track or ()),
         )
     command = None if resume else own_command()
-    with progress(f"{config.method['name']} on {config.data}") as advance:
+    with progress(f"{config.method.name} on {config.data}") as advance:
         done = tune(config, resume or out, resume=resume is not None, on_step=advance, command=command)
     assert done.output_dir is not None
     finish(done.output_dir)

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from selfprompt import registry
-from selfprompt.backbones import load_backbone
+from selfprompt.backbones import RECORDS
+from selfprompt.backbones.load import load_backbone
 from selfprompt.comparison.compare import (
     COLUMNS,
     Comparison,
@@ -53,8 +53,8 @@ def task_of(suite: Suite, data: str, backbone: str | None = None, **changes: Any
 
 def seen_in_pretraining(backbone: str, data: str) -> bool:
     """Whether a packaged backbone was pretrained on a data set's images, as its record says."""
-    record = registry.modules("backbone").get(backbone)
-    return record is not None and f"pretrained on: {data}" in record.RECORD.supports
+    record = RECORDS.get(backbone)
+    return record is not None and data in record.pretrained_on
 
 
 def bench(

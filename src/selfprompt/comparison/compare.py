@@ -12,17 +12,17 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from selfprompt import registry
-from selfprompt.backbones import load_backbone
+from selfprompt.backbones.load import load_backbone
 from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
 from selfprompt.comparison.workers import Unit, Workers
 from selfprompt.data.protocol import Protocol, protocol_for
 from selfprompt.errors import UserError, out_of_range
 from selfprompt.files import LOCK, claimed, read_json, replace_file
-from selfprompt.methods import make_method, read_spec, read_specs
-from selfprompt.recipe import Recipe
+from selfprompt.methods import make_method, read_spec, read_specs, record_of
+from selfprompt.methods.recipe import Recipe
 from selfprompt.reports.table import Column, all_precisions, write_tables
-from selfprompt.tuning.run import RunConfig, tune
+from selfprompt.runs.config import RunConfig
+from selfprompt.runs.tune import tune
 
 SETTINGS, JOURNAL = "comparison.json", "journal.log"
 
@@ -35,8 +35,8 @@ class Comparison(BaseModel):
         protocol: One for all methods.
         recipe: Changes to every method's published recipe.
         fields: Fields of methods, for those that have them; a spec's own beat them.
-        rates: Learning rates at which the search starts, by method; elsewhere it starts at the recipe's. A method
-            that trains the head alone starts at ``linear``'s.
+        rates: Which of `Method.rates` the searches start at; a method without one starts at the recipe's, one that
+            trains the head alone at ``linear``'s.
         trials: Points that the search tries for every method.
         search: ``climb`` (see `climb`), or each paper's own ``grid``, all of it.
     """
@@ -48,7 +48,7 @@ class Comparison(BaseModel):
     protocol: Protocol
     recipe: dict[str, Any] = {}
     fields: dict[str, Any] = {}
-    rates: dict[str, float] = {}
+    rates: str | None = None
     trials: int = Field(default=5, ge=1)
     search: Literal["climb", "grid"] = "climb"
 
@@ -62,10 +62,11 @@ class Comparison(BaseModel):
             UserError: The method or a field is not to be had, or the recipe is out of range.
         """
         name, own = read_spec(spec)
-        known = registry.module("method", name).RECORD.factory.model_fields
+        known = record_of(name).factory.model_fields
         common = {key: value for key, value in self.fields.items() if key in known}
         kind = "linear" if make_method(name, **(common | own)).trainable() == "head" else name
-        rate = {"lr": self.rates[kind]} if kind in self.rates else {}
+        rates = record_of(kind).factory.rates
+        rate = {"lr": rates[self.rates]} if self.rates in rates else {}
         return RunConfig.resolve(
             self.data,
             self.backbone,
@@ -111,6 +112,8 @@ def open_folder(comparison: Comparison, out: Path) -> None:
     settings = comparison.model_dump(mode="json")
     if path.exists():
         there = read_json(path, "choose another --out, or remove it")
+        if isinstance(there.get("rates"), dict):  # as files were that listed them
+            there["rates"] = "mini" if there["rates"] else None
         odd = next((key for key in settings if there.get(key) != settings[key]), None)
         if odd:
             raise UserError(f"{out} holds a comparison with another {odd}: choose another --out, or remove it.")
@@ -141,9 +144,9 @@ def choose(comparison: Comparison, out: Path, spec: str) -> dict[str, Any]:
 
     grid = None
     if comparison.search == "grid":
-        published = registry.module("method", base.method["name"]).RECORD.factory.grid
+        published = base.method.grid
         if published is None:
-            raise UserError(f"Method {base.method['name']} publishes no grid: use --search climb.")
+            raise UserError(f"Method {base.method.name} publishes no grid: use --search climb.")
         grid = grid_points(published, base.recipe)
 
     def propose(done: list[Trial]) -> Point | None:

@@ -11,7 +11,7 @@ from typing import Any
 from selfprompt.errors import Diverged, UserError
 from selfprompt.files import unwritable
 from selfprompt.methods.base import Grid
-from selfprompt.recipe import Recipe
+from selfprompt.methods.recipe import Recipe
 
 RATE_STEP = math.sqrt(10)
 DECAY_STEP = 10.0

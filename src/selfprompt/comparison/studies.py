@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from selfprompt.comparison.compare import COLUMNS, Comparison, check_methods, measure, open_folder
-from selfprompt.comparison.workers import Workers
-from selfprompt.files import claimed
-from selfprompt.methods import read_specs
-from selfprompt.reports.table import Column, all_precisions, write_tables
 
 Variation = tuple[str, str | None, dict[str, Any]]
 """A label, a backbone (None is the user's), and changes to the protocol."""
@@ -51,50 +43,3 @@ STUDIES: dict[str, Study] = {
     "model": Study("How large a model?", variations=tuple((name, name, {}) for name in MODELS)),
 }
 """SPT (Wang et al., ICML 2024, arXiv 2402.02382) studies these factors on CUB with a ViT-B pretrained by MAE."""
-
-
-def run_study(
-    study: Study,
-    methods: str | Sequence[str],
-    make: Callable[[str | None, dict[str, Any]], Comparison],
-    out: Path,
-    *,
-    seeds: int = 3,
-    workers: Workers | None = None,
-) -> dict[str, Any]:
-    """Run a study and write its table; started again, it goes on where it was stopped.
-
-    Args:
-        study: What is varied.
-        methods: The methods; in one text, with commas between.
-        make: The comparison with a backbone (None is the user's) and changes to the protocol.
-        out: The folder; every variation has one of its own in it.
-        seeds: Runs of each method at its best settings.
-        workers: Who does it; one process after the other by default.
-
-    Returns:
-        The table. Its rows are of several protocols where the variations are, and each has its ``setting``.
-
-    Raises:
-        UserError: As `compare` does.
-    """
-    methods = read_specs(methods)
-    work, labels = [], []
-    for label, backbone, changes in study.variations:
-        comparison = make(backbone, changes)
-        check_methods(comparison, methods)
-        for spec in methods:
-            work.append((comparison, out / label.replace(" ", "-").replace("/", "-"), spec))
-            labels.append(label)
-    with claimed(out):
-        for comparison, folder, _ in work:
-            open_folder(comparison, folder)
-        measured = measure(work, seeds, workers or Workers())
-    rows = [{"setting": label, **row} for label, row in zip(labels, measured)]
-    first = work[0][0]
-    table = {"protocol": first.protocol.hash, "dataset": first.data, "results": rows}
-    table |= {"precision": all_precisions(rows), "settings": first.model_dump(mode="json")}
-    more = (Column("setting", lambda r: r["setting"]), Column("protocol", lambda r: r["protocol"]))
-    columns = (*COLUMNS[:1], *more, *COLUMNS[1:]) if len(study.variations) > 1 else COLUMNS
-    write_tables(out, "table", table, columns, rows)
-    return table

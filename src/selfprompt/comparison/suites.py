@@ -20,7 +20,7 @@ class Suite:
         protocol: Changes to the backbone's own protocol.
         recipe: Changes to every method's published recipe.
         fields: Fields of methods, for those that have them.
-        rates: Where the search of each method's learning rate starts.
+        rates: Which of `Method.rates` the searches start at, if not at the recipe's.
         trials: Points of each search.
     """
 
@@ -31,7 +31,7 @@ class Suite:
     protocol: dict[str, Any] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
     fields: dict[str, Any] = field(default_factory=dict)
-    rates: dict[str, float] = field(default_factory=dict)
+    rates: str | None = None
     trials: int = 5
 
 
@@ -47,8 +47,7 @@ MINI = Suite(
     protocol={"name": "mini", "train_images": 1000, "final": "train+val"},
     recipe={"epochs": 3, "batch_size": 16, "optimizer": "adamw", "weight_decay": 0.01, "head_weight_decay": 0.01},
     fields={"head_norm": "batch", "readout": "backbone"},
-    rates={"linear": 3e-2, "full": 1e-3, "bias": 1e-2, "lora": 1e-2}
-    | dict.fromkeys(("vpt", "spt", "gatevpt", "cvpt", "e2vpt", "vfpt", "pc"), 1e-1),
+    rates="mini",
     trials=3,
 )
 """VTAB-1K's protocol in miniature, offline: 1,000 labelled images, 800 and 200 of them to choose the settings, all to

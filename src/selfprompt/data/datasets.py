@@ -13,8 +13,7 @@ import numpy as np
 
 from selfprompt.data.examples import Examples as Examples
 from selfprompt.data.examples import check_labels
-from selfprompt.data.pairs import as_examples as as_examples
-from selfprompt.data.protocol import Protocol
+from selfprompt.data.protocol import BaseProtocol, Protocol
 from selfprompt.data.splits import TooFew, cut
 from selfprompt.errors import UserError
 from selfprompt.files import must_be_utf8
@@ -87,7 +86,7 @@ class Splits:
     record: dict[str, Any]
 
 
-def with_splits(dataset: Dataset, protocol: Protocol) -> Splits:
+def with_splits(dataset: Dataset, protocol: BaseProtocol) -> Splits:
     """Fill in the splits that the data set lacks: seeded, stratified by class, and recorded.
 
     The test split is cut first, then the validation split, both from the training images; then
@@ -139,7 +138,7 @@ def with_splits(dataset: Dataset, protocol: Protocol) -> Splits:
     return Splits(splits["train"], splits["val"], splits["test"], record)
 
 
-def problems_of_split(dataset: Dataset, protocol: Protocol | None = None) -> list[str]:
+def problems_of_split(dataset: Dataset, protocol: BaseProtocol | None = None) -> list[str]:
     """Why a run could not split the data set, in sentences; none where it can."""
     try:
         with_splits(dataset, protocol or Protocol())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
 WANTED = "give Examples, such as the train of a Dataset, or pairs of an image and a class index"
 
 
-def as_examples(pairs: Any) -> Examples:
+def as_examples(pairs: Any, accept: Callable[[Any], Any] | None = None) -> Examples:
     """Examples of whatever holds images and class indices.
 
     Args:
@@ -29,12 +29,14 @@ def as_examples(pairs: Any) -> Examples:
             an image and a label column, as those of the datasets library. Images are what `read_image` takes, or
             arrays and tensors of other layouts (see `to_pixels`). Of torchvision's ImageFolder without a transform,
             and of the datasets library, the files are taken. What is in memory is copied, unless a list holds it.
+        accept: See `View.accept`; by default that of images.
 
     Raises:
         UserError: It holds something else; the message says what is wanted in its place.
     """
+    accept = accept or checked
     if isinstance(pairs, Examples):
-        images = Pixels(pairs.images)
+        images = Accepted(pairs.images, accept)
         return Examples(list(images) if isinstance(pairs.images, (list, tuple)) else images, pairs.labels)
     known = files_of(pairs)
     images, labels = [], []
@@ -42,7 +44,7 @@ def as_examples(pairs: Any) -> Examples:
     for place, item in enumerate(items(encoded(pairs)) if known is None else known):
         try:
             image, label = pair(item)
-            images.append(checked(image if held else as_it_is_now(image)))
+            images.append(accept(image if held else as_it_is_now(image)))
         except UserError as error:
             raise UserError(f"Item {place}: {error}") from None
         labels.append(number(label))
@@ -50,17 +52,18 @@ def as_examples(pairs: Any) -> Examples:
 
 
 @dataclass(frozen=True)
-class Pixels(Sequence[ImageSource]):
-    """Images of a sequence, whose arrays and tensors become pixels when they are asked for."""
+class Accepted(Sequence[Any]):
+    """Sources of a sequence, each as a view takes it when it is asked for: arrays of images become pixels."""
 
     images: Sequence[Any]
+    accept: Callable[[Any], Any]
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, i: Any) -> Any:
         try:
-            return checked(self.images[i])
+            return self.accept(self.images[i])
         except UserError as error:
             raise UserError(f"Image {i}: {error}") from None
 

@@ -7,45 +7,68 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, SerializeAsAny
 
-from selfprompt.backbones.base import BackboneInfo, Interpolation
+from selfprompt.backbones.info import BackboneInfo, Interpolation
+from selfprompt.errors import UserError
+from selfprompt.marks import optional
 
-FIRST_FIELDS = {"image_size", "resize", "crop_fraction", "interpolation", "mean", "std", "augmentation", "metric"}
-FIRST_FIELDS |= {"train_images", "val_fraction", "test_fraction", "split_seed", "selection", "final"}
-"""Fields of the first hashes, which are in every hash."""
+if TYPE_CHECKING:
+    from selfprompt.data.examples import Examples
+    from selfprompt.data.views.base import View
 
 
-class Protocol(BaseModel):
-    """How images become tensors, how they are split, and which epoch and metric are reported.
+class Split(BaseModel):
+    """How examples are split.
 
     Args:
-        name: A name to print beside numbers.
+        train_images: Keep this many labelled images, stratified; left open, all.
+        val_fraction: Share cut for validation where the data has no such split of its own.
+        test_fraction: Share cut for the test where the data has no such split of its own.
+        split_seed: Seed of those cuts. It is not the seed of a run.
+    """
+
+    train_images: int | None = Field(default=None, ge=1)
+    val_fraction: float = Field(default=0.2, gt=0, lt=1)
+    test_fraction: float = Field(default=0.2, gt=0, lt=1)
+    split_seed: int = Field(default=0, ge=0, lt=2**32)
+
+
+class Selection(BaseModel):
+    """Which epoch and metric are reported.
+
+    Args:
+        selection: best_val reports the epoch of the best validation accuracy; last the last one.
+        final: What a comparison's last runs are trained on, once rate and decay are chosen: train, with the epoch
+            selected on validation; or train+val to the last epoch, as VTAB-1K does.
+        metric: Top-1 accuracy in percent.
+    """
+
+    selection: Literal["best_val", "last"] = "best_val"
+    final: Literal["train", "train+val"] = "train"
+    metric: Literal["top1"] = "top1"
+
+
+class ImageSettings(BaseModel):
+    """How images become tensors.
+
+    Args:
         image_size: Side of the square input in pixels.
-        resize: ``"crop"`` resizes the short side to ``image_size / crop_fraction`` and cuts the centre;
-            ``"squash"`` resizes both sides to ``image_size`` and loses the aspect ratio.
+        resize: crop resizes the short side to image_size / crop_fraction and cuts the centre; squash resizes both
+            sides to image_size and loses the aspect ratio.
         crop_fraction: Share of the resized short side that the centre crop keeps.
         interpolation: Filter of the resize (Pillow's, which is antialiased).
         mean, std: Per-channel normalisation of values in [0, 1]; the backbone's own by default.
-        augmentation: Of the training images alone. ``"crop_flip"`` is a random resized crop (8 to 100 % of
-            the area) with a horizontal flip, as FGVC is trained in the SPT paper; ``"resize_crop_flip"`` resizes as
-            the test does, then cuts a random square and flips, as in VPT's; ``"flip"`` is the flip alone.
-        train_images: Keep this many labelled images, stratified; None keeps all.
-        val_fraction, test_fraction: Shares cut from the data where it has no such split of its own.
-        split_seed: Seed of those cuts. It is not the seed of a run.
-        selection: ``"best_val"`` reports the epoch of the best validation accuracy; ``"last"`` the last one.
-        final: What a comparison's last runs are trained on, once rate and decay are chosen: ``"train"``, with the
-            epoch selected on validation; or ``"train+val"`` to the last epoch, as VTAB-1K does.
-        metric: Top-1 accuracy in percent.
-        value_range: The values that become black and white in images of more than 8 bits a channel; None leaves it
-            to the training images.
+        augmentation: Of the training images alone. crop_flip is a random resized crop (8 to 100 % of the area) with a
+            horizontal flip, as FGVC is trained in the SPT paper; resize_crop_flip resizes as the test does, then cuts
+            a random square and flips, as in VPT's; flip is the flip alone.
+        value_range: The values that become black and white in images of more than 8 bits a channel; left open, the
+            training images decide.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    name: str = "selfprompt"
     image_size: int = Field(default=224, ge=1)
     resize: Literal["crop", "squash"] = "crop"
     crop_fraction: float = Field(default=1.0, gt=0, le=1)
@@ -53,28 +76,121 @@ class Protocol(BaseModel):
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.229, 0.224, 0.225)
     augmentation: Literal["none", "flip", "crop_flip", "resize_crop_flip"] = "none"
-    train_images: int | None = Field(default=None, ge=1)
-    val_fraction: float = Field(default=0.2, gt=0, lt=1)
-    test_fraction: float = Field(default=0.2, gt=0, lt=1)
-    split_seed: int = Field(default=0, ge=0, lt=2**32)
-    selection: Literal["best_val", "last"] = "best_val"
-    final: Literal["train", "train+val"] = "train"
-    metric: Literal["top1"] = "top1"
     value_range: tuple[float, float] | None = None
+
+
+class BaseProtocol(Split, Selection, ABC):
+    """What protocols of all kinds of input share.
+
+    Args:
+        name: A name to print beside numbers.
+
+    Attributes:
+        inputs: What they are, in a word: the name of the tower that takes them.
+        kind: Of input; stored protocols are known by it, images where there is none.
+        first: Fields of the first hashes, which are in every hash and record. One that came later counts only where
+            it is not at its default, so that hashes printed before stay true.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    inputs: ClassVar[str]
+    first: ClassVar[frozenset[str]] = frozenset(
+        ["train_images", "val_fraction", "test_fraction", "split_seed", "selection", "final", "metric"]
+    )
+    name: str = "selfprompt"
+
+    @abstractmethod
+    def view(self) -> View:
+        """What a model sees of a source."""
+
+    @property
+    @optional
+    def side(self) -> int | None:
+        """Side of a square image in pixels; None where there are no images."""
+        return None
+
+    @optional
+    def check(self, info: BackboneInfo) -> None:
+        """Raise `UserError` unless a backbone takes what the view gives."""
+
+    @optional
+    def completed(self, examples: Examples) -> BaseProtocol:
+        """The protocol with what it leaves to the training examples."""
+        return self
 
     @property
     def hash(self) -> str:
-        """Twelve hexadecimal digits that change with every field but the name.
-
-        A field that came later counts only where it is not at its default, so that hashes printed before stay true.
-        """
+        """Twelve hexadecimal digits that change with every field but the name."""
         known = type(self).model_fields
-        unset = {name for name in known.keys() - FIRST_FIELDS if getattr(self, name) == known[name].default}
+        later = known.keys() - self.first - {"kind"}
+        unset = {name for name in later if getattr(self, name) == known[name].default}
         fields = self.model_dump(mode="json", exclude={"name"} | unset)
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
     def __str__(self) -> str:
         return f"{self.name}-{self.hash}"
+
+
+class Protocol(ImageSettings, BaseProtocol):
+    """The protocol of images: how they become tensors, how they are split, which epoch and metric are reported.
+
+    Its fields are those of `ImageSettings`, `Split` and `Selection`.
+    """
+
+    inputs: ClassVar[str] = "image"
+    first: ClassVar[frozenset[str]] = BaseProtocol.first | frozenset(
+        ["image_size", "resize", "crop_fraction", "interpolation", "mean", "std", "augmentation"]
+    )
+
+    def view(self) -> View:
+        from selfprompt.data.views.image import ImageView  # it imports torch
+
+        return ImageView(self)
+
+    @property
+    def side(self) -> int:
+        return self.image_size
+
+    def check(self, info: BackboneInfo) -> None:
+        if self.image_size != info.image_size:
+            raise UserError(
+                f"The protocol has images of {self.image_size} pixels, the backbone wants {info.image_size}: load it "
+                f"with image_size={self.image_size}."
+            )
+
+    def completed(self, examples: Examples) -> Protocol:
+        from selfprompt.data.images import common_range
+
+        span = self.value_range or common_range(examples.images)
+        return self if span is None else self.model_copy(update={"value_range": span})
+
+
+def of_its_kind(protocol: Any) -> Any:
+    """A stored protocol as the one of its kind."""
+    if not isinstance(protocol, dict):
+        return protocol
+    kinds = {
+        kind.model_fields["kind"].default: kind
+        for kind in BaseProtocol.__subclasses__()
+        if "kind" in kind.model_fields
+    }
+    return kinds.get(protocol.get("kind"), Protocol).model_validate(protocol)
+
+
+AnyProtocol = Annotated[SerializeAsAny[BaseProtocol], BeforeValidator(of_its_kind)]
+"""A field that holds a protocol of any kind."""
+
+
+def of_images(protocol: BaseProtocol) -> Protocol:
+    """A protocol, as one of images.
+
+    Raises:
+        UserError: It is of something else.
+    """
+    if not isinstance(protocol, Protocol):
+        raise UserError("The adapter takes no images, as is needed here.")
+    return protocol
 
 
 def protocol_for(info: BackboneInfo, **changes: Any) -> Protocol:

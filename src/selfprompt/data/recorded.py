@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 from selfprompt.data.datasets import Dataset, Splits, with_splits
-from selfprompt.data.protocol import Protocol
+from selfprompt.data.protocol import BaseProtocol
 from selfprompt.errors import UserError
 from selfprompt.files import checked, read_json
 
@@ -68,7 +68,7 @@ class SplitRecord(BaseModel):
         return {split: getattr(self, f"{split}_files") for split in (*SPLITS, "unused")}
 
 
-def splits_for(dataset: Dataset, protocol: Protocol, run: Path, *, whole: bool = True) -> Splits:
+def splits_for(dataset: Dataset, protocol: BaseProtocol, run: Path, *, whole: bool = True) -> Splits:
     """The splits that the run in a folder recorded; cut by `with_splits` where it recorded none of this data set.
 
     Images are found by their files' names, so that the data may stand elsewhere by now, and may have grown: what is
@@ -140,7 +140,7 @@ def damage(record: SplitRecord, dataset: Dataset) -> str | None:
 
 
 def by_name(
-    dataset: Dataset, protocol: Protocol, record: SplitRecord, raw: dict[str, Any], run: Path, whole: bool
+    dataset: Dataset, protocol: BaseProtocol, record: SplitRecord, raw: dict[str, Any], run: Path, whole: bool
 ) -> Splits:
     """Splits of the files that a record names."""
     pool, *others = dataset.own.values()

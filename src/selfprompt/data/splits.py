@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 
 class TooFew(ValueError):
@@ -30,6 +29,8 @@ def cut(
     Raises:
         TooFew: Not even that can be done.
     """
+    from sklearn.model_selection import train_test_split  # it takes a second
+
     try:
         parts = train_test_split(pool, test_size=size, random_state=seed, stratify=labels[pool])
         if len(np.unique(labels[parts[trained]])) == len(np.unique(labels[pool])):

@@ -1,19 +1,61 @@
-"""One file per paper."""
+"""One file a paper: `base` says what such a file answers. Here they are found by name."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from pydantic import ValidationError
 
 from selfprompt import registry
-from selfprompt.backbones import load_backbone
-from selfprompt.data.protocol import Protocol
-from selfprompt.errors import UserError
-from selfprompt.methods.base import Method
-from selfprompt.model import PromptedModel
+from selfprompt.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from selfprompt.methods.base import Method
+
+RECORDS = registry.walk(__name__)
+
+
+def record_of(name: str) -> registry.Record:
+    """The record of a method.
+
+    Raises:
+        UserError: No such name; the message offers the nearest ones.
+    """
+    if name not in RECORDS:
+        raise unknown("method", name, RECORDS)
+    return RECORDS[name]
+
+
+def make_method(method: str | Method, **fields: Any) -> Method:
+    """A method by name with its fields, or a `Method` as it is.
+
+    Raises:
+        UserError: There is no such method, or a field is unknown or out of range.
+    """
+    if not isinstance(method, str):
+        if fields:
+            raise UserError(f"A Method object has its fields already: set {', '.join(fields)} in it.")
+        return method
+    try:
+        return record_of(method).factory(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        if first["type"] != "extra_forbidden":
+            raise UserError(f"Method {method} does not take {where}={first['input']!r}: {first['msg']}.") from None
+        have = [name for name, record in RECORDS.items() if where in record.factory.model_fields]
+        known = f"{', '.join(have)} {'has' if len(have) == 1 else 'have'} it" if have else "nor does any other"
+        raise UserError(f"Method {method} has no {where}: {known}.") from None
+
+
+def from_description(description: dict[str, Any]) -> Method:
+    """The method that `Method.describe` described.
+
+    Raises:
+        UserError: See `make_method`.
+    """
+    return make_method(description["name"], **{k: v for k, v in description.items() if k != "name"})
 
 
 def read_spec(spec: str) -> tuple[str, dict[str, str]]:
@@ -36,53 +78,3 @@ def read_spec(spec: str) -> tuple[str, dict[str, str]]:
 def read_specs(methods: str | Sequence[str]) -> list[str]:
     """Methods as a list, given as one or with commas between."""
     return [spec.strip() for spec in (methods.split(",") if isinstance(methods, str) else methods)]
-
-
-def make_method(method: str | Method, **fields: Any) -> Method:
-    """A method by name with its fields, or a `Method` as it is.
-
-    Raises:
-        UserError: There is no such method, or a field is unknown or out of range.
-    """
-    if isinstance(method, Method):
-        if fields:
-            raise UserError(f"A Method object has its fields already: set {', '.join(fields)} in it.")
-        return method
-    return registry.build("method", {"name": method, **fields})
-
-
-def create_model(
-    backbone: str | os.PathLike[str] | nn.Module,
-    method: str | Method = "spt",
-    *,
-    num_classes: int,
-    image_size: int | None = None,
-    protocol: Protocol | None = None,
-    class_names: Sequence[str] | None = None,
-    seed: int = 0,
-    **fields: Any,
-) -> PromptedModel:
-    """A prompted model, its prompts not yet started (`PromptedModel.initialize`).
-
-    Args:
-        backbone: A timm name, a weights file, ``"builtin"``, or a timm module (which stays as it is).
-        method: A name of `list_methods`, or a `Method`.
-        num_classes: Outputs of the head.
-        image_size: Side of the input in pixels, if not the backbone's own.
-        protocol: What images it will see; by default as the backbone was evaluated.
-        class_names: Names of the outputs.
-        seed: Seed of the starts of the head and of what the method trains beside prompts.
-        **fields: The method's fields, such as ``num_prompts``.
-
-    Raises:
-        UserError: The backbone or method is not to be had, a field is wrong, or the names are not one for each class.
-    """
-    names = None if class_names is None else list(class_names)
-    if names is not None and (isinstance(class_names, str) or len(names) != num_classes):
-        raise UserError(
-            f"class_names is {class_names!r:.80}: give a list of {num_classes} names, one for each class."
-        )
-    if image_size is None and protocol:
-        image_size = protocol.image_size
-    found = load_backbone(backbone, image_size)
-    return make_method(method, **fields).build(found, num_classes, protocol, names, seed)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
 
-from selfprompt.backbones.base import Backbone, Pretraining
+from selfprompt.backbones.base import Backbone
+from selfprompt.backbones.info import Pretraining
 from selfprompt.methods.base import PromptMethod
-from selfprompt.prompts.base import Insertion
+from selfprompt.methods.recipe import Recipe
+from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.initialization.normal import Normal
+from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.beside import Beside
-from selfprompt.recipe import Recipe
 from selfprompt.registry import Record
 
 
@@ -29,13 +32,12 @@ class APT(PromptMethod):
     """
 
     name: ClassVar[str] = "apt"
+    start: ClassVar[Initialization] = Normal()
+    rates: ClassVar[Mapping[str, float]] = {"mini": 1e-1}
     rank: int = Field(default=4, ge=1)
 
     def insertion(self, backbone: Backbone) -> Insertion:
         return Beside(backbone.depth, self.count, backbone.width, rank=self.rank, dropout=self.prompt_dropout)
-
-    def start(self) -> Normal:
-        return Normal()
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
         return Recipe(lr=5e-4, weight_decay=1e-2, head_weight_decay=1e-2)
@@ -43,11 +45,7 @@ class APT(PromptMethod):
 
 RECORD = Record(
     name="apt",
-    kind="method",
-    title="Approximated Prompt Tuning for Vision-Language Pre-trained Models",
-    arxiv="2306.15706",
-    year=2023,
+    paper="apt2023",
     idea="Prompts act as a ReLU memory beside each attention, so that they never lengthen it.",
-    supports=("prototypes", "condensation", "frozen prompts"),
-    factory=APT,
+    entry="APT",
 )

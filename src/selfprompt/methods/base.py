@@ -3,68 +3,43 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from selfprompt.backbones.base import Backbone, Pretraining, Readout
-from selfprompt.data.protocol import Protocol, protocol_for
-from selfprompt.errors import UserError
-from selfprompt.model import Head, PromptedModel, Trainable
-from selfprompt.prompts.base import Condensation, Initialization, Insertion, Parametrization, drawing
+from selfprompt.backbones.base import Backbone
+from selfprompt.backbones.info import Pretraining, Readout
+from selfprompt.marks import optional
+from selfprompt.methods.fields import PromptFields, SharedFields, TokenFields
+from selfprompt.methods.recipe import Grid, Recipe
+from selfprompt.methods.stages import Stage
+from selfprompt.prompts.condensation.base import Condensation
 from selfprompt.prompts.condensation.saliency import Saliency
-from selfprompt.prompts.initialization.prototypes import Kind, Prototypes
+from selfprompt.prompts.initialization.base import Initialization
+from selfprompt.prompts.initialization.prototypes import Prototypes
 from selfprompt.prompts.initialization.rescaled import Rescaled
+from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.deep import Deep
 from selfprompt.prompts.insertion.none import NoPrompts
 from selfprompt.prompts.insertion.shallow import Shallow
-from selfprompt.recipe import Recipe
+from selfprompt.prompts.parametrization.base import Parametrization
+
+Trainable = Literal["prompts", "head", "bias", "all"]
+"""What is trained besides the head; ``prompts`` is all that the insertion owns."""
 
 
-@dataclass(frozen=True)
-class Grid:
-    """The learning rates and weight decays that a paper searches for every task.
+class Method(SharedFields, ABC):
+    """A frozen description: its fields are a method's hyper-parameters. It holds no tensors, and knows no model.
 
-    Args:
-        lr, weight_decay: The values.
-        base: The rates are base rates, each used times batch / 256, as VPT's code does; so is the recipe's.
+    Attributes:
+        name: The name by which users ask for it.
+        grid: The learning rates and weight decays that the paper searches, if it publishes them.
+        rates: Learning rates by the settings that they belong to: at ``embedded``'s, a search on the embedded images
+            ended; at ``mini``'s, searches of the mini benchmark begin. Elsewhere the recipe's rate is taken.
     """
-
-    lr: tuple[float, ...]
-    weight_decay: tuple[float, ...]
-    base: bool = False
-
-    def rates(self, batch_size: int) -> list[float]:
-        """The learning rates for a batch."""
-        return [rate * batch_size / 256 if self.base else rate for rate in self.lr]
-
-
-VPT_GRID = Grid((0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0), (0.0, 1e-4, 1e-3, 1e-2), base=True)
-"""VPT's grid for VTAB (arXiv 2203.12119), which E2VPT and VFPT search, too; VPT's for FGVC lacks the rate of 0.05."""
-
-VPT_RECIPE = Recipe(optimizer="sgd", lr=64 / 256, batch_size=64, weight_decay=1e-3, head_weight_decay=1e-3)
-"""VPT's documented run on DMLab and EuroSAT: base rate 1.0 times batch / 256."""
-
-
-class Method(BaseModel, ABC):
-    """A frozen description of a method: its fields are its hyper-parameters; it holds no tensors.
-
-    Args:
-        head_norm: ``"batch"`` puts a BatchNorm without affine parameters before the linear head. A batch must then
-            fit into memory, and into one process, as a whole.
-        readout: What the head reads: ``"backbone"`` is its own feature; ``"mae_average"`` the final norm of the mean
-            over patches and, where they have outputs in the last block, prompts (SPT's under MAE);
-            ``"fresh_average"`` the same mean under a LayerNorm without scale and shift (VPT's under MAE). None is the
-            paper's for the backbone's pretraining (`published_readout`), settled when the model is built.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: ClassVar[str]
     grid: ClassVar[Grid | None] = None
-    head_norm: Literal["none", "batch"] = "none"
-    readout: Readout | None = None
+    rates: ClassVar[Mapping[str, float]] = {}
 
     @abstractmethod
     def insertion(self, backbone: Backbone) -> Insertion:
@@ -74,9 +49,9 @@ class Method(BaseModel, ABC):
     def initialization(self) -> Initialization | None:
         """Where its prompts start; None without prompts."""
 
+    @abstractmethod
     def condensation(self) -> Condensation | None:
         """Which of its prompts are kept after training; None keeps all."""
-        return None
 
     @abstractmethod
     def trainable(self) -> Trainable:
@@ -97,6 +72,7 @@ class Method(BaseModel, ABC):
             changes = {**changes, "lr": own.lr * changes["batch_size"] / own.batch_size}
         return Recipe(**(own.model_dump() | changes))
 
+    @optional
     def published_readout(self, pretraining: Pretraining) -> Readout:
         """What the head reads in the paper: by default what VPT's code does, with which the baselines are measured.
 
@@ -105,13 +81,29 @@ class Method(BaseModel, ABC):
         """
         return "fresh_average" if pretraining == "mae" else "backbone"
 
+    @optional
     def head_std(self, pretraining: Pretraining) -> float:
         """Deviation of the head's start."""
         return 0.02
 
+    @optional
+    def open_fields(self) -> dict[str, Any]:
+        """Values of fields that were left open."""
+        return {}
+
     def settled(self, pretraining: Pretraining) -> Method:
         """The same method, with what was left open as published for a kind of pretraining."""
-        return self.model_copy(update={"readout": self.readout or self.published_readout(pretraining)})
+        readout = self.readout or self.published_readout(pretraining)
+        return self.model_copy(update={"readout": readout, **self.open_fields()})
+
+    @optional
+    def stages(self, recipe: Recipe) -> tuple[Stage, ...]:
+        """The stages of a fit under a recipe."""
+        condensation = self.condensation()
+        if condensation is None:
+            return (Stage(recipe),)
+        first, last = (recipe.model_copy(update={"epochs": epochs}) for epochs in condensation.share(recipe.epochs))
+        return Stage(first, then=condensation), Stage(last)
 
     @property
     def averages(self) -> bool:
@@ -122,90 +114,36 @@ class Method(BaseModel, ABC):
         """Name and fields, as adapter_config.json keeps them."""
         return {"name": self.name, **self.model_dump(mode="json")}
 
-    def build(
-        self,
-        backbone: Backbone,
-        num_classes: int,
-        protocol: Protocol | None = None,
-        class_names: list[str] | None = None,
-        seed: int = 0,
-    ) -> PromptedModel:
-        """The model that the method stands for.
 
-        Args:
-            backbone: The transformer; it stays as it is, as the model has a private copy.
-            num_classes: Outputs of the head.
-            protocol: What images it will see; the backbone's own by default.
-            class_names: Names of the outputs.
-            seed: Seed of the starts of the head and of what the insertion owns beside prompts; torch's own
-                generators are left as they are.
-        """
-        protocol = protocol or protocol_for(backbone.info)
-        if protocol.image_size != backbone.info.image_size:
-            raise UserError(
-                f"The protocol has images of {protocol.image_size} pixels, the backbone wants "
-                f"{backbone.info.image_size}: load it with image_size={protocol.image_size}."
-            )
-        if num_classes < 2:
-            raise UserError(f"A classifier needs two classes or more, and num_classes is {num_classes}.")
-        method = self.settled(backbone.info.pretraining)
-        with drawing(seed):
-            std = method.head_std(backbone.info.pretraining)
-            head = Head(backbone.num_features, num_classes, self.head_norm, std)
-        return PromptedModel(
-            backbone,
-            method.insertion(backbone),
-            head,
-            method=method.describe(),
-            protocol=protocol,
-            trainable=method.trainable(),
-            initialization=method.initialization(),
-            readout=method.readout or "backbone",
-            class_names=class_names,
-            seed=seed,
-        )
+class PromptMethod(Method, PromptFields, ABC):
+    """A method with prompts.
 
-
-class PromptMethod(Method, ABC):
-    """What methods with prompts share. Each field is an answer that combines with every method.
-
-    Args:
-        num_prompts: Prompts P of each block; None is 20, with which SPT compares, or 100 for shallow ones.
-        prototypes: Start as prototypes of the task's own patch tokens, as SPT does; None is the paper's own start.
-        prototype_share: Share of the training images that prototypes are made from, at least one image.
-        prompt_rms: Scale each layer's start to this root mean square (see `Rescaled`); None leaves it.
-        prompt_dropout: Dropout on each sample's copy of the prompts; keys and values are then made per sample.
-        frozen_prompts: Train the head only, on prompts as they start.
-        keep: Share of the prompts that condensation keeps after two thirds of the epochs (see `Saliency`); 1 keeps
-            all.
+    Attributes:
+        start: The paper's own start, which ``prototypes`` takes the place of.
     """
 
-    num_prompts: int | None = Field(default=None, ge=1)
-    prototypes: Kind | None = None
-    prototype_share: float = Field(default=1.0, gt=0, le=1)
-    prompt_rms: float | None = Field(default=None, gt=0, le=1e15)  # whose squares float32 adds up
-    prompt_dropout: float = Field(default=0.0, ge=0, lt=1)
-    frozen_prompts: bool = False
-    keep: float = Field(default=1.0, gt=0, le=1)
-
-    @abstractmethod
-    def start(self) -> Initialization:
-        """The paper's own start, where the prompts are not prototypes."""
+    start: ClassVar[Initialization]
 
     @property
+    @optional
     def count(self) -> int:
         """Prompts of each block."""
         return self.num_prompts or 20
 
-    def settled(self, pretraining: Pretraining) -> Method:
-        return super().settled(pretraining).model_copy(update={"num_prompts": self.count})
+    def open_fields(self) -> dict[str, Any]:
+        return {"num_prompts": self.count}
 
     def initialization(self) -> Initialization:
-        start = self.start() if self.prototypes is None else Prototypes(self.prototypes)
+        start = self.start if self.prototypes is None else Prototypes(self.prototypes)
         return start if self.prompt_rms is None else Rescaled(start, self.prompt_rms)
 
+    @optional
+    def pruning(self) -> Condensation | None:
+        """A paper's own way to choose which prompts are kept."""
+        return None
+
     def condensation(self) -> Condensation | None:
-        return Saliency(self.keep) if self.keep < 1 else None
+        return self.pruning() or (Saliency(self.keep) if self.keep < 1 else None)
 
     def trainable(self) -> Trainable:
         return "head" if self.frozen_prompts else "prompts"
@@ -222,14 +160,8 @@ class PromptMethod(Method, ABC):
         )
 
 
-class TokenPrompts(PromptMethod, ABC):
-    """What methods with VPT's two insertions share, whatever their prompts start from.
-
-    Args:
-        shallow: Prompts at the input only, 100 unless ``num_prompts`` says otherwise.
-    """
-
-    shallow: bool = False
+class TokenPrompts(PromptMethod, TokenFields, ABC):
+    """A method with VPT's two insertions, whatever its prompts start from."""
 
     @property
     def count(self) -> int:
@@ -242,10 +174,14 @@ class TokenPrompts(PromptMethod, ABC):
 
 
 class WithoutPrompts(Method, ABC):
-    """What the baselines share."""
+    """A baseline."""
 
+    @optional
     def insertion(self, backbone: Backbone) -> Insertion:
         return NoPrompts()
 
     def initialization(self) -> None:
+        return None
+
+    def condensation(self) -> None:
         return None

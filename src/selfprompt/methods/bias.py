@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
-from selfprompt.backbones.base import Pretraining
-from selfprompt.methods.base import WithoutPrompts
-from selfprompt.model import Trainable
-from selfprompt.recipe import Recipe
+from selfprompt.backbones.info import Pretraining
+from selfprompt.methods.base import Trainable, WithoutPrompts
+from selfprompt.methods.recipe import Recipe
 from selfprompt.registry import Record
 
 
@@ -19,6 +19,7 @@ class Bias(WithoutPrompts):
     """
 
     name: ClassVar[str] = "bias"
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-2, "mini": 1e-2}
 
     def trainable(self) -> Trainable:
         return "bias"
@@ -29,10 +30,7 @@ class Bias(WithoutPrompts):
 
 RECORD = Record(
     name="bias",
-    kind="method",
-    title="BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked Language-models",
-    arxiv="2106.10199",
-    year=2021,
+    paper="bitfit2021",
     idea="Only the backbone's biases are trained.",
-    factory=Bias,
+    entry="Bias",
 )

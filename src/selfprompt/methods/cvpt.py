@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
-from selfprompt.backbones.base import Backbone, Pretraining
-from selfprompt.methods.base import Grid, PromptMethod
-from selfprompt.prompts.base import Insertion
+from selfprompt.backbones.base import Backbone
+from selfprompt.backbones.info import Pretraining
+from selfprompt.methods.base import PromptMethod
+from selfprompt.methods.recipe import Grid, Recipe
+from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.initialization.xavier import Xavier
+from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.cross_attention import CrossAttention
-from selfprompt.recipe import Recipe
 from selfprompt.registry import Record
 
 
@@ -22,13 +25,12 @@ class CVPT(PromptMethod):
     """
 
     name: ClassVar[str] = "cvpt"
+    start: ClassVar[Initialization] = Xavier()
     grid: ClassVar[Grid] = Grid((2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2), (1e-5, 5e-2))
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-1, "mini": 1e-1}
 
     def insertion(self, backbone: Backbone) -> Insertion:
         return CrossAttention(backbone.depth, self.count, backbone.width, dropout=self.prompt_dropout)
-
-    def start(self) -> Xavier:
-        return Xavier()
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
         return Recipe(lr=1e-3, weight_decay=5e-2, head_weight_decay=5e-2, min_lr=1e-5)
@@ -36,11 +38,7 @@ class CVPT(PromptMethod):
 
 RECORD = Record(
     name="cvpt",
-    kind="method",
-    title="Cross Visual Prompt Tuning",
-    arxiv="2408.14961",
-    year=2025,
+    paper="cvpt2025",
     idea="Prompts stay out of the sequence: tokens read them in a second attention with frozen shared weights.",
-    supports=("prototypes", "condensation", "frozen prompts"),
-    factory=CVPT,
+    entry="CVPT",
 )

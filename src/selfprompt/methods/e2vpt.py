@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from selfprompt.backbones.base import Backbone, Pretraining
+from selfprompt.backbones.base import Backbone
+from selfprompt.backbones.info import Pretraining
 from selfprompt.errors import UserError
-from selfprompt.methods.base import VPT_GRID, VPT_RECIPE, Grid, PromptMethod
-from selfprompt.prompts.base import Condensation, Insertion
+from selfprompt.methods.base import PromptMethod
+from selfprompt.methods.recipe import VPT_GRID, VPT_RECIPE, Grid, Recipe
+from selfprompt.prompts.condensation.base import Condensation
 from selfprompt.prompts.condensation.mask_pruning import MaskPruning
+from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.initialization.uniform import Uniform
+from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.key_value import KeyValue
 from selfprompt.prompts.parametrization.masked import Masked
-from selfprompt.recipe import Recipe
 from selfprompt.registry import Record
 
 
@@ -35,15 +39,17 @@ class E2VPT(PromptMethod):
     """
 
     name: ClassVar[str] = "e2vpt"
+    start: ClassVar[Initialization] = Uniform()
     grid: ClassVar[Grid] = VPT_GRID
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 3.2e-1, "mini": 1e-1}
     num_key_values: int = Field(default=5, ge=0, le=2**16)
     prune_tokens: float = Field(default=0.0, ge=0, lt=1)
     prune_segments: float = Field(default=0.0, ge=0, lt=1)
     importance: Literal["abs", "signed"] = "abs"
 
-    def condensation(self) -> Condensation | None:
+    def pruning(self) -> Condensation | None:
         if not self.prunes():
-            return super().condensation()
+            return None
         return MaskPruning(self.prune_tokens, self.prune_segments, self.importance)
 
     def prunes(self) -> bool:
@@ -64,20 +70,13 @@ class E2VPT(PromptMethod):
             parametrization=Masked(self.count, backbone.width) if self.prunes() else None,
         )
 
-    def start(self) -> Uniform:
-        return Uniform()
-
     def recipe(self, pretraining: Pretraining) -> Recipe:
         return VPT_RECIPE
 
 
 RECORD = Record(
     name="e2vpt",
-    kind="method",
-    title="E2VPT: An Effective and Efficient Approach for Visual Prompt Tuning",
-    arxiv="2307.13770",
-    year=2023,
+    paper="e2vpt2023",
     idea="Deep prompts with trained keys and values beside them in every head; prompts and segments can be pruned.",
-    supports=("prototypes", "condensation", "pruning", "frozen prompts"),
-    factory=E2VPT,
+    entry="E2VPT",
 )

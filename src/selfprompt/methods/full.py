@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
-from selfprompt.backbones.base import Pretraining
-from selfprompt.methods.base import Grid, WithoutPrompts
-from selfprompt.model import Trainable
-from selfprompt.recipe import Recipe
+from selfprompt.backbones.info import Pretraining
+from selfprompt.methods.base import Trainable, WithoutPrompts
+from selfprompt.methods.recipe import Grid, Recipe
 from selfprompt.registry import Record
 
 
@@ -22,6 +22,7 @@ class Full(WithoutPrompts):
 
     name: ClassVar[str] = "full"
     grid: ClassVar[Grid] = Grid((1e-4, 5e-4, 1e-3, 5e-3), (0.0, 1e-4, 1e-3, 1e-2), base=True)
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-3, "mini": 1e-3}
 
     def trainable(self) -> Trainable:
         return "all"
@@ -32,10 +33,7 @@ class Full(WithoutPrompts):
 
 RECORD = Record(
     name="full",
-    kind="method",
-    title="Visual Prompt Tuning (its full fine-tuning)",
-    arxiv="2203.12119",
-    year=2022,
+    paper="vpt2022",
     idea="Every weight is trained: the cost that prompts avoid, and the accuracy they are held against.",
-    factory=Full,
+    entry="Full",
 )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
 
-from selfprompt.backbones.base import Backbone, Pretraining, Readout
-from selfprompt.methods.base import Grid, PromptMethod
-from selfprompt.prompts.base import Insertion
+from selfprompt.backbones.base import Backbone
+from selfprompt.backbones.info import Pretraining, Readout
+from selfprompt.methods.base import PromptMethod
+from selfprompt.methods.recipe import LARGEST, Grid, Recipe
+from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.initialization.uniform import Uniform
+from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.gated import Gated
-from selfprompt.recipe import LARGEST, Recipe
 from selfprompt.registry import Record
 
 
@@ -30,7 +33,9 @@ class GateVPT(PromptMethod):
     """
 
     name: ClassVar[str] = "gatevpt"
+    start: ClassVar[Initialization] = Uniform()
     grid: ClassVar[Grid] = Grid((0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0), (0.0,))
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-1, "mini": 1e-1}
     gate_init: float = Field(default=5.0, ge=-LARGEST, le=LARGEST)
 
     def insertion(self, backbone: Backbone) -> Insertion:
@@ -46,20 +51,13 @@ class GateVPT(PromptMethod):
     def published_readout(self, pretraining: Pretraining) -> Readout:
         return "mae_average" if pretraining == "mae" else "backbone"
 
-    def start(self) -> Uniform:
-        return Uniform()
-
     def recipe(self, pretraining: Pretraining) -> Recipe:
         return Recipe(optimizer="sgd", lr=0.25, batch_size=64, weight_decay=0.0, head_weight_decay=0.0)
 
 
 RECORD = Record(
     name="gatevpt",
-    kind="method",
-    title="Improving Visual Prompt Tuning for Self-supervised Vision Transformers",
-    arxiv="2306.05067",
-    year=2023,
+    paper="gatevpt2023",
     idea="Shallow prompts with a learnt gate and attention temperature at every block.",
-    supports=("prototypes", "condensation", "frozen prompts"),
-    factory=GateVPT,
+    entry="GateVPT",
 )

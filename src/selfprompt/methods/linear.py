@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
-from selfprompt.backbones.base import Pretraining
-from selfprompt.methods.base import WithoutPrompts
-from selfprompt.model import Trainable
-from selfprompt.recipe import Recipe
+from selfprompt.backbones.info import Pretraining
+from selfprompt.methods.base import Trainable, WithoutPrompts
+from selfprompt.methods.recipe import Recipe
 from selfprompt.registry import Record
 
 
@@ -21,6 +21,7 @@ class Linear(WithoutPrompts):
     """
 
     name: ClassVar[str] = "linear"
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 3.2e-2, "mini": 3e-2}
 
     def trainable(self) -> Trainable:
         return "head"
@@ -31,10 +32,7 @@ class Linear(WithoutPrompts):
 
 RECORD = Record(
     name="linear",
-    kind="method",
-    title="Masked Autoencoders Are Scalable Vision Learners (its linear probing)",
-    arxiv="2111.06377",
-    year=2021,
+    paper="mae2021",
     idea="A linear classifier on the frozen backbone's features: what prompts must beat.",
-    factory=Linear,
+    entry="Linear",
 )

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field
 
-from selfprompt.backbones.base import Backbone, Pretraining
+from selfprompt.backbones.base import Backbone
+from selfprompt.backbones.info import Pretraining
 from selfprompt.errors import UserError
-from selfprompt.methods.base import Method
-from selfprompt.model import Trainable
-from selfprompt.prompts.base import Insertion
+from selfprompt.methods.base import Trainable, WithoutPrompts
+from selfprompt.methods.recipe import Recipe
+from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.low_rank import LowRank
-from selfprompt.recipe import Recipe
-from selfprompt.registry import Record
+from selfprompt.registry import Record, installed
 
 
-class LoRA(Method):
+class LoRA(WithoutPrompts):
     """Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", arXiv 2106.09685, as PEFT implements it.
 
     On the fused query, key and value projection of every block; a rank of 8 is what vision papers compare with. The
@@ -31,18 +31,16 @@ class LoRA(Method):
     """
 
     name: ClassVar[str] = "lora"
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-2, "mini": 1e-2}
     rank: int = Field(default=8, ge=1, le=2**16)
 
     def model_post_init(self, context: Any) -> None:
         """Say at once what is missing, not when the model is built."""
-        if find_spec("peft") is None:
+        if not installed("peft"):
             raise UserError("Method lora needs PEFT: pip install 'selfprompt[peft]'.")
 
     def insertion(self, backbone: Backbone) -> Insertion:
         return LowRank(self.rank, float(self.rank))
-
-    def initialization(self) -> None:
-        return None
 
     def trainable(self) -> Trainable:
         return "prompts"
@@ -53,11 +51,8 @@ class LoRA(Method):
 
 RECORD = Record(
     name="lora",
-    kind="method",
-    title="LoRA: Low-Rank Adaptation of Large Language Models",
-    arxiv="2106.09685",
-    year=2021,
+    paper="lora2021",
     idea="No prompts: low-rank updates of the frozen projections, by PEFT; a baseline from outside.",
-    supports=("extra: peft",),
-    factory=LoRA,
+    extra="peft",
+    entry="LoRA",
 )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
 
-from selfprompt.backbones.base import Pretraining
-from selfprompt.methods.base import VPT_GRID, VPT_RECIPE, Grid, TokenPrompts
+from selfprompt.backbones.info import Pretraining
+from selfprompt.methods.base import TokenPrompts
+from selfprompt.methods.recipe import VPT_GRID, VPT_RECIPE, Grid, Recipe
+from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.initialization.uniform import Uniform
-from selfprompt.recipe import Recipe
 from selfprompt.registry import Record
 
 
@@ -25,11 +27,10 @@ class PC(TokenPrompts):
     """
 
     name: ClassVar[str] = "pc"
+    start: ClassVar[Initialization] = Uniform()
     grid: ClassVar[Grid] = VPT_GRID
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-1, "mini": 1e-1}
     keep: float = Field(default=0.3, gt=0, le=1)
-
-    def start(self) -> Uniform:
-        return Uniform()
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
         return VPT_RECIPE
@@ -37,11 +38,7 @@ class PC(TokenPrompts):
 
 RECORD = Record(
     name="pc",
-    kind="method",
-    title="Do We Really Need a Large Number of Visual Prompts?",
-    arxiv="2305.17223",
-    year=2023,
+    paper="pc2023",
     idea="Train, keep the prompts that matter over all layers, and tune these again; a reconstruction.",
-    supports=("shallow", "deep", "prototypes", "reconstruction"),
-    factory=PC,
+    entry="PC",
 )

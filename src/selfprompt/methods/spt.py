@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
-from selfprompt.backbones.base import Pretraining, Readout
+from selfprompt.backbones.info import Pretraining, Readout
 from selfprompt.methods.base import TokenPrompts
-from selfprompt.prompts.base import Initialization
-from selfprompt.prompts.initialization.prototypes import Kind, Prototypes
-from selfprompt.recipe import Recipe
+from selfprompt.methods.recipe import Recipe
+from selfprompt.prompts.initialization import Kind
+from selfprompt.prompts.initialization.base import Initialization
+from selfprompt.prompts.initialization.prototypes import Prototypes
 from selfprompt.registry import Record
 
 
@@ -35,10 +37,9 @@ class SPT(TokenPrompts):
     """
 
     name: ClassVar[str] = "spt"
-    prototypes: Kind = "random"  # type: ignore[assignment]
-
-    def start(self) -> Initialization:
-        return Prototypes(self.prototypes)
+    start: ClassVar[Initialization] = Prototypes("random")
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 3.2e-2, "mini": 1e-1}
+    prototypes: Kind | None = "random"
 
     def published_readout(self, pretraining: Pretraining) -> Readout:
         return "mae_average" if pretraining == "mae" else "backbone"
@@ -54,11 +55,7 @@ class SPT(TokenPrompts):
 
 RECORD = Record(
     name="spt",
-    kind="method",
-    title="Revisiting the Power of Prompt for Visual Tuning",
-    arxiv="2402.02382",
-    year=2024,
+    paper="spt2024",
     idea="Prompts that start as prototypes of the task's own patch tokens.",
-    supports=("shallow", "deep", "random", "mean", "max", "kmeans", "frozen prompts"),
-    factory=SPT,
+    entry="SPT",
 )

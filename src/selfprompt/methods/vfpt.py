@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
 
-from selfprompt.backbones.base import Backbone, Pretraining
-from selfprompt.methods.base import VPT_GRID, VPT_RECIPE, Grid, PromptMethod
-from selfprompt.prompts.base import Insertion
+from selfprompt.backbones.base import Backbone
+from selfprompt.backbones.info import Pretraining
+from selfprompt.methods.base import PromptMethod
+from selfprompt.methods.recipe import VPT_GRID, VPT_RECIPE, Grid, Recipe
+from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.initialization.uniform import Uniform
+from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.parametrization.fourier import Fourier
-from selfprompt.recipe import Recipe
 from selfprompt.registry import Record
 
 
@@ -26,14 +29,13 @@ class VFPT(PromptMethod):
     """
 
     name: ClassVar[str] = "vfpt"
+    start: ClassVar[Initialization] = Uniform()
     grid: ClassVar[Grid] = VPT_GRID
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 3.2e-2, "mini": 1e-1}
     fourier_share: float = Field(default=0.5, ge=0, le=1)
 
     def insertion(self, backbone: Backbone) -> Insertion:
         return self.deep(backbone, Fourier(self.fourier_share))
-
-    def start(self) -> Uniform:
-        return Uniform()
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
         return VPT_RECIPE
@@ -41,11 +43,7 @@ class VFPT(PromptMethod):
 
 RECORD = Record(
     name="vfpt",
-    kind="method",
-    title="Visual Fourier Prompt Tuning",
-    arxiv="2411.01327",
-    year=2024,
+    paper="vfpt2024",
     idea="Deep prompts of which a share is seen through a Fourier transform.",
-    supports=("prototypes", "condensation", "frozen prompts"),
-    factory=VFPT,
+    entry="VFPT",
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
-from selfprompt.backbones.base import Pretraining
-from selfprompt.methods.base import VPT_GRID, VPT_RECIPE, Grid, TokenPrompts
+from selfprompt.backbones.info import Pretraining
+from selfprompt.methods.base import TokenPrompts
+from selfprompt.methods.recipe import VPT_GRID, VPT_RECIPE, Grid, Recipe
+from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.initialization.uniform import Uniform
-from selfprompt.recipe import Recipe
 from selfprompt.registry import Record
 
 
@@ -25,10 +27,9 @@ class VPT(TokenPrompts):
     """
 
     name: ClassVar[str] = "vpt"
+    start: ClassVar[Initialization] = Uniform()
     grid: ClassVar[Grid] = VPT_GRID
-
-    def start(self) -> Uniform:
-        return Uniform()
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-1, "mini": 1e-1}
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
         return VPT_RECIPE
@@ -36,11 +37,7 @@ class VPT(TokenPrompts):
 
 RECORD = Record(
     name="vpt",
-    kind="method",
-    title="Visual Prompt Tuning",
-    arxiv="2203.12119",
-    year=2022,
+    paper="vpt2022",
     idea="A few tokens at the input or at every block are trained, from small random numbers.",
-    supports=("shallow", "deep", "frozen prompts"),
-    factory=VPT,
+    entry="VPT",
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from selfprompt.files import replace_file
+from selfprompt.registry import version
 
 NAME = "report.html"
 
@@ -55,7 +55,7 @@ def write_page(
         subtitle=subtitle,
         sections=sections,
         tiles=tiles,
-        version=importlib.metadata.version("selfprompt"),
+        version=version("selfprompt"),
     )
     replace_file(folder / NAME, text)
     return folder / NAME

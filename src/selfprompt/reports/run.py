@@ -8,20 +8,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from selfprompt import registry
 from selfprompt.analysis import analyse, attention, relevance
 from selfprompt.data.datasets import Examples, Splits
-from selfprompt.data.images import read_image
-from selfprompt.data.loading import prepare_image
 from selfprompt.data.recorded import splits_for
 from selfprompt.data.sources import load_located
 from selfprompt.files import read_text
+from selfprompt.inputs import images_of
+from selfprompt.methods import record_of
 from selfprompt.model import PromptedModel, load
-from selfprompt.prompts.base import PromptInsertion
+from selfprompt.prompts.insertion.prompted import PromptInsertion
 from selfprompt.reports import figures, pictures
 from selfprompt.reports.page import Section, write_page
+from selfprompt.runs.config import read_run
 from selfprompt.tuning.records import PREDICTIONS, read_history, read_metrics, read_predictions
-from selfprompt.tuning.run import read_run
 
 MISTAKES, OVERLAYS, SHOWN = 9, 9, 9
 NAMED_CLASSES = 30
@@ -37,7 +36,7 @@ def run_page(folder: Path) -> Path:
     history = read_history(folder, metrics)
     model, dataset = load(folder), load_located(config["data"])
     splits = splits_for(dataset, model.protocol, folder)
-    record = registry.module("method", config["method"]["name"]).RECORD
+    record = record_of(config["method"]["name"])
     sections = [
         again(folder),
         learning(history),
@@ -50,7 +49,7 @@ def run_page(folder: Path) -> Path:
     return write_page(
         folder,
         f"{metrics['method']} on {metrics['dataset']}",
-        f"{record.idea} {record.title}{f', arXiv {record.arxiv}' if record.arxiv else ''}.",
+        f"{record.idea} {record.source}.",
         [section for section in sections if section],
         tiles(metrics, folder),
     )
@@ -129,7 +128,7 @@ def overlays(splits: Splits, names: list[str], model: PromptedModel) -> Section:
     """What decisions rest on."""
     shown = np.linspace(0, len(splits.test) - 1, min(OVERLAYS, len(splits.test))).round().astype(int)
     images = np.stack([pixels(splits.test, int(i), model) for i in shown])
-    batch = model.normalize(torch.from_numpy(images))
+    batch = images_of(model.normalize(torch.from_numpy(images)))
     with torch.no_grad():
         predicted = model.eval()(batch).argmax(dim=-1)
     rests = relevance(model, batch, predicted).numpy()
@@ -222,4 +221,4 @@ def said(fields: dict[str, Any]) -> str:
 
 def pixels(examples: Examples, index: int, model: PromptedModel) -> np.ndarray:
     """One image as the model sees it, (3, S, S) uint8."""
-    return prepare_image(read_image(examples.images[index], model.protocol.value_range), model.protocol)
+    return model.protocol.view().read(examples.images[index])

@@ -12,18 +12,19 @@ import torch
 from pydantic import ConfigDict, Field, TypeAdapter
 from torch import Tensor
 
+from selfprompt.adapters.format import upgraded
 from selfprompt.data.examples import Examples
-from selfprompt.data.protocol import Protocol
+from selfprompt.data.protocol import BaseProtocol
 from selfprompt.errors import UserError
 from selfprompt.files import damaged, replace_file, using
+from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel
-from selfprompt.recipe import Recipe
 
 NAME, FIX = "checkpoint.pt", "remove it to start again"
 Count = Annotated[int, Field(ge=0)]
 
 
-def settings_of(method: dict[str, Any], recipe: Recipe, protocol: Protocol, seed: int) -> dict[str, Any]:
+def settings_of(method: dict[str, Any], recipe: Recipe, protocol: BaseProtocol, seed: int) -> dict[str, Any]:
     """What tells a run from another, in one level; what changes no number (compile, checkpointing) is left out."""
     fields = {name: value for name, value in method.items() if name != "name"}
     fields |= recipe.model_dump(mode="json", exclude={"compile", "checkpointing"})
@@ -60,7 +61,7 @@ class Progress:
     Args:
         adapter: Trained weights and the head's buffers.
         optimizer: The optimiser's state.
-        sources: Where each prompt came from (see `selfprompt.prompts.base.Prompts`).
+        sources: Where each prompt came from (see `selfprompt.prompts.initialization.base.Prompts`).
         average: The moving average of the adapter, where one is kept.
         stage: 0, or 1 after condensation.
         epoch, step: The stage's next epoch, and the next step within it.
@@ -111,6 +112,8 @@ class Progress:
             if lacking := {f.name for f in fields(cls)} - {"run", *saved}:
                 raise KeyError(lacking)
             progress = KIND.validate_python(saved)
+            progress.adapter, progress.best = upgraded(progress.adapter), upgraded(progress.best)
+            progress.average = None if progress.average is None else upgraded(progress.average)
         except Exception as error:  # the reader raises whatever damaged bytes lead it to
             raise damaged(path, type(error).__name__, FIX) from None
         same_run(folder, progress.run, run)

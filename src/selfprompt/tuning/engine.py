@@ -187,16 +187,16 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 class UnderAutocast(nn.Module):
-    """A network under an engine's autocast; its outputs are float32."""
+    """A network under an engine's autocast."""
 
     def __init__(self, network: nn.Module, engine: Engine) -> None:
         super().__init__()
         self.network, self.engine = network, engine
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Any) -> Any:
         """The network's outputs."""
         with self.engine.autocast():
-            return self.network(*inputs).float()
+            return self.network(*inputs)
 
 
 @contextmanager

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selfprompt.data.loading import ImageTensors, in_order
+from selfprompt.data.batches import Batches, in_order
 from selfprompt.errors import Diverged
+from selfprompt.inputs import move
+from selfprompt.objectives.labels import cross_entropy
 from selfprompt.tuning.engine import Engine
-from selfprompt.tuning.fixed_features import FeatureTensors
 
 
 @torch.no_grad()
-def answers(
-    network: nn.Module, images: ImageTensors | FeatureTensors, engine: Engine, batch_size: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def answers(network: nn.Module, images: Batches, engine: Engine, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
     """What a network says of every image, each asked once over all processes.
 
     Returns:
@@ -28,10 +26,11 @@ def answers(
     rows = torch.zeros(3, len(images), dtype=torch.float64)
     order = [batch[engine.rank :: engine.world] for batch in in_order(len(images), batch_size * engine.world)]
     order = [indices for indices in order if len(indices)]
-    for indices, (batch, labels) in zip(order, images.batches(order)):
-        logits = network(batch.to(engine.device)).float()
+    for indices, (inputs, labels) in zip(order, images.batches(order)):
+        assert labels is not None
+        logits = network(move(inputs, engine.device)).float()
         probability, predicted = logits.softmax(dim=-1).max(dim=-1)
-        losses = F.cross_entropy(logits, labels.to(engine.device), reduction="none")
+        losses = cross_entropy(logits, labels.to(engine.device))
         rows[:, torch.from_numpy(indices)] = torch.stack([predicted, probability, losses]).cpu().double()
     predicted, probability, losses = engine.sum(rows)
     if not losses.isfinite().all():
@@ -39,9 +38,7 @@ def answers(
     return predicted, probability, losses
 
 
-def evaluate_network(
-    network: nn.Module, images: ImageTensors | FeatureTensors, engine: Engine, batch_size: int
-) -> tuple[float, float]:
+def evaluate_network(network: nn.Module, images: Batches, engine: Engine, batch_size: int) -> tuple[float, float]:
     """Top-1 accuracy in percent and mean cross-entropy over all images."""
     predicted, _, losses = answers(network, images, engine, batch_size)
     return 100 * int((predicted == images.labels).sum()) / len(images), losses.mean().item()

@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfprompt import registry
+import torch
+
+from selfprompt.data.batches import Batches, Decoded
 from selfprompt.data.datasets import shared_file
 from selfprompt.data.examples import Examples, check_labels
-from selfprompt.data.loading import ImageTensors, with_value_range
 from selfprompt.data.pairs import as_examples
 from selfprompt.errors import UserError
 from selfprompt.files import claimed, damaged, must_be_utf8
 from selfprompt.memory import peak_memory
-from selfprompt.methods.base import Method
+from selfprompt.methods.recipe import Recipe
+from selfprompt.methods.stages import Stage
 from selfprompt.model import PromptedModel
-from selfprompt.recipe import Recipe
 from selfprompt.tuning.checkpoint import FIX, Progress, data_of, settings_of
 from selfprompt.tuning.checkpoint import NAME as CHECKPOINT
 from selfprompt.tuning.engine import Engine
@@ -50,8 +51,8 @@ class Result:
 
 def fit(
     model: PromptedModel,
-    train: Examples | Iterable[tuple[Any, int]],
-    val: Examples | Iterable[tuple[Any, int]] | None,
+    train: Decoded | Examples | Iterable[tuple[Any, int]],
+    val: Decoded | Examples | Iterable[tuple[Any, int]] | None,
     *,
     recipe: Recipe | None = None,
     output_dir: str | Path | None = None,
@@ -70,7 +71,8 @@ def fit(
     Args:
         model: From `selfprompt.create_model`.
         train, val: What `as_examples` takes: `Examples`, or pairs of an image (a path, a PIL image, an array or a
-            tensor) and a class index, such as a torchvision data set. Without ``val`` the last epoch is kept.
+            tensor) and a class index, such as a torchvision data set; or batches that are decoded already. Without
+            ``val`` the last epoch is kept.
         recipe: The optimisation; the method's published recipe by default.
         output_dir: Where logs, checkpoint and adapter go; None writes nothing.
         seed: Seed of prompts, order, augmentation and dropout.
@@ -87,6 +89,7 @@ def fit(
             another process is at work in ``output_dir``.
     """
     begun = time.monotonic()
+    given, held = train, val
     train = labelled(train, "training", model)
     val = None if val is None else labelled(val, "validation", model)
     if val and (shared := shared_file(train, val)):
@@ -97,13 +100,13 @@ def fit(
         must_be_utf8("The class or data set", name)
     own = engine is None
     engine = engine or Engine(recipe.precision, trackers, folder)
-    model.protocol = with_value_range(model.protocol, train)
-    train_images = ImageTensors(train, model.protocol, train=True, seed=seed)
-    val_images = None if val is None else ImageTensors(val, model.protocol)
+    model.protocol = model.protocol.completed(train)
+    train_batches = given if isinstance(given, Decoded) else Decoded(train, model.protocol, train=True, seed=seed)
+    val_batches = held if isinstance(held, Decoded) else None if val is None else Decoded(val, model.protocol)
 
     engine.start_trackers(
         {
-            "method": model.method,
+            "method": model.method.describe(),
             "backbone": model.backbone.info.name,
             "dataset": dataset,
             "seed": seed,
@@ -113,72 +116,16 @@ def fit(
     )
     engine.place(model)
     with claimed(folder) if folder and engine.is_main else nullcontext():
-        run = settings_of(model.method, recipe, model.protocol, seed) | data_of(model, train, val)
+        run = settings_of(model.method.describe(), recipe, model.protocol, seed) | data_of(model, train, val)
         progress = Progress.load(folder, run, model) if resume and folder else None
         if not progress and not model.initialized:
             with engine.computing(model), engine.autocast():
-                start_prompts(model, train_images, seed)
-
-        method: Method = registry.build("method", model.method)
-        condensation = method.condensation() if progress or not is_condensed(model) else None
-        lengths = condensation.share(recipe.epochs) if condensation else (recipe.epochs,)
-        stages = [recipe.model_copy(update={"epochs": epochs}) for epochs in lengths]
-        waiting = trained = compiling = 0.0
-        for number, stage in enumerate(stages):
-            if progress and progress.stage > number:
-                continue
-            taken_up = progress is not None and progress.stage == number
-            if condensation and progress and number > 0 and not taken_up:
-                with engine.computing(model), engine.autocast():
-                    condense(model, condensation, train_images, progress.micro_batch)
-                if condensation.rewinds:
-                    with engine.autocast():
-                        rewind(model, method, train_images, seed)
-            optimizer = make_optimizer(model, stage)
-            if folder and progress and taken_up:
-                try:
-                    optimizer.load_state_dict(progress.optimizer)
-                except (ValueError, KeyError, TypeError):
-                    raise damaged(folder / CHECKPOINT, "its optimizer is of other weights", FIX) from None
-            else:
-                micro = images_that_fit(
-                    model, math.ceil(recipe.batch_size / engine.world), engine.device, engine.dtype
-                )
-                history = progress.history if progress else []
-                progress = Progress(model.adapter_state(), optimizer.state_dict(), micro, model.sources, run=run)
-                progress.stage, progress.history = number, history
-            loop = Loop(model, optimizer, stage, engine, progress, folder, seed, on_step, checkpoint_seconds)
-            loop.run(train_images, val_images)
-            waiting += loop.waiting
-            trained += loop.seconds
-            compiling += loop.compiling
-            model.load_adapter_state(progress.best)
-
-        assert progress is not None
-        model.eval()
-        trainable, total = model.count_parameters()
-        metrics = {
-            "method": model.method["name"],
-            "backbone": model.backbone.info.name,
-            "dataset": dataset,
-            "protocol": model.protocol.hash,
-            "seed": seed,
-            "num_prompts": model.insertion.num_prompts,
-            "trainable_parameters": trainable,
-            "total_parameters": total,
-            "epochs": sum(lengths),
-            "best_epoch": progress.best_epoch + 1,
-            "val_accuracy": progress.best_accuracy,
-            "test_accuracy": None,
-            "seconds": time.monotonic() - begun,
-            "waiting_share": waiting / trained if trained else 0.0,
-            "compile_seconds": compiling,
-            "peak_memory_bytes": peak_memory(engine.device),
-            "precision": engine.precision,
-            "processes": engine.world,
-            "recipe": recipe.model_dump(mode="json"),
-            "method_fields": model.method,
-        }
+                start_prompts(model, train_batches, seed)
+        stages = model.method.stages(recipe) if progress or not is_condensed(model) else (Stage(recipe),)
+        training = Training(model, engine, folder, seed, run, on_step, checkpoint_seconds)
+        progress = training.go_through(stages, train_batches, val_batches, progress)
+        metrics = described(model, engine, recipe, dataset, seed) | training.measured(progress)
+        metrics |= {"epochs": sum(stage.recipe.epochs for stage in stages), "seconds": time.monotonic() - begun}
         model.metrics = {k: metrics[k] for k in ("dataset", "seed", "val_accuracy", "test_accuracy", "precision")}
         if folder and engine.is_main:
             model.save_pretrained(folder)
@@ -189,9 +136,114 @@ def fit(
     return Result(metrics, progress.history, folder)
 
 
-def labelled(pairs: Examples | Iterable[Any], what: str, model: PromptedModel) -> Examples:
+class Training:
+    """The stages of a fit, one after the other.
+
+    Args:
+        model, engine, folder, seed, on_step, checkpoint_seconds: Of `fit`.
+        run: Whose the checkpoints are (see `Progress`).
+    """
+
+    def __init__(
+        self,
+        model: PromptedModel,
+        engine: Engine,
+        folder: Path | None,
+        seed: int,
+        run: dict[str, Any],
+        on_step: OnStep | None,
+        checkpoint_seconds: float,
+    ) -> None:
+        self.model, self.engine, self.folder, self.seed, self.run = model, engine, folder, seed, run
+        self.on_step, self.checkpoint_seconds = on_step, checkpoint_seconds
+        self.seconds = self.waiting = self.compiling = 0.0
+
+    def go_through(
+        self, stages: Sequence[Stage], train: Batches, val: Batches | None, progress: Progress | None
+    ) -> Progress:
+        """Train through the stages, from wherever ``progress`` stands, and leave the model at the last one's best."""
+        for number, stage in enumerate(stages):
+            if progress and progress.stage > number:
+                continue
+            if not (progress and progress.stage == number):
+                if number and progress:
+                    self.pass_on(stages[number - 1], train, progress)
+                history = progress.history if progress else []
+                progress = self.begin(stage, number, history)
+                optimizer = make_optimizer(self.model, stage.recipe)
+            else:
+                optimizer = self.taken_up(stage, progress)
+            rest = (self.folder, self.seed, self.on_step, self.checkpoint_seconds)
+            loop = Loop(self.model, optimizer, stage, self.engine, progress, *rest)
+            loop.run(train, val)
+            self.waiting += loop.waiting
+            self.seconds += loop.seconds
+            self.compiling += loop.compiling
+            self.model.load_adapter_state(progress.best)
+        assert progress is not None
+        self.model.eval()
+        return progress
+
+    def begin(self, stage: Stage, number: int, history: list[dict[str, float]]) -> Progress:
+        """The progress of a stage that begins."""
+        model, engine = self.model, self.engine
+        micro = images_that_fit(model, math.ceil(stage.recipe.batch_size / engine.world), engine.device, engine.dtype)
+        return Progress(model.adapter_state(), {}, micro, model.sources, stage=number, history=history, run=self.run)
+
+    def taken_up(self, stage: Stage, progress: Progress) -> torch.optim.Optimizer:
+        """The optimizer as a checkpoint has it."""
+        optimizer = make_optimizer(self.model, stage.recipe)
+        try:
+            optimizer.load_state_dict(progress.optimizer)
+        except (ValueError, KeyError, TypeError):
+            assert self.folder is not None
+            raise damaged(self.folder / CHECKPOINT, "its optimizer is of other weights", FIX) from None
+        return optimizer
+
+    def pass_on(self, stage: Stage, train: Batches, progress: Progress) -> None:
+        """What is done to the prompts between a stage and the next."""
+        if stage.then is None:
+            return
+        with self.engine.computing(self.model), self.engine.autocast():
+            condense(self.model, stage, train, progress.micro_batch)
+        if stage.then.rewinds:
+            with self.engine.autocast():
+                rewind(self.model, train, self.seed)
+
+    def measured(self, progress: Progress) -> dict[str, Any]:
+        """What training measured, for metrics.json."""
+        return {
+            "best_epoch": progress.best_epoch + 1,
+            "val_accuracy": progress.best_accuracy,
+            "test_accuracy": None,
+            "waiting_share": self.waiting / self.seconds if self.seconds else 0.0,
+            "compile_seconds": self.compiling,
+            "peak_memory_bytes": peak_memory(self.engine.device),
+        }
+
+
+def described(model: PromptedModel, engine: Engine, recipe: Recipe, dataset: str, seed: int) -> dict[str, Any]:
+    """What was run, for metrics.json."""
+    trainable, total = model.count_parameters()
+    return {
+        "method": model.method.name,
+        "backbone": model.backbone.info.name,
+        "dataset": dataset,
+        "protocol": model.protocol.hash,
+        "seed": seed,
+        "num_prompts": model.insertion.num_prompts,
+        "trainable_parameters": trainable,
+        "total_parameters": total,
+        "precision": engine.precision,
+        "processes": engine.world,
+        "recipe": recipe.model_dump(mode="json"),
+        "method_fields": model.method.describe(),
+    }
+
+
+def labelled(pairs: Decoded | Examples | Iterable[Any], what: str, model: PromptedModel) -> Examples:
     """Examples of a split, whose labels are the model's classes."""
-    examples = as_examples(pairs)
+    examples = pairs.examples if isinstance(pairs, Decoded) else as_examples(pairs, model.protocol.view().accept)
     if not len(examples):
         raise UserError(f"There are no {what} images: give one or more (a generator gives its images only once).")
     check_labels(examples, model.num_classes, what)
@@ -200,4 +252,4 @@ def labelled(pairs: Examples | Iterable[Any], what: str, model: PromptedModel) -
 
 def default_recipe(model: PromptedModel) -> Recipe:
     """The published recipe of the model's method for its backbone's kind of pretraining."""
-    return registry.build("method", model.method).recipe(model.backbone.info.pretraining)
+    return model.method.recipe(model.backbone.info.pretraining)

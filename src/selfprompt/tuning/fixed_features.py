@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import numpy as np
 import torch
-from torch import Tensor
 
-from selfprompt.data.loading import ImageTensors, in_order
+from selfprompt.data.batches import Batches, Features, in_order
 from selfprompt.errors import UserError
+from selfprompt.inputs import move
 from selfprompt.model import PromptedModel
 
 
@@ -19,25 +16,8 @@ def features_are_fixed(model: PromptedModel) -> bool:
     return all(name.startswith("head.") for name in trained) and not getattr(model.insertion, "dropout", 0)
 
 
-class FeatureTensors:
-    """Frozen features in the place of images."""
-
-    augmented = False
-
-    def __init__(self, features: Tensor, labels: Tensor) -> None:
-        self.features, self.labels = features, labels
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batches(self, order: list[np.ndarray], epoch: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches (features, labels) for each array of indices."""
-        for indices in order:
-            yield self.features[torch.from_numpy(indices)], self.labels[torch.from_numpy(indices)]
-
-
 @torch.no_grad()
-def frozen_features(model: PromptedModel, images: ImageTensors | FeatureTensors, batch_size: int) -> FeatureTensors:
+def frozen_features(model: PromptedModel, images: Batches, batch_size: int) -> Features:
     """The features of all images, computed once.
 
     Raises:
@@ -45,11 +25,12 @@ def frozen_features(model: PromptedModel, images: ImageTensors | FeatureTensors,
     """
     model.eval()
     device = next(model.parameters()).device
-    rows = [model.features(b.to(device)).float().cpu() for b, _ in images.batches(in_order(len(images), batch_size))]
+    order = in_order(len(images), batch_size)
+    rows = [model.features(move(inputs, device)).float().cpu() for inputs, _ in images.batches(order)]
     features = torch.cat(rows)
     if not features.isfinite().all():
         raise UserError(
             f"The features of {model.backbone.info.name} are NaN or infinite: its weights hold such numbers, or "
             f"float32 is needed (--precision float32)."
         )
-    return FeatureTensors(features, images.labels)
+    return Features(features, images.labels)

@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selfprompt.data.loading import ImageTensors, shuffled
+from selfprompt.data.batches import Batches
 from selfprompt.errors import Diverged, UserError
+from selfprompt.inputs import Batch, count, cut, place
+from selfprompt.methods.stages import Stage
 from selfprompt.model import PromptedModel, not_finite
-from selfprompt.recipe import Recipe
+from selfprompt.objectives.base import total
 from selfprompt.tuning.checkpoint import Progress
 from selfprompt.tuning.engine import Engine, out_of_memory
 from selfprompt.tuning.evaluation import evaluate_network
-from selfprompt.tuning.fixed_features import FeatureTensors, features_are_fixed, frozen_features
+from selfprompt.tuning.fixed_features import features_are_fixed, frozen_features
 from selfprompt.tuning.optimization import MovingAverage, learning_rate
 from selfprompt.tuning.records import write_logs, write_prompts
+from selfprompt.tuning.task import Task
 
 SNAPSHOTS = 10
 
@@ -41,7 +43,7 @@ class Loop:
         self,
         model: PromptedModel,
         optimizer: torch.optim.Optimizer,
-        recipe: Recipe,
+        stage: Stage,
         engine: Engine,
         progress: Progress,
         folder: Path | None,
@@ -49,7 +51,8 @@ class Loop:
         on_step: OnStep | None,
         checkpoint_seconds: float,
     ) -> None:
-        self.model, self.optimizer, self.recipe, self.engine = model, optimizer, recipe, engine
+        self.model, self.optimizer, self.stage, self.engine = model, optimizer, stage, engine
+        self.recipe = recipe = stage.recipe
         self.progress, self.folder, self.seed = progress, folder, seed
         self.on_step, self.checkpoint_seconds = on_step, checkpoint_seconds
         self.seconds = self.waiting = self.compiling = 0.0
@@ -59,29 +62,31 @@ class Loop:
             self.average = MovingAverage(start, recipe.ema_decay)
             progress.average = self.average.state
 
-    def run(self, train: ImageTensors | FeatureTensors, val: ImageTensors | FeatureTensors | None) -> None:
+    def run(self, train: Batches, val: Batches | None) -> None:
         """Train to the end of the recipe, or until validation has not improved for ``patience`` epochs."""
-        self.model.checkpointing = self.recipe.checkpointing
+        self.model.tower.checkpointing = self.recipe.checkpointing
         here = [self.engine.device] if self.engine.device.type == "cuda" else []
         with self.engine.computing(self.model), torch.random.fork_rng(devices=here):  # steps seed torch's generators
             self._run(train, val)
 
-    def _run(self, train: ImageTensors | FeatureTensors, val: ImageTensors | FeatureTensors | None) -> None:
+    def _run(self, train: Batches, val: Batches | None) -> None:
         model, progress = self.model, self.progress
-        if self.engine.world > 1 and model.method["head_norm"] == "batch":
+        if self.engine.world > 1 and model.method.head_norm == "batch":
             raise UserError(
                 f"A BatchNorm before the head needs the whole batch in one place, and {self.engine.world} processes "
                 f"have a part each: use --head-norm none, or one process."
             )
         self.network: nn.Module = model
-        if features_are_fixed(model) and not train.augmented:
+        self.fixed = features_are_fixed(model) and not train.augmented
+        if self.fixed:
             with self.engine.autocast():
                 train = frozen_features(model, train, 2 * progress.micro_batch)
                 val = None if val is None else frozen_features(model, val, 2 * progress.micro_batch)
             self.network = model.head
-        self.network = self.engine.prepare(self.network)
-        compiled: Any = torch.compile(self.network, fullgraph=True) if self.recipe.compile else self.network
-        self.training_network: nn.Module = compiled
+        task = Task(self.network, self.stage.objective, self.stage.penalties, model)
+        self.prepared = self.engine.prepare(task)
+        compiled: Any = torch.compile(self.prepared, fullgraph=True) if self.recipe.compile else self.prepared
+        self.task: nn.Module = compiled
         steps = max(1, len(train) // self.recipe.batch_size)
         self.saved = time.monotonic()
         if not (progress.epoch or progress.step):
@@ -97,21 +102,21 @@ class Loop:
             progress.finished = progress.epoch == self.recipe.epochs or waited >= (self.recipe.patience or math.inf)
             self._checkpoint()
 
-    def _epoch(self, train: ImageTensors | FeatureTensors, steps: int) -> None:
+    def _epoch(self, train: Batches, steps: int) -> None:
         progress, recipe = self.progress, self.recipe
-        order = shuffled(len(train), recipe.batch_size, self.seed, progress.epoch)[progress.step :]
+        order = self.stage.rule.order(len(train), recipe.batch_size, self.seed, progress.epoch)[progress.step :]
         mine = [batch[self.engine.rank :: self.engine.world] for batch in order]
         batches = train.batches(mine, progress.epoch)
         for whole in order:
             asked = time.monotonic()
-            images, labels = next(batches)
+            batch = next(batches)
             self.waiting += time.monotonic() - asked
             done = progress.epoch * steps + progress.step
             torch.manual_seed(hash((self.seed, done, self.engine.rank)) % 2**63)
             rate = learning_rate(recipe, done, steps * recipe.epochs)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            loss = self._step(images, labels, len(whole))
+            loss = self._step(batch, len(whole))
             if not math.isfinite(loss):
                 raise self._diverged(f"The loss became {loss}")
             progress.loss_sum += loss
@@ -123,19 +128,26 @@ class Loop:
             if progress.step < steps and time.monotonic() - self.saved >= self.checkpoint_seconds:
                 self._checkpoint()
 
-    def _step(self, images: Tensor, labels: Tensor, whole: int) -> float:
-        """One optimiser step over ``whole`` images of all processes, in as many pieces as memory wants."""
-        self.network.train()
+    def _step(self, batch: Batch, whole: int) -> float:
+        """One step of the rule, over ``whole`` examples of all processes."""
         begun = time.monotonic()
+        loss = self.stage.rule.step(lambda batch: self._backward(batch, whole), batch, self.optimizer)
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.recipe.compile and not self.compiling:
+            self.compiling = time.monotonic() - begun
+        return loss.item()
+
+    def _backward(self, batch: Batch, whole: int) -> Tensor:
+        """The mean loss of a batch, in as many pieces as memory wants; see `selfprompt.rules.base.Backward`."""
+        self.prepared.train()
         while True:
             try:
-                total = torch.zeros((), dtype=torch.float64)
-                count = self._pieces(images)
-                pieces = list(zip(images.tensor_split(count), labels.tensor_split(count)))
-                for piece in pieces[:-1]:
-                    with self.engine.no_sync(self.network):
-                        total += self._backward(*piece, whole)
-                total += self._backward(*pieces[-1], whole)
+                loss = torch.zeros((), dtype=torch.float64)
+                *pieces, last = cut(batch, self._pieces(batch))
+                for piece in pieces:
+                    with self.engine.no_sync(self.prepared):
+                        loss += self._piece(piece, whole)
+                loss += self._piece(last, whole, penalised=True)
                 break
             except RuntimeError as error:
                 if not out_of_memory(error):
@@ -151,37 +163,35 @@ class Loop:
         if self.recipe.clip_grad:
             trained = [p for group in self.optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(trained, self.recipe.clip_grad)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.recipe.compile and not self.compiling:
-            self.compiling = time.monotonic() - begun
-        return self.engine.sum(total).item() / whole
+        return self.engine.sum(loss) / whole
 
-    def _pieces(self, images: Tensor) -> int:
+    def _pieces(self, batch: Batch) -> int:
         """In how many pieces a batch goes through the network: what memory holds; fixed features are one."""
-        micro, whole = self.progress.micro_batch, len(images)
-        if images.ndim == 2 or whole <= micro:
+        micro, whole = self.progress.micro_batch, count(batch.inputs)
+        if self.fixed or whole <= micro:
             return 1
-        if self.model.method["head_norm"] == "batch":
+        if self.model.method.head_norm == "batch":
             raise UserError(
                 f"A BatchNorm before the head needs the whole batch of {whole} images at once, and memory holds "
                 f"{micro}: use --batch-size {micro} or less, or --head-norm none."
             )
         return math.ceil(whole / micro)
 
-    def _backward(self, images: Tensor, labels: Tensor, whole: int) -> Tensor:
-        if len(images) == 1 and self.model.method["head_norm"] == "batch":
+    def _piece(self, batch: Batch, whole: int, penalised: bool = False) -> Tensor:
+        """The sum of a piece's losses, and their gradients' share of the whole batch."""
+        if count(batch.inputs) == 1 and self.model.method.head_norm == "batch":
             raise UserError("A BatchNorm before the head needs two images a pass: use --head-norm none.")
-        logits = self.training_network(images.to(self.engine.device)).float()
-        loss = F.cross_entropy(logits, labels.to(self.engine.device), reduction="sum")
-        self.engine.backward(loss * (self.engine.world / whole))
+        losses, penalty = self.task(place(batch, self.engine.device))
+        loss = total(losses)
+        share = loss * (self.engine.world / whole)
+        self.engine.backward(share + penalty if penalised and self.stage.penalties else share)
         return loss.detach().cpu().double()
 
     def _diverged(self, what: str) -> Diverged:
         where = f"in epoch {self.progress.epoch + 1}"
         return Diverged(f"{what} {where}: use a smaller --lr than {self.recipe.lr:g}.")
 
-    def _validate(self, val: ImageTensors | FeatureTensors | None) -> None:
+    def _validate(self, val: Batches | None) -> None:
         progress, model = self.progress, self.model
         trained = {k: v.clone() for k, v in model.adapter_state().items()}
         for state in (trained, self.average.state if self.average else {}):

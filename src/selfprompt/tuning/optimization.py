@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from selfprompt.backbones.precision import fused_is_faster
 from selfprompt.memory import free_memory
+from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel
-from selfprompt.recipe import Recipe
 
 SHORT = 10  # steps
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from selfprompt.data.loading import ImageTensors, in_order
-from selfprompt.methods.base import Method
-from selfprompt.model import PromptedModel
-from selfprompt.prompts.base import Condensation, PromptInsertion
+from selfprompt.data.batches import Batches, in_order
+from selfprompt.inputs import place
+from selfprompt.methods.base import PromptMethod
+from selfprompt.methods.stages import Stage
+from selfprompt.model import PromptedModel, build
+from selfprompt.prompts.insertion.prompted import PromptInsertion
 
 
-def start_prompts(model: PromptedModel, train: ImageTensors, seed: int, batch_size: int = 32) -> None:
+def start_prompts(model: PromptedModel, train: Batches, seed: int, batch_size: int = 32) -> None:
     """Start the model's prompts from the training images, or the share of them that its method asks for.
 
     The images are not augmented: a prompt's source is a patch of the image as it can be shown (see `Prototypes`).
     """
     count = len(train)
-    share = model.method.get("prototype_share", 1.0)
+    share = model.method.prototype_share if isinstance(model.method, PromptMethod) else 1.0
     chosen = np.arange(count)
     if share < 1:
         size = max(1, round(share * count))
@@ -28,24 +30,25 @@ def start_prompts(model: PromptedModel, train: ImageTensors, seed: int, batch_si
         model.sources[..., 0] = torch.from_numpy(chosen)[model.sources[..., 0]]
 
 
-def condense(model: PromptedModel, condensation: Condensation, train: ImageTensors, batch_size: int) -> None:
-    """Let a condensation decide on the training images which of the model's prompts stay."""
+def condense(model: PromptedModel, stage: Stage, train: Batches, batch_size: int) -> None:
+    """Let the condensation after a stage decide on the training images which of the model's prompts stay."""
     insertion = model.insertion
+    assert stage.then is not None
     assert isinstance(insertion, PromptInsertion)
     device = next(model.parameters()).device
     model.eval()
-    model.checkpointing = False
+    model.tower.checkpointing = False
     order = in_order(len(train), batch_size)
-    batches = ((images.to(device), labels.to(device)) for images, labels in train.batches(order))
-    kept = condensation.apply(insertion, model.backbone, model, batches)
+    batches = (place(batch, device) for batch in train.batches(order))
+    kept = stage.then.apply(insertion, model.backbone, lambda batch: stage.objective(model, batch), batches)
     if model.sources is not None and kept is not None:
         model.sources = torch.where(kept[..., None], model.sources, -1)
 
 
-def rewind(model: PromptedModel, method: Method, train: ImageTensors, seed: int) -> None:
+def rewind(model: PromptedModel, train: Batches, seed: int) -> None:
     """Start prompts and head anew, from the next seed; what the prompts are made of stays."""
     names = model.class_names
-    fresh = method.build(model.backbone, model.num_classes, model.protocol, names, seed + 1)
+    fresh = build(model.method, model.backbone, model.num_classes, model.protocol, names, seed + 1)
     fresh.to(next(model.parameters()).device)
     start_prompts(fresh, train, seed + 1)
     stay = {k: v for k, v in model.adapter_state().items() if "parametrization" in k}

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from selfprompt.errors import first_line
 from selfprompt.files import checked, comma_separated, damaged, json_object, read_json, read_text, replace_file
-from selfprompt.prompts.base import Insertion
+from selfprompt.prompts.insertion.base import Insertion
 
 PREDICTIONS = "predictions.csv"
 COLUMNS = ("image", "label", "predicted", "probability")

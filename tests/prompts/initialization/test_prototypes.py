@@ -7,15 +7,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import make_backbone
+from conftest import entering, make_backbone
 from selfprompt.errors import UserError
 from selfprompt.prompts.initialization.prototypes import Prototypes, Reservoir, window_sizes
 
 
 def streams(images: torch.Tensor, backbone) -> list[torch.Tensor]:
     """Candidates of every layer, computed the plain way."""
-    found = [backbone.embed_patches(images)]
-    tokens = backbone.embed(images)
+    found = [backbone.content(images)]
+    tokens = entering(backbone, images)
     for i in range(backbone.depth - 1):
         tokens = backbone.block(i, tokens)
         found.append(tokens.x[:, tokens.num_prefix :])
@@ -42,7 +42,7 @@ def test_first_layer_has_no_positions(many: torch.Tensor) -> None:
     backbone = make_backbone()
     start = Prototypes("random").prepare(backbone, [many], 1, 6, seed=0)
     embedded = backbone.vit.patch_embed(many).reshape(-1, 32)
-    placed = backbone.embed(many).x[:, 1:].reshape(-1, 32)
+    placed = entering(backbone, many).x[:, 1:].reshape(-1, 32)
     for row in start.values[0]:
         assert (embedded == row).all(dim=1).any()
         assert not (placed == row).all(dim=1).any()
@@ -61,7 +61,7 @@ def test_batching_does_not_matter_but_the_seed_does(kind: str, many: torch.Tenso
 def test_pooled_prompts_are_windows_of_one_image(kind: str, many: torch.Tensor) -> None:
     backbone = make_backbone()
     start = Prototypes(kind).prepare(backbone, [many], 1, 4, seed=0)  # type: ignore[arg-type]
-    groups = backbone.embed_patches(many).split(window_sizes(16, 4), dim=1)
+    groups = backbone.content(many).split(window_sizes(16, 4), dim=1)
     pooled = torch.stack([g.mean(1) if kind == "mean" else g.amax(1) for g in groups], 1).reshape(-1, 32)
     for row in start.values[0]:
         assert torch.isclose(pooled, row, atol=1e-6).all(dim=1).any()

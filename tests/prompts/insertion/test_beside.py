@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from conftest import make_backbone
-from selfprompt.methods import create_model
+from conftest import edited, entering, make_backbone
+from selfprompt.model import create_model
 
 
 def test_one_block_is_the_papers_equation(images: torch.Tensor) -> None:
@@ -15,13 +15,13 @@ def test_one_block_is_the_papers_equation(images: torch.Tensor) -> None:
     insertion, block, prompts = model.insertion, model.backbone.vit.blocks[1], model.prompts[1]
     insertion.up.data.normal_()
     insertion.scale.data[1] = 0.3
-    x = model.backbone.embed(images).x
+    x = entering(model.backbone, images).x
     h = block.norm1(x)
     keys = prompts + (prompts @ insertion.down[1].T) @ insertion.up[1].T
     scores = (h @ keys.T).clamp(min=0)
     added = scores.max(dim=-1, keepdim=True).values * (scores @ prompts)
     x = x + torch.tensor(0.3).exp() * (block.attn(h) + added)
-    found = insertion.block(model.backbone, 1, model.backbone.embed(images)).x
+    found = edited(model, 1, images)
     assert torch.allclose(found, x + block.mlp(block.norm2(x)), atol=1e-5)
 
 

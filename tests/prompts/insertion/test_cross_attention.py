@@ -6,9 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from conftest import KINDS, make_backbone
-from selfprompt.methods import create_model
-from selfprompt.model import PromptedModel
+from conftest import KINDS, edited, entering, make_backbone
+from selfprompt.model import PromptedModel, create_model
 
 
 def cross(kind: str = "class token", num_prompts: int = 4) -> PromptedModel:
@@ -20,7 +19,7 @@ def cross(kind: str = "class token", num_prompts: int = 4) -> PromptedModel:
 
 def test_one_block_is_the_papers_equation(images: torch.Tensor) -> None:
     model = cross()
-    block, x = model.backbone.vit.blocks[0], model.backbone.embed(images).x
+    block, x = model.backbone.vit.blocks[0], entering(model.backbone, images).x
     prompts, attn, heads = model.prompts[0], model.backbone.vit.blocks[0].attn, 2
     x = x + attn(block.norm1(x))
     wq, wk, wv = attn.qkv.weight.split(32)
@@ -33,7 +32,7 @@ def test_one_block_is_the_papers_equation(images: torch.Tensor) -> None:
     read = ((q @ k.transpose(-2, -1)) / 4).softmax(-1) @ v
     x = x + attn.proj(read.transpose(-3, -2).flatten(-2))
     expected = x + block.mlp(block.norm2(x))
-    found = model.insertion.block(model.backbone, 0, model.backbone.embed(images)).x
+    found = edited(model, 0, images)
     assert torch.allclose(found, expected, atol=1e-5)
 
 
@@ -46,7 +45,7 @@ def test_doubled_prompts_change_nothing(kind: str, images: torch.Tensor) -> None
 
 def test_equal_prompts_add_a_constant_and_zeros_are_not_neutral(images: torch.Tensor) -> None:
     backbone = make_backbone()
-    x = backbone.embed(images).x
+    x = entering(backbone, images).x
     for prompts in (torch.randn(1, 32).expand(4, 32), torch.zeros(4, 32)):
         read = backbone.cross_attention(1, x, backbone.keys_values(1, prompts, normalize=False))
         assert torch.allclose(read, read[:1, :1].expand_as(read), atol=1e-5)
@@ -55,7 +54,7 @@ def test_equal_prompts_add_a_constant_and_zeros_are_not_neutral(images: torch.Te
 
 def test_neither_side_is_normalised(images: torch.Tensor) -> None:
     backbone = make_backbone()
-    x, prompts = backbone.embed(images).x, torch.randn(4, 32)
+    x, prompts = entering(backbone, images).x, torch.randn(4, 32)
     kv = backbone.keys_values(0, prompts, normalize=False)
     plain = backbone.cross_attention(0, x, kv)
     assert not torch.allclose(plain, backbone.cross_attention(0, backbone.vit.blocks[0].norm1(x), kv), atol=1e-3)

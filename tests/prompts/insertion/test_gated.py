@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from conftest import KINDS, make_backbone
-from selfprompt.methods import create_model
-from selfprompt.model import PromptedModel
+from conftest import KINDS, entering, make_backbone
+from selfprompt.backbones.base import BlockEdit
+from selfprompt.model import PromptedModel, create_model
 
 
 def gated(kind: str, gate: float) -> PromptedModel:
@@ -53,8 +53,9 @@ def test_temperatures_divide_scores_and_stay_in_range(images: torch.Tensor) -> N
     model.insertion.temperatures.data.copy_(torch.tensor([50.0, 0.001, 2.0]))
     assert not torch.allclose(model.features(images), before, atol=1e-3)
     assert torch.allclose(model.insertion.temperatures, torch.tensor([10.0, 0.01, 2.0]))
-    backbone, tokens = model.backbone, model.backbone.embed(images)
-    hot = backbone.attention(0, tokens.x, temperature=torch.tensor(1e6))
+    backbone, tokens = model.backbone, entering(model.backbone, images)
+    normal = backbone.normalize(0, tokens.x)
+    hot = backbone.attention(0, normal, normal, BlockEdit(temperature=torch.tensor(1e6)))
     _, values = backbone.keys_values(0, tokens.x)
     everywhere = values.mean(dim=2, keepdim=True).expand_as(values).transpose(1, 2).flatten(2)
     assert torch.allclose(hot, backbone.vit.blocks[0].attn.proj(everywhere), atol=1e-4)

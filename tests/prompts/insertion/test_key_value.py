@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from conftest import KINDS, make_backbone
-from selfprompt.methods import create_model
+from conftest import KINDS, edited, entering, make_backbone
+from selfprompt.model import create_model
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -36,11 +36,11 @@ def test_their_order_is_nothing_and_zeros_are_something(images: torch.Tensor) ->
 def test_one_tensor_is_both_keys_and_values(images: torch.Tensor) -> None:
     model = create_model(make_backbone(), "e2vpt", num_classes=3, num_prompts=1, num_key_values=1)
     backbone, block = model.backbone, model.backbone.vit.blocks[0]
-    x = backbone.embed(images).x
+    x = entering(backbone, images).x
     q, k, v = block.attn.qkv(block.norm1(x)).unflatten(-1, (3, 2, 16)).permute(2, 0, 3, 1, 4)
     free = model.insertion.key_values[0].expand(4, -1, -1, -1)
     pk, pv = (t.expand(4, -1, -1, -1) for t in backbone.keys_values(0, model.prompts[0]))
     seen = ((q @ torch.cat([free, pk, k], 2).transpose(-2, -1)) / 4).softmax(-1) @ torch.cat([free, pv, v], 2)
     x = x + block.attn.proj(seen.transpose(1, 2).flatten(2))
-    found = model.insertion.block(backbone, 0, backbone.embed(images)).x
+    found = edited(model, 0, images)
     assert torch.allclose(found, x + block.mlp(block.norm2(x)), atol=1e-5)

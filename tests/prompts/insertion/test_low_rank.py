@@ -9,7 +9,7 @@ import torch
 
 from conftest import KINDS, make_backbone
 from selfprompt.errors import UserError
-from selfprompt.methods import create_model
+from selfprompt.model import create_model
 
 
 @pytest.mark.parametrize("kind", KINDS)

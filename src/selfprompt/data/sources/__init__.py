@@ -1,27 +1,26 @@
 """Where examples come from: one file a source.
 
-A new one exports ``RECORD`` and ``load()``; where it asks several questions of its images, ``PARTS`` and
-``load(part)``.
+A new one exports ``RECORD`` and ``load()``; where its record has ``parts``, ``load(part)``.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from selfprompt import registry
-from selfprompt.data.datasets import Dataset
-from selfprompt.data.layout import is_utf8
-from selfprompt.data.sources.folder import load_folder
-from selfprompt.data.sources.hub import load_hub
 from selfprompt.errors import UserError
 
+if TYPE_CHECKING:
+    from selfprompt.data.datasets import Dataset
+
 HUB, NAME = "hf:", "name:"
+RECORDS = registry.walk(__name__)
 
 
 def names() -> list[str]:
-    """Every registered name, and NAME/PART where a source asks several questions of its images (``PARTS``)."""
-    parts = {name: getattr(module, "PARTS", (None,)) for name, module in registry.modules("dataset").items()}
-    return [f"{name}/{part}" if part else name for name in parts for part in parts[name]]
+    """Every registered name, and NAME/PART where a source asks several questions of its images."""
+    return [name for record in RECORDS.values() for name in record.names]
 
 
 def load_dataset(data: str | Path) -> Dataset:
@@ -60,6 +59,8 @@ def locate(data: str | Path) -> str:
                 f"{NAME}{data} for the data set."
             )
     if path.is_dir():
+        from selfprompt.data.layout import is_utf8
+
         absolute = str(path.absolute())
         if not is_utf8(absolute):
             raise UserError(f"{absolute!a} has a name that is not UTF-8: rename the folder.")
@@ -79,11 +80,14 @@ def load_located(data: str) -> Dataset:
     Raises:
         UserError: It is no longer there, or not in order.
     """
+    from selfprompt.data.sources.folder import load_folder  # not before data is read: records are listed without
+    from selfprompt.data.sources.hub import load_hub
+
     if data.startswith(HUB):
         return load_hub(data.removeprefix(HUB))
     if data in names():
         name, _, part = data.partition("/")
-        return registry.module("dataset", name).load(*([part] if part else []))
+        return RECORDS[name].factory(*([part] if part else []))
     if not Path(data).is_dir():
         raise UserError(f"There is no folder or data set {data!r} any more: put it back where it was.")
     return load_folder(Path(data))

@@ -13,12 +13,11 @@ from selfprompt.registry import Record
 
 RECORD = Record(
     name="cars",
-    kind="dataset",
     title="Stanford Cars",
     url="https://ai.stanford.edu/~jkrause/cars/car_dataset.html",
     year=2013,
     idea="196 models of cars (FGVC), looked for on disk.",
-    supports=("on disk",),
+    on_disk=True,
 )
 
 

@@ -15,11 +15,10 @@ from selfprompt.registry import Record
 
 RECORD = Record(
     name="clipart",
-    kind="dataset",
     title="Open Clip Art Library",
     url="https://openclipart.org",
     idea="Drawings of twelve themes, public domain, where Debian's openclipart-png is installed.",
-    supports=("debian: openclipart-png",),
+    debian="openclipart-png",
 )
 ROOT = Path("/usr/share/openclipart/png")
 CLASSES, PER_CLASS, SIDE = 12, 130, 64

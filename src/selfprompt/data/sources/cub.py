@@ -8,12 +8,11 @@ from selfprompt.registry import Record
 
 RECORD = Record(
     name="cub",
-    kind="dataset",
     title="Caltech-UCSD Birds-200-2011",
     url="https://www.vision.caltech.edu/datasets/cub_200_2011/",
     year=2011,
     idea="200 kinds of birds (FGVC), looked for on disk.",
-    supports=("on disk",),
+    on_disk=True,
 )
 
 

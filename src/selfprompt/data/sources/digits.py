@@ -12,7 +12,6 @@ from selfprompt.registry import Record
 
 RECORD = Record(
     name="digits",
-    kind="dataset",
     title="Optical recognition of handwritten digits (8 by 8 pixels)",
     url="https://archive.ics.uci.edu/dataset/80",
     year=1998,

@@ -12,12 +12,11 @@ from selfprompt.registry import Record
 
 RECORD = Record(
     name="dogs",
-    kind="dataset",
     title="Stanford Dogs",
     url="http://vision.stanford.edu/aditya86/ImageNetDogs/",
     year=2011,
     idea="120 breeds of dogs (FGVC), looked for on disk.",
-    supports=("on disk",),
+    on_disk=True,
 )
 
 

@@ -12,15 +12,13 @@ from selfprompt.registry import Record
 
 RECORD = Record(
     name="elpv",
-    kind="dataset",
     title="A Benchmark for Visual Identification of Defective Solar Cells in Electroluminescence Imagery",
     url="https://github.com/zae-bayern/elpv-dataset",
     year=2018,
     idea="2,624 real solar cells: mono- or polycrystalline, defective or not (four classes).",
-    supports=("extra: elpv", "defect", "type", "grade"),
+    extra="elpv",
+    parts=("", "defect", "type", "grade"),
 )
-
-PARTS = (None, "defect", "type", "grade")
 
 
 @lru_cache

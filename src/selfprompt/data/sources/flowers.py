@@ -12,12 +12,11 @@ from selfprompt.registry import Record
 
 RECORD = Record(
     name="flowers",
-    kind="dataset",
     title="Oxford 102 Flowers",
     url="https://www.robots.ox.ac.uk/~vgg/data/flowers/102/",
     year=2008,
     idea="102 kinds of flowers (FGVC), looked for on disk.",
-    supports=("on disk",),
+    on_disk=True,
 )
 
 

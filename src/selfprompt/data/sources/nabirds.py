@@ -8,12 +8,11 @@ from selfprompt.registry import Record
 
 RECORD = Record(
     name="nabirds",
-    kind="dataset",
     title="NABirds",
     url="https://dl.allaboutbirds.org/nabirds",
     year=2015,
     idea="555 kinds of North American birds (FGVC), looked for on disk.",
-    supports=("on disk",),
+    on_disk=True,
 )
 
 

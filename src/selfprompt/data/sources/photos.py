@@ -13,7 +13,6 @@ from selfprompt.registry import Record
 
 RECORD = Record(
     name="photos",
-    kind="dataset",
     title="Crops of scikit-learn's sample photographs",
     url="https://scikit-learn.org/stable/modules/generated/sklearn.datasets.load_sample_images.html",
     idea="From which of two photographs, and from which of four bands of it, a crop of 48 pixels is.",

@@ -12,13 +12,10 @@ from selfprompt.registry import Record
 
 RECORD = Record(
     name="scenes",
-    kind="dataset",
     title="Structured scenes, generated",
-    url="README.md",
     idea="Shapes on a noisy ground; the label is how many, how far apart, at which angle, or where.",
-    supports=("count", "distance", "orientation", "location"),
+    parts=("count", "distance", "orientation", "location"),
 )
-PARTS = ("count", "distance", "orientation", "location")
 SIDE, FINER = 64, 4
 TRAIN, TEST = 1_200, 1_000
 BINS = 6
@@ -36,7 +33,7 @@ def load(part: str) -> Dataset:
     splits = []
     for name, size in (("train", TRAIN), ("test", TEST)):
         labels = np.arange(size, dtype=np.int64) % BINS
-        seeds = [(PARTS.index(part), name == "test", index) for index in range(size)]
+        seeds = [(RECORD.parts.index(part), name == "test", index) for index in range(size)]
         images = [draw_scene(part, int(label), np.random.default_rng(seed)) for label, seed in zip(labels, seeds)]
         splits.append(Examples(images, labels))
     return Dataset(f"scenes/{part}", names, splits[0], test=splits[1], licence="CC0 (generated)")

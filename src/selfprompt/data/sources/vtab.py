@@ -11,12 +11,30 @@ from selfprompt.registry import Record
 
 RECORD = Record(
     name="vtab",
-    kind="dataset",
-    title="A Large-scale Study of Representation Learning with the Visual Task Adaptation Benchmark",
-    arxiv="1910.04867",
-    year=2019,
+    paper="vtab2019",
     idea="VTAB-1K: 19 tasks of 1,000 labelled images, looked for on disk.",
-    supports=("on disk",),
+    on_disk=True,
+    parts=(
+        "cifar100",
+        "caltech101",
+        "dtd",
+        "flowers102",
+        "pets",
+        "svhn",
+        "sun397",
+        "patch_camelyon",
+        "eurosat",
+        "resisc45",
+        "retinopathy",
+        "clevr_count",
+        "clevr_distance",
+        "dmlab",
+        "kitti",
+        "dsprites_location",
+        "dsprites_orientation",
+        "smallnorb_azimuth",
+        "smallnorb_elevation",
+    ),
 )
 
 
@@ -51,7 +69,6 @@ TASKS = {
     "smallnorb_azimuth": Task("structured", 18, 12_150, ("smallnorb_azi", "Smallnorb_azi")),
     "smallnorb_elevation": Task("structured", 9, 12_150, ("smallnorb_ele", "Smallnorb_ele")),
 }
-PARTS = tuple(TASKS)
 
 
 def noah(folder: Path) -> dict[str, Listed] | None:

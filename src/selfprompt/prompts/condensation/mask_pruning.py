@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from selfprompt.backbones.base import Backbone
-from selfprompt.prompts.base import Condensation, PromptInsertion
+from selfprompt.inputs import Batch
+from selfprompt.prompts.condensation.base import Condensation
+from selfprompt.prompts.insertion.prompted import PromptInsertion
 from selfprompt.prompts.parametrization.masked import Masked
-from selfprompt.registry import Record
 
 LEAST_TOKENS, LEAST_SEGMENTS = 1, 4
 
@@ -52,16 +52,16 @@ class MaskPruning(Condensation):
         self,
         insertion: PromptInsertion,
         backbone: Backbone,
-        network: Callable[[Tensor], Tensor],
-        batches: Iterable[tuple[Tensor, Tensor]],
+        losses: Callable[[Batch], Tensor],
+        batches: Iterable[Batch],
     ) -> None:
         masked = insertion.parametrization
         assert isinstance(masked, Masked)
         masks = [masked.tokens.requires_grad_(), masked.segments.requires_grad_()]
         gradients = [torch.zeros_like(mask) for mask in masks]
         count = 0
-        for images, labels in batches:
-            found = torch.autograd.grad(F.cross_entropy(network(images).float(), labels), masks)
+        for batch in batches:
+            found = torch.autograd.grad(losses(batch).mean(), masks)
             gradients = [total + new for total, new in zip(gradients, found)]
             count += 1
         tokens, segments = (g / count if self.importance == "signed" else (g / count).abs() for g in gradients)
@@ -74,14 +74,3 @@ def largest(importance: Tensor, count: int) -> Tensor:
     """1 at the ``count`` largest along the last dimension, 0 elsewhere; of equals, the first stay."""
     order = importance.argsort(dim=-1, descending=True, stable=True)[..., :count]
     return torch.zeros_like(importance).scatter_(-1, order, 1.0)
-
-
-RECORD = Record(
-    name="mask_pruning",
-    kind="condensation",
-    title="E2VPT: An Effective and Efficient Approach for Visual Prompt Tuning",
-    arxiv="2307.13770",
-    year=2023,
-    idea="Mask the least important prompts and segments of prompts, and train the others from a fresh start.",
-    factory=MaskPruning,
-)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from selfprompt.backbones.base import Backbone, watching
 from selfprompt.errors import UserError
-from selfprompt.prompts.base import Condensation, PromptInsertion
-from selfprompt.registry import Record
+from selfprompt.inputs import Batch
+from selfprompt.prompts.condensation.base import Condensation
+from selfprompt.prompts.insertion.prompted import PromptInsertion
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class Saliency(Condensation):
         self,
         insertion: PromptInsertion,
         backbone: Backbone,
-        network: Callable[[Tensor], Tensor],
-        batches: Iterable[tuple[Tensor, Tensor]],
+        losses: Callable[[Batch], Tensor],
+        batches: Iterable[Batch],
     ) -> Tensor:
-        kept = keep_best(prompt_scores(insertion, backbone, network, batches), self.keep)
+        kept = keep_best(prompt_scores(insertion, backbone, losses, batches), self.keep)
         insertion.condense(kept.to(insertion.prompts.device))
         return kept
 
@@ -57,8 +57,8 @@ class Saliency(Condensation):
 def prompt_scores(
     insertion: PromptInsertion,
     backbone: Backbone,
-    network: Callable[[Tensor], Tensor],
-    batches: Iterable[tuple[Tensor, Tensor]],
+    losses: Callable[[Batch], Tensor],
+    batches: Iterable[Batch],
 ) -> Tensor:
     """What the loss would change if a prompt were taken out of all attention and out of the feature, to first order.
 
@@ -70,8 +70,8 @@ def prompt_scores(
     Args:
         insertion: Owns the prompts.
         backbone: What they prompt.
-        network: Images to logits, through the insertion, in evaluation mode.
-        batches: Images and labels.
+        losses: A batch to its losses (B,), through the insertion, in evaluation mode.
+        batches: Of the training examples.
 
     Returns:
         (layers, P) in float64.
@@ -83,12 +83,11 @@ def prompt_scores(
     insertion.prompts.requires_grad_()
     try:
         with watching(backbone) as seen:
-            for images, labels in batches:
-                seen.clear()
-                loss = F.cross_entropy(network(images).float(), labels, reduction="sum")
-                mean = [seen.pop()] if seen[-1].dim() == 2 else []
-                each = len(seen) // backbone.depth
-                last = seen[each - 1 :: each]
+            for batch in batches:
+                for weights in seen.values():
+                    weights.clear()
+                loss = losses(batch).sum()
+                mean, last = seen["readout"], seen["prompts"] or seen["tokens"]
                 gradients = torch.autograd.grad(loss, last + mean)
                 for i, (weights, gradient) in enumerate(zip(last, gradients)):
                     share = insertion.share_gradient(weights.detach().float(), gradient.float())[keys]
@@ -108,15 +107,3 @@ def keep_best(scores: Tensor, share: float) -> Tensor:
     kept = torch.zeros(scores.numel(), dtype=torch.bool)
     kept[order[: math.ceil(share * scores.numel() - 1e-9)]] = True
     return kept.view_as(scores)
-
-
-RECORD = Record(
-    name="saliency",
-    kind="condensation",
-    title="Do We Really Need a Large Number of Visual Prompts?",
-    arxiv="2305.17223",
-    year=2023,
-    idea="Score prompts by a gradient, keep the best of all layers together, tune these again.",
-    supports=("reconstruction",),
-    factory=Saliency,
-)

@@ -1,1 +1,6 @@
-"""Where prompts start: one file a place."""
+"""Where prompts start: one file an answer."""
+
+from typing import Literal
+
+Kind = Literal["random", "mean", "max", "kmeans"]
+"""What prototypes are made of a task's patch tokens."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
 
 from selfprompt.backbones.base import Backbone
-from selfprompt.prompts.base import Initialization, Prompts
-from selfprompt.registry import Record
+from selfprompt.inputs import Inputs
+from selfprompt.prompts.initialization.base import Initialization, Prompts
 
 
 class Normal(Initialization):
@@ -18,19 +17,8 @@ class Normal(Initialization):
     needs_data = False
 
     def prepare(
-        self, backbone: Backbone, batches: Iterable[Tensor], layers: int, num_prompts: int, seed: int
+        self, backbone: Backbone, batches: Iterable[Inputs], layers: int, num_prompts: int, seed: int
     ) -> Prompts:
         """Draw the prompts on the CPU, so that every device gets the same."""
         generator = torch.Generator().manual_seed(seed)
         return Prompts(0.02 * torch.randn(layers, num_prompts, backbone.width, generator=generator))
-
-
-RECORD = Record(
-    name="normal",
-    kind="initialization",
-    title="Approximated Prompt Tuning for Vision-Language Pre-trained Models",
-    arxiv="2306.15706",
-    year=2023,
-    idea="Small Gaussian numbers.",
-    factory=Normal,
-)

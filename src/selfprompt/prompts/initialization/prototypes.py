@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from sklearn.cluster import KMeans
@@ -12,10 +12,9 @@ from torch import Tensor
 
 from selfprompt.backbones.base import Backbone
 from selfprompt.errors import UserError
-from selfprompt.prompts.base import Initialization, Prompts
-from selfprompt.registry import Record
-
-Kind = Literal["random", "mean", "max", "kmeans"]
+from selfprompt.inputs import Inputs, count
+from selfprompt.prompts.initialization import Kind
+from selfprompt.prompts.initialization.base import Initialization, Prompts
 
 TOKENS_PER_CENTRE = 256  # of the sample that k-means sees, as in FAISS
 
@@ -48,7 +47,7 @@ class Prototypes(Initialization):
 
     @torch.no_grad()
     def prepare(
-        self, backbone: Backbone, batches: Iterable[Tensor], layers: int, num_prompts: int, seed: int
+        self, backbone: Backbone, batches: Iterable[Inputs], layers: int, num_prompts: int, seed: int
     ) -> Prompts:
         """One streaming pass.
 
@@ -64,9 +63,13 @@ class Prototypes(Initialization):
         reservoirs = [Reservoir(size, backbone.width, seed * 1_000 + layer) for layer in range(layers)]
         images_read = 0
         for images in batches:
-            for reservoir, patches in zip(reservoirs, backbone.patch_streams(images, layers)):
-                reservoir.add(self._candidates(patches.float(), num_prompts), images_read)
-            images_read += len(images)
+            first = images_read
+
+            def offer(layer: int, tokens: Tensor, real: Tensor | None, first: int = first) -> None:
+                reservoirs[layer].add(self._candidates(tokens.float(), real, num_prompts), first, real)
+
+            backbone.content_streams(images, layers, offer)
+            images_read += count(images)
         if images_read == 0 or len(reservoirs[0]) < num_prompts:
             raise UserError(
                 f"{num_prompts} prompts need as many tokens to start from, and {images_read} image(s) gave "
@@ -82,10 +85,12 @@ class Prototypes(Initialization):
         sources = torch.stack([r.sources for r in reservoirs]) if self.kind == "random" else None
         return Prompts(torch.stack([r.tokens for r in reservoirs]).cpu(), sources)
 
-    def _candidates(self, patches: Tensor, num_prompts: int) -> Tensor:
-        """(B, M, D) patch tokens to (B, C, D) candidates."""
+    def _candidates(self, patches: Tensor, real: Tensor | None, num_prompts: int) -> Tensor:
+        """(B, M, D) content tokens to (B, C, D) candidates."""
         if self.kind in ("random", "kmeans"):
             return patches
+        if real is not None:
+            raise UserError(f"{self.kind} prototypes need inputs of one length: use --prototypes random.")
         groups = patches.split(window_sizes(patches.shape[1], num_prompts), dim=1)
         pooled = [g.mean(dim=1) if self.kind == "mean" else g.amax(dim=1) for g in groups]
         return torch.stack(pooled, dim=1)
@@ -112,11 +117,14 @@ class Reservoir:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def add(self, candidates: Tensor, first_image: int) -> None:
-        """Offer (B, C, D) candidates of the images ``first_image``, ``first_image + 1``, ..."""
+    def add(self, candidates: Tensor, first_image: int, real: Tensor | None = None) -> None:
+        """Offer (B, C, D) candidates of the images ``first_image``, ``first_image + 1``, ...; padding is not real."""
         images, count, width = candidates.shape
         keys = torch.rand(images * count, generator=self._generator, dtype=torch.float64)
-        new = keys.topk(min(self._size, len(keys)), largest=False).indices
+        offered = len(keys)
+        if real is not None:
+            keys, offered = keys.masked_fill(~real.flatten().cpu(), torch.inf), int(real.sum())
+        new = keys.topk(min(self._size, offered), largest=False).indices
         sources = torch.stack([first_image + new // count, new % count], dim=1)
         rows = candidates.reshape(-1, width)[new.to(candidates.device)].to(self.tokens.device)
         keys = torch.cat([self._keys, keys[new]])
@@ -146,15 +154,3 @@ def centres(tokens: Tensor, count: int, seed: int) -> Tensor:
     model: Any = KMeans(n_clusters=count, random_state=seed, n_init="auto")
     model.fit(tokens.cpu().numpy())
     return torch.from_numpy(model.cluster_centers_).to(tokens.dtype)
-
-
-RECORD = Record(
-    name="prototypes",
-    kind="initialization",
-    title="Revisiting the Power of Prompt for Visual Tuning",
-    arxiv="2402.02382",
-    year=2024,
-    idea="Start from patch tokens of the task's own images: a sample, means, maxima or k-means centres.",
-    supports=("random", "mean", "max", "kmeans"),
-    factory=Prototypes,
-)

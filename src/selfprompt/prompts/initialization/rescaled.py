@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from torch import Tensor
-
 from selfprompt.backbones.base import Backbone
-from selfprompt.prompts.base import Initialization, Prompts
-from selfprompt.registry import Record
+from selfprompt.inputs import Inputs
+from selfprompt.prompts.initialization.base import Initialization, Prompts
 
 
 @dataclass(frozen=True)
@@ -34,18 +32,8 @@ class Rescaled(Initialization):
         return self.start.needs_data
 
     def prepare(
-        self, backbone: Backbone, batches: Iterable[Tensor], layers: int, num_prompts: int, seed: int
+        self, backbone: Backbone, batches: Iterable[Inputs], layers: int, num_prompts: int, seed: int
     ) -> Prompts:
         found = self.start.prepare(backbone, batches, layers, num_prompts, seed)
         now = found.values.square().mean(dim=(1, 2), keepdim=True).sqrt()
         return replace(found, values=found.values * (self.rms / now.clamp(min=1e-12)))
-
-
-RECORD = Record(
-    name="rescaled",
-    kind="initialization",
-    title="A start brought to one scale",
-    url="README.md",
-    idea="Any start with each layer scaled to one root mean square, so that step sizes compare.",
-    factory=Rescaled,
-)

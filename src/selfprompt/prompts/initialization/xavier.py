@@ -6,11 +6,10 @@ import math
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
 
 from selfprompt.backbones.base import Backbone
-from selfprompt.prompts.base import Initialization, Prompts
-from selfprompt.registry import Record
+from selfprompt.inputs import Inputs
+from selfprompt.prompts.initialization.base import Initialization, Prompts
 
 
 class Xavier(Initialization):
@@ -22,20 +21,9 @@ class Xavier(Initialization):
     needs_data = False
 
     def prepare(
-        self, backbone: Backbone, batches: Iterable[Tensor], layers: int, num_prompts: int, seed: int
+        self, backbone: Backbone, batches: Iterable[Inputs], layers: int, num_prompts: int, seed: int
     ) -> Prompts:
         """Draw the prompts on the CPU, so that every device gets the same."""
         bound = math.sqrt(6 / ((num_prompts + layers) * backbone.width))
         values = torch.rand(layers, num_prompts, backbone.width, generator=torch.Generator().manual_seed(seed))
         return Prompts((2 * values - 1) * bound)
-
-
-RECORD = Record(
-    name="xavier",
-    kind="initialization",
-    title="Cross Visual Prompt Tuning",
-    arxiv="2408.14961",
-    year=2025,
-    idea="Small random numbers, the smaller the more prompts there are.",
-    factory=Xavier,
-)

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from selfprompt.backbones.base import Backbone, Tokens
-from selfprompt.prompts.base import PromptInsertion
-from selfprompt.registry import Record
+from selfprompt.backbones.base import Backbone, BlockEdit, Context
+from selfprompt.inputs import count
+from selfprompt.prompts.insertion.prompted import PromptInsertion
 
 
 class Beside(PromptInsertion):
@@ -42,20 +42,21 @@ class Beside(PromptInsertion):
     def attach(self, backbone: Backbone, seed: int) -> None:
         self.down.copy_(torch.randn(self.down.shape, generator=torch.Generator().manual_seed(seed)))
 
-    def prompt_keys(self, num_prefix: int) -> slice:
-        return slice(0, self.num_prompts)
+    def keys_before(self, num_prefix: int) -> int:
+        return 0
 
     def share_gradient(self, weights: Tensor, gradient: Tensor) -> Tensor:
         """There is no softmax whose sum the other keys would fill."""
         return (weights * gradient).sum(dim=(0, 1, 2))
 
-    def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
-        out = backbone.attention(i, tokens.x, queries=tokens.queries)
-        prompts = self.layer(i, tokens.x.shape[0])
-        if prompts.shape[-2]:
-            out = out + self.memory(backbone, i, backbone.normalize(i, tokens.asking), prompts)
-        x = tokens.asking + self.scale[i].exp() * out
-        return Tokens(x + backbone.mlp(i, x), tokens.num_prefix)
+    def edit(self, backbone: Backbone, i: int, context: Context) -> BlockEdit:
+        prompts = self.layer(i, count(context.inputs))
+
+        def branch(h: Tensor, y: Tensor) -> Tensor:
+            added = y + self.memory(backbone, i, h, prompts) if prompts.shape[-2] else y
+            return self.scale[i].exp() * added
+
+        return BlockEdit(branch=branch)
 
     def memory(self, backbone: Backbone, i: int, h: Tensor, prompts: Tensor) -> Tensor:
         """What (P, D) or (B, P, D) prompts add for (B, N, D) tokens."""
@@ -63,17 +64,6 @@ class Beside(PromptInsertion):
         scores = (h @ keys.transpose(-2, -1)).relu()
         if backbone.watch is not None:
             head = scores[:, None]
-            backbone.watch(head)
+            backbone.watch("prompts", head)
             scores = head[:, 0]
         return scores.amax(dim=-1, keepdim=True).detach() * (scores @ prompts)
-
-
-RECORD = Record(
-    name="beside",
-    kind="insertion",
-    title="Approximated Prompt Tuning for Vision-Language Pre-trained Models",
-    arxiv="2306.15706",
-    year=2023,
-    idea="What prompts would add inside attention is approximated by a small memory beside it.",
-    factory=Beside,
-)

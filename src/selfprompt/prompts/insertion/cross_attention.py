@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from selfprompt.backbones.base import Backbone, Tokens
-from selfprompt.prompts.base import KeyedInsertion
-from selfprompt.registry import Record
+from selfprompt.backbones.base import PLAIN, Backbone, BlockEdit, Context
+from selfprompt.backbones.stepwise import inside
+from selfprompt.inputs import count
+from selfprompt.prompts.insertion.prompted import KeyedInsertion
 
 
 class CrossAttention(KeyedInsertion):
@@ -30,20 +31,8 @@ class CrossAttention(KeyedInsertion):
     def project(self, backbone: Backbone, i: int, prompts: Tensor) -> tuple[Tensor, Tensor]:
         return backbone.keys_values(i, prompts, normalize=False)
 
-    def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
-        x = tokens.asking + backbone.attention(i, tokens.x, queries=tokens.queries)
-        kv = self.keys_values(backbone, i, x.shape[0])
-        if kv[0].shape[-2]:
-            x = x + backbone.cross_attention(i, x, kv)
-        return Tokens(x + backbone.mlp(i, x), tokens.num_prefix)
-
-
-RECORD = Record(
-    name="cross_attention",
-    kind="insertion",
-    title="Cross Visual Prompt Tuning",
-    arxiv="2408.14961",
-    year=2025,
-    idea="Tokens read each block's prompts in a second attention that has the block's own frozen weights.",
-    factory=CrossAttention,
-)
+    def edit(self, backbone: Backbone, i: int, context: Context) -> BlockEdit:
+        kv = self.keys_values(backbone, i, count(context.inputs))
+        if not kv[0].shape[-2]:
+            return PLAIN
+        return BlockEdit(between=lambda x: x + inside(backbone).cross_attention(i, x, kv))

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from selfprompt.backbones.base import Backbone, Tokens
-from selfprompt.prompts.base import KeyedInsertion, insert
-from selfprompt.registry import Record
+from selfprompt.backbones.base import Backbone, BlockEdit, Context
+from selfprompt.inputs import count
+from selfprompt.prompts.insertion.prompted import KeyedInsertion
 
 
 class AtEveryBlock(KeyedInsertion, ABC):
@@ -28,14 +28,11 @@ class AtEveryBlock(KeyedInsertion, ABC):
         super().__init__(depth, num_prompts, width, **rest)
         self.keep_outputs = keep_outputs
 
-    def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
-        batch = tokens.x.shape[0]
+    def edit(self, backbone: Backbone, i: int, context: Context) -> BlockEdit:
         if not self.keep_outputs or i < backbone.depth - 1:
-            return backbone.block(i, tokens, extra_kv=self.keys_values(backbone, i, batch))
-        prompts = self.layer(i, batch)  # once, so that dropout leaves the same out of keys and queries
-        asking = insert(tokens, prompts).x
-        x = asking + backbone.attention(i, tokens.x, self.project(backbone, i, prompts), queries=asking)
-        return Tokens(x + backbone.mlp(i, x), tokens.num_prefix)
+            return BlockEdit(extra_kv=self.keys_values(backbone, i, count(context.inputs)))
+        prompts = self.layer(i, count(context.inputs))  # once: dropout leaves the same out of keys and queries
+        return BlockEdit(extra_kv=self.project(backbone, i, prompts), asking=prompts)
 
 
 class Deep(AtEveryBlock):
@@ -57,14 +54,3 @@ class Deep(AtEveryBlock):
 
     def project(self, backbone: Backbone, i: int, prompts: Tensor) -> tuple[Tensor, Tensor]:
         return backbone.keys_values(i, prompts)
-
-
-RECORD = Record(
-    name="deep",
-    kind="insertion",
-    title="Visual Prompt Tuning",
-    arxiv="2203.12119",
-    year=2022,
-    idea="Every block has prompts of its own; only their keys and values matter, so only these are computed.",
-    factory=Deep,
-)

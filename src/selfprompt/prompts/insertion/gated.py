@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from selfprompt.backbones.base import Backbone, Tokens
-from selfprompt.prompts.base import PromptInsertion, insert, remove
-from selfprompt.registry import Record
+from selfprompt.backbones.base import Backbone, BlockEdit, Context, Tokens, insert, remove
+from selfprompt.inputs import count
+from selfprompt.prompts.insertion.prompted import PromptInsertion
 
 COLDEST, HOTTEST = 0.01, 10.0
 
@@ -49,31 +50,24 @@ class Gated(PromptInsertion):
         self.temperatures = nn.Parameter(torch.ones(depth))
         self.keep_outputs = keep_outputs
 
-    def enter(self, backbone: Backbone, tokens: Tokens) -> Tokens:
+    def before(self, backbone: Backbone, i: int, tokens: Tokens, context: Context) -> Tokens:
+        if i:
+            return tokens
         if self.training:
             with torch.no_grad():
                 self.temperatures.clamp_(COLDEST, HOTTEST)
-        return insert(tokens, self.layer(0, tokens.x.shape[0]))
+        return insert(tokens, self.layer(0, count(context.inputs)))
 
-    def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
-        out = backbone.block(i, tokens, temperature=self.temperatures[i].clamp(COLDEST, HOTTEST))
-        if i == backbone.depth - 1:
+    def edit(self, backbone: Backbone, i: int, context: Context) -> BlockEdit:
+        return BlockEdit(temperature=self.temperatures[i].clamp(COLDEST, HOTTEST))
+
+    def after(self, i: int, before: Tokens, out: Tokens) -> Tokens:
+        if i == len(self.gate_priors):
             return out
-        first, last = tokens.num_prefix, tokens.num_prefix + self.num_prompts
+        first, last = before.num_prefix, before.num_prefix + self.num_prompts
         gate = self.gate_priors[i].sigmoid()
-        mixed = gate * out.x[:, first:last] + (1 - gate) * tokens.x[:, first:last]
-        return Tokens(torch.cat([out.x[:, :first], mixed, out.x[:, last:]], dim=1), tokens.num_prefix)
+        mixed = gate * out.x[:, first:last] + (1 - gate) * before.x[:, first:last]
+        return replace(out, x=torch.cat([out.x[:, :first], mixed, out.x[:, last:]], dim=1))
 
-    def leave(self, backbone: Backbone, tokens: Tokens) -> Tokens:
+    def leave(self, tokens: Tokens, context: Context) -> Tokens:
         return tokens if self.keep_outputs else remove(tokens, self.num_prompts)
-
-
-RECORD = Record(
-    name="gated",
-    kind="insertion",
-    title="Improving Visual Prompt Tuning for Self-supervised Vision Transformers",
-    arxiv="2306.05067",
-    year=2023,
-    idea="Prompts flow as tokens, and a learnt gate at every block says how much of its output they take.",
-    factory=Gated,
-)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from selfprompt.backbones.base import Backbone
 from selfprompt.prompts.insertion.deep import AtEveryBlock
-from selfprompt.registry import Record
 
 
 class KeyValue(AtEveryBlock):
@@ -51,22 +50,11 @@ class KeyValue(AtEveryBlock):
         draw = torch.rand(self.key_values.shape, generator=torch.Generator().manual_seed(seed))
         self.key_values.copy_((2 * draw - 1) * math.sqrt(6 / max(1, count * width)))
 
-    def prompt_keys(self, num_prefix: int) -> slice:
-        free = self.key_values.shape[2]
-        return slice(free, free + self.num_prompts)
+    @property
+    def free_keys(self) -> int:
+        return self.key_values.shape[2]
 
     def project(self, backbone: Backbone, i: int, prompts: Tensor) -> tuple[Tensor, Tensor]:
         keys, values = backbone.keys_values(i, prompts)
         free = self.key_values[i].to(keys.dtype).expand(*keys.shape[:-2], -1, -1)
         return torch.cat([free, keys], dim=-2), torch.cat([free, values], dim=-2)
-
-
-RECORD = Record(
-    name="key_value",
-    kind="insertion",
-    title="E2VPT: An Effective and Efficient Approach for Visual Prompt Tuning",
-    arxiv="2307.13770",
-    year=2023,
-    idea="Deep prompts, and beside them free keys and values in the heads of every block.",
-    factory=KeyValue,
-)

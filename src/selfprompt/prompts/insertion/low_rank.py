@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from selfprompt.backbones.base import Backbone, Tokens
-from selfprompt.prompts.base import Insertion, drawing
-from selfprompt.registry import Record
+from selfprompt.backbones.base import Backbone
+from selfprompt.prompts.insertion.base import Insertion, drawing
 
 
 class LowRank(Insertion):
@@ -29,17 +28,3 @@ class LowRank(Insertion):
         wanted = LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=list(self.targets))  # type: ignore[arg-type]
         with drawing(seed):
             inject_adapter_in_model(wanted, backbone)
-
-    def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
-        return backbone.block(i, tokens)
-
-
-RECORD = Record(
-    name="low_rank",
-    kind="insertion",
-    title="LoRA: Low-Rank Adaptation of Large Language Models",
-    arxiv="2106.09685",
-    year=2021,
-    idea="No prompts: low-rank updates beside the frozen projections, made by PEFT.",
-    factory=LowRank,
-)

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from selfprompt.backbones.base import Backbone, Tokens
-from selfprompt.prompts.base import Insertion
-from selfprompt.registry import Record
+from selfprompt.prompts.insertion.base import Insertion
 
 
 class NoPrompts(Insertion):
     """Every block as it is."""
 
     prompts = None
-
-    def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
-        return backbone.block(i, tokens)
-
-
-RECORD = Record(
-    name="none",
-    kind="insertion",
-    title="The backbone without prompts",
-    idea="The neutral setting: its output is the frozen backbone's, to the bit.",
-    factory=NoPrompts,
-)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from selfprompt.backbones.base import Backbone, Tokens
-from selfprompt.prompts.base import PromptInsertion, insert, remove
-from selfprompt.registry import Record
+from selfprompt.backbones.base import Backbone, Context, Tokens, insert, remove
+from selfprompt.inputs import count
+from selfprompt.prompts.insertion.prompted import PromptInsertion
 
 
 class Shallow(PromptInsertion):
@@ -26,22 +26,8 @@ class Shallow(PromptInsertion):
         super().__init__(1, num_prompts, width, **rest)
         self.keep_outputs = keep_outputs
 
-    def enter(self, backbone: Backbone, tokens: Tokens) -> Tokens:
-        return insert(tokens, self.layer(0, tokens.x.shape[0]))
+    def before(self, backbone: Backbone, i: int, tokens: Tokens, context: Context) -> Tokens:
+        return tokens if i else insert(tokens, self.layer(0, count(context.inputs)))
 
-    def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
-        return backbone.block(i, tokens)
-
-    def leave(self, backbone: Backbone, tokens: Tokens) -> Tokens:
+    def leave(self, tokens: Tokens, context: Context) -> Tokens:
         return tokens if self.keep_outputs else remove(tokens, self.num_prompts)
-
-
-RECORD = Record(
-    name="shallow",
-    kind="insertion",
-    title="Visual Prompt Tuning",
-    arxiv="2203.12119",
-    year=2022,
-    idea="Prompts enter between prefix and patches before the first block and flow through as tokens.",
-    factory=Shallow,
-)

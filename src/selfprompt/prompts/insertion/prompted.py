@@ -1,118 +1,24 @@
-"""The interfaces of this room: where prompts start, what they are made of, how they meet the tokens, which stay."""
+"""Insertions that own prompts, and those whose prompts are keys and values alone."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selfprompt.backbones.base import Backbone, Tokens
+from selfprompt.backbones.base import Backbone
 from selfprompt.errors import UserError
+from selfprompt.marks import optional
 from selfprompt.memory import free_memory
+from selfprompt.prompts.initialization.base import Prompts
+from selfprompt.prompts.insertion.base import Insertion
+from selfprompt.prompts.parametrization.base import Parametrization
 
 COPIES_IN_TRAINING = 16
-
-
-@dataclass(frozen=True)
-class Prompts:
-    """Starting values, and where they came from.
-
-    Args:
-        values: (layers, P, D).
-        sources: (layers, P, 2) int64, the image's index in the stream and the patch's position in raster
-            order; None where a prompt is no single token's copy.
-    """
-
-    values: Tensor
-    sources: Tensor | None = None
-
-
-class Initialization(ABC):
-    """Where prompts start.
-
-    Attributes:
-        needs_data: Whether `prepare` reads images.
-    """
-
-    needs_data: bool
-
-    @abstractmethod
-    def prepare(
-        self, backbone: Backbone, batches: Iterable[Tensor], layers: int, num_prompts: int, seed: int
-    ) -> Prompts:
-        """Make starting values in one pass over ``batches``.
-
-        Args:
-            backbone: The frozen backbone.
-            batches: (B, 3, H, W) normalised images on the backbone's device; left unread without `needs_data`.
-            layers: Blocks that get prompts of their own, counted from block 0.
-            num_prompts: Prompts P of each layer.
-            seed: Seed of every draw.
-        """
-
-
-class Parametrization(nn.Module, ABC):
-    """What prompts are made of: a map from what is trained to what meets the tokens."""
-
-    @abstractmethod
-    def forward(self, prompts: Tensor) -> Tensor:
-        """(..., P, D) trained prompts of one layer to (..., P, D) effective ones."""
-
-    def idle(self, prompts: Tensor) -> int:
-        """How many numbers, of (layers, P, D) prompts and its own, are masked or fixed, and so not trained."""
-        return 0
-
-
-class Insertion(nn.Module, ABC):
-    """How prompts, or whatever else is trained, meet the tokens.
-
-    Attributes:
-        prompts: The trained prompts; None where there are none.
-        dropout: Of prompts, in training.
-    """
-
-    prompts: nn.Parameter | None
-    dropout: float = 0.0
-
-    @property
-    def num_prompts(self) -> int:
-        """Prompts of the block that has most of them."""
-        return 0
-
-    @property
-    def idle(self) -> int:
-        """How many numbers of its parameters are masked or fixed, and so not trained."""
-        return 0
-
-    def attach(self, backbone: Backbone, seed: int) -> None:
-        """Once, when the model is built: start what is trained beside prompts, within its own backbone or here.
-
-        Args:
-            backbone: The model's private copy, frozen.
-            seed: Seed of every draw.
-        """
-
-    @contextmanager
-    def folded(self, backbone: Backbone) -> Iterator[None]:
-        """Inside, what depends on no image is computed once: neither prompts nor backbone may change there."""
-        yield
-
-    def enter(self, backbone: Backbone, tokens: Tokens) -> Tokens:
-        """Before block 0."""
-        return tokens
-
-    @abstractmethod
-    def block(self, backbone: Backbone, i: int, tokens: Tokens) -> Tokens:
-        """In place of block ``i``."""
-
-    def leave(self, backbone: Backbone, tokens: Tokens) -> Tokens:
-        """After the last block: the stream that the readout sees."""
-        return tokens
 
 
 class PromptInsertion(Insertion, ABC):
@@ -163,10 +69,17 @@ class PromptInsertion(Insertion, ABC):
     def idle(self) -> int:
         return 0 if self.parametrization is None else self.parametrization.idle(self.prompts)
 
-    def prompt_keys(self, num_prefix: int) -> slice:
-        """Which keys of a block's last attention are the prompts, after ``num_prefix`` prefix tokens."""
-        return slice(num_prefix, num_prefix + self.num_prompts)
+    @optional
+    def keys_before(self, num_prefix: int) -> int:
+        """Keys of a block's last attention before the prompts', where the prefix has ``num_prefix``."""
+        return num_prefix
 
+    def prompt_keys(self, num_prefix: int) -> slice:
+        """Which keys of a block's last attention are the prompts, where the prefix has ``num_prefix``."""
+        first = self.keys_before(num_prefix)
+        return slice(first, first + self.num_prompts)
+
+    @optional
     def share_gradient(self, weights: Tensor, gradient: Tensor) -> Tensor:
         """Of a block's last attention: how the loss changes with a factor of 1 on each key's share of it.
 
@@ -233,9 +146,14 @@ class KeyedInsertion(PromptInsertion, ABC):
 
     _folded: list[tuple[Tensor, Tensor]] | None = None
 
-    def prompt_keys(self, num_prefix: int) -> slice:
-        """The first ones: they stand before those of the tokens."""
-        return slice(0, self.num_prompts)
+    @property
+    @optional
+    def free_keys(self) -> int:
+        """Keys of a block that no prompt makes; they stand first."""
+        return 0
+
+    def keys_before(self, num_prefix: int) -> int:
+        return self.free_keys
 
     @abstractmethod
     def project(self, backbone: Backbone, i: int, prompts: Tensor) -> tuple[Tensor, Tensor]:
@@ -258,48 +176,6 @@ class KeyedInsertion(PromptInsertion, ABC):
             self._folded = None
 
 
-class Condensation(ABC):
-    """Which prompts are kept, decided after a first training; a last one follows.
-
-    Attributes:
-        rewinds: Whether the last training begins from a fresh start.
-    """
-
-    rewinds: bool
-
-    @abstractmethod
-    def share(self, epochs: int) -> tuple[int, int]:
-        """Epochs of the first and of the last training, under a recipe of so many."""
-
-    @abstractmethod
-    def apply(
-        self,
-        insertion: PromptInsertion,
-        backbone: Backbone,
-        network: Callable[[Tensor], Tensor],
-        batches: Iterable[tuple[Tensor, Tensor]],
-    ) -> Tensor | None:
-        """Decide on the training images, and change the insertion.
-
-        Args:
-            insertion: Owns the prompts.
-            backbone: What they prompt.
-            network: Images to logits, through the insertion, in evaluation mode.
-            batches: Images and labels.
-
-        Returns:
-            (layers, P) booleans of what stays, where prompts were taken away.
-        """
-
-
-@contextmanager
-def drawing(seed: int) -> Iterator[None]:
-    """Inside, torch draws on the CPU from a seed; afterwards its generators are as they were."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield
-
-
 def new_prompts(layers: int, count: int, width: int) -> nn.Parameter:
     """A parameter (layers, count, width) of zeros, if its training fits into memory.
 
@@ -316,16 +192,3 @@ def new_prompts(layers: int, count: int, width: int) -> nn.Parameter:
             f"{free / 2**30:,.0f} GiB are free: use fewer (--num-prompts {count * free // (2 * needed)})."
         )
     return nn.Parameter(torch.zeros(layers, count, width))
-
-
-def insert(tokens: Tokens, prompts: Tensor) -> Tokens:
-    """Put (P, D) or (B, P, D) prompts between the prefix tokens and the patches."""
-    prompts = prompts.expand(tokens.x.shape[0], *prompts.shape[-2:])
-    x = torch.cat([tokens.x[:, : tokens.num_prefix], prompts, tokens.x[:, tokens.num_prefix :]], dim=1)
-    return Tokens(x, tokens.num_prefix)
-
-
-def remove(tokens: Tokens, count: int) -> Tokens:
-    """Take ``count`` tokens after the prefix out of the stream again."""
-    x = torch.cat([tokens.x[:, : tokens.num_prefix], tokens.x[:, tokens.num_prefix + count :]], dim=1)
-    return Tokens(x, tokens.num_prefix)

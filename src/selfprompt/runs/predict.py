@@ -16,10 +16,10 @@ from PIL import Image
 
 from selfprompt.data.arrays import CHANNELS, as_it_is_now, is_array
 from selfprompt.data.images import ImageSource, read_image
-from selfprompt.data.loading import prepare_image
 from selfprompt.data.pairs import checked
-from selfprompt.data.protocol import Protocol
+from selfprompt.data.protocol import Protocol, of_images
 from selfprompt.data.sources.folder import images_below
+from selfprompt.data.views.image import prepare_image
 from selfprompt.errors import Diverged, UserError
 from selfprompt.model import PromptedModel, load
 from selfprompt.tuning.engine import Engine
@@ -65,7 +65,7 @@ def predict(
     mine = islice(listed(images), engine.rank, None, engine.world)
     answers: list[tuple[int, dict[str, Any]]] = []
     with model.insertion.folded(model.backbone), engine.computing(model), engine.autocast():
-        for batch in decoded(mine, model.protocol):
+        for batch in decoded(mine, of_images(model.protocol)):
             wrong = [found for _, _, found in batch if isinstance(found, UserError)]
             if wrong and on_error == "stop":
                 raise wrong[0]

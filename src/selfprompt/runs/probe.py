@@ -7,16 +7,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from selfprompt.data.loading import ImageTensors
+from selfprompt.data.batches import Decoded
 from selfprompt.model import PromptedModel
 from selfprompt.tuning.fixed_features import frozen_features
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 
 
-def linear_probe(
-    model: PromptedModel, train: ImageTensors, val: ImageTensors, test: ImageTensors, batch_size: int = 64
-) -> float:
+def linear_probe(model: PromptedModel, train: Decoded, val: Decoded, test: Decoded, batch_size: int = 64) -> float:
     """Test accuracy in percent of logistic regression on the frozen backbone's standardised features.
 
     The regularisation is the one of four that does best on validation.

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from selfprompt import registry
-from selfprompt.backbones import load_backbone
+from selfprompt.backbones import RECORDS
+from selfprompt.backbones.load import load_backbone
 from selfprompt.data import sources
 from selfprompt.data.datasets import Dataset, problems_of_split
 from selfprompt.data.images import ImageSource, common_range, read_image
@@ -23,17 +23,12 @@ from selfprompt.errors import UserError
 def check_installation() -> list[str]:
     """Problems of the packaged files: each one loaded."""
     problems = []
-    packaged: list[tuple[registry.Kind, str]] = []
-    packaged.extend(("backbone", name) for name in registry.names("backbone"))
-    packaged.extend(("dataset", name) for name in sources.names())
-    for kind, name in packaged:
-        supports = registry.module(kind, name.partition("/")[0]).RECORD.supports
-        if any(s.startswith(("extra: ", "debian: ", "on disk")) for s in supports):
-            continue
-        try:
-            load_backbone(name) if kind == "backbone" else load_located(name)
-        except (UserError, OSError, ValueError) as error:
-            problems.append(f"{kind} {name}: {error}")
+    for kind, records, load in (("backbone", RECORDS, load_backbone), ("dataset", sources.RECORDS, load_located)):
+        for name in (name for record in records.values() if record.brought for name in record.names):
+            try:
+                load(name)
+            except (UserError, OSError, ValueError) as error:
+                problems.append(f"{kind} {name}: {error}")
     return problems
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from selfprompt import registry
-from selfprompt.adapters import AdapterConfig
+from selfprompt.adapters.format import AdapterConfig
 from selfprompt.markup import markdown
+from selfprompt.methods import record_of
 
 
 def written(value: Any) -> str:
@@ -26,7 +26,7 @@ base_model_architecture: {{ config.backbone.architecture | tojson }}
 
 # {{ config.method.name }} adapter for {{ config.backbone.architecture }}
 
-{{ record.idea }} ({{ record.title }}{% if record.arxiv %}, arXiv {{ record.arxiv }}{% endif %})
+{{ record.idea }} ({{ record.source }})
 
 | | |
 |---|---|
@@ -54,5 +54,5 @@ Written by selfprompt {{ config.selfprompt_version }}. Please cite the paper of 
 
 def render_card(config: AdapterConfig, trainable: int, total: int) -> str:
     """The card's text."""
-    record = registry.module("method", config.method["name"]).RECORD
+    record = record_of(config.method["name"])
     return TEMPLATE.render(config=config, record=record, trainable=trainable, total=total)

@@ -12,15 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selfprompt import registry
-from selfprompt.adapters import AdapterConfig, read_adapter
-from selfprompt.backbones import load_backbone
-from selfprompt.backbones.base import Backbone, Readout, Tokens
-from selfprompt.data.loading import Normalize
-from selfprompt.data.protocol import Protocol
+from selfprompt.adapters.format import AdapterConfig, find_adapter, read_adapter
+from selfprompt.backbones.base import Backbone, BlockEdit, Context, Edits, Tokens
+from selfprompt.backbones.info import Readout
+from selfprompt.backbones.load import load_backbone
+from selfprompt.data.protocol import BaseProtocol
 from selfprompt.errors import UserError, unknown
-from selfprompt.model import Head, PromptedModel, find_adapter, load
-from selfprompt.prompts.base import Insertion, insert
+from selfprompt.heads.linear import LinearHead
+from selfprompt.inputs import images_of
+from selfprompt.methods import from_description
+from selfprompt.model import PromptedModel, load
+from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.deep import AtEveryBlock
 from selfprompt.prompts.insertion.key_value import KeyValue
 
@@ -48,7 +50,7 @@ class Member:
     class_names: list[str] | None
 
 
-class Bank(nn.Module):
+class Bank(nn.Module, Edits):
     """Prompts (T, P, D) of every block, and heads (T, C, F), padded to the largest of T members.
 
     It never changes: a pool that takes in or gives up an adapter makes a new one and then puts it in the old one's
@@ -60,7 +62,7 @@ class Bank(nn.Module):
         like: A weight, of the device and type that the bank has.
     """
 
-    def __init__(self, members: dict[str, Member], protocol: Protocol | None, like: Tensor) -> None:
+    def __init__(self, members: dict[str, Member], protocol: BaseProtocol | None, like: Tensor) -> None:
         super().__init__()
         self.members, self.protocol = members, protocol
         self.rows = {name: row for row, name in enumerate(members)}
@@ -78,16 +80,34 @@ class Bank(nn.Module):
         self.register_buffer("weights", padded([member.weight for member in listed], like, 0)[0], persistent=False)
         self.register_buffer("biases", padded([member.bias for member in listed], like, 0)[0], persistent=False)
 
-    def extra_keys_values(
-        self, backbone: Backbone, i: int, rows: Tensor
-    ) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
-        """Keys and values that block ``i`` makes for the members in ``rows``, and which of them each sees."""
-        keys, values = backbone.keys_values(i, self.get_buffer(f"prompts_{i}")[rows])
+    def edit(self, backbone: Backbone, i: int, context: Context) -> BlockEdit:
+        """Keys and values of the members that the samples belong to, and which of them each sees.
+
+        Before a mean that prompts take part in, they go through the last block.
+        """
+        rows = context.rows
+        prompts = self.get_buffer(f"prompts_{i}")[rows]
+        keys, values = backbone.keys_values(i, prompts)
         if (free := self.get_buffer("free")).shape[-2]:
             more = free[rows, i].to(keys.dtype)
             keys, values = torch.cat([more, keys], dim=-2), torch.cat([more, values], dim=-2)
         seen = getattr(self, f"seen_{i}")
-        return (keys, values), None if seen is None else seen[rows]
+        asks = self.readout != "backbone" and i == backbone.depth - 1
+        return BlockEdit(
+            extra_kv=(keys, values),
+            extra_mask=None if seen is None else seen[rows],
+            asking=prompts.to(context.content.dtype) if asks else None,
+        )
+
+    def leave(self, tokens: Tokens, context: Context) -> Tokens:
+        """Weigh the tokens of a mean so that padding has no part in it."""
+        if self.readout == "backbone":
+            return tokens
+        x, prefix, own = tokens.x, tokens.num_prefix, self.get_buffer("own")[context.rows]
+        counted = F.pad(own.to(x.dtype), (prefix, x.shape[1] - prefix - own.shape[1]), value=1)
+        averaged = counted[:, prefix:]
+        scale = averaged.shape[1] / averaged.sum(dim=1, keepdim=True)
+        return Tokens(x * (counted * scale)[..., None], prefix)
 
 
 class AdapterPool(nn.Module):
@@ -132,14 +152,14 @@ class AdapterPool(nn.Module):
         if name in self.bank.members:
             raise UserError(f"The pool has an adapter named {name!r} already: remove it first.")
         if isinstance(adapter, PromptedModel):
-            if not isinstance(adapter.head, Head):
+            if not isinstance(adapter.head, LinearHead):
                 raise UserError(f"{name!r} has a head of its own making: a pool takes linear ones.")
             adapter.worth_keeping()
             config, insertion = adapter.adapter_config(), adapter.insertion
         else:
             adapter = find_adapter(adapter)
             config, _ = read_adapter(adapter)
-            insertion = registry.build("method", config.method).insertion(self.backbone)
+            insertion = from_description(config.method).insertion(self.backbone)
         self._check(name, config, insertion)
         model = adapter if isinstance(adapter, PromptedModel) else load(adapter, self.backbone)
         insertion = copy.deepcopy(model.insertion).eval()
@@ -178,10 +198,10 @@ class AdapterPool(nn.Module):
                 f"pool, or train with one --readout."
             )
         size = self.backbone.info.image_size
-        if config.protocol.image_size != size:
+        if config.protocol.side != size:
             raise UserError(
-                f"{name!r} was trained on images of {config.protocol.image_size} pixels and the pool's backbone sees "
-                f"{size}: make the pool with image_size={config.protocol.image_size}."
+                f"{name!r} was trained on images of {config.protocol.side} pixels and the pool's backbone sees "
+                f"{size}: make the pool with image_size={config.protocol.side}."
             )
         if not self.backbone.answers_to(config.backbone.hash):
             raise UserError(f"{name!r} was trained on another backbone than the pool's: use a second pool.")
@@ -209,7 +229,7 @@ class AdapterPool(nn.Module):
         """Each sample's task and logits."""
         if bank.protocol is None:
             raise UserError("The pool has no adapter yet: add one first.")
-        images = self.backbone.as_input(images, Normalize(bank.protocol.mean, bank.protocol.std))
+        images = images_of(self.backbone.as_input(images, bank.protocol.view().prepare))
         tasks = [tasks] * len(images) if isinstance(tasks, str) else tasks
         if not isinstance(tasks, Sequence) or not all(isinstance(task, str) for task in tasks):
             raise UserError(f"The tasks are {tasks!r:.60}: give an adapter's name, or a list of one for each image.")
@@ -220,34 +240,12 @@ class AdapterPool(nn.Module):
         if not tasks:
             return []
         rows = torch.tensor([bank.rows[task] for task in tasks], device=images.device)
-        tokens = self.backbone.embed(images)
-        last = self.backbone.depth - 1
-        for i in range(last):
-            kv, seen = bank.extra_keys_values(self.backbone, i, rows)
-            tokens = self.backbone.block(i, tokens, kv, extra_mask=seen)
-        if bank.readout == "backbone":
-            kv, seen = bank.extra_keys_values(self.backbone, last, rows)
-            tokens = self.backbone.block(last, tokens.reading(self.backbone.reads()), kv, extra_mask=seen)
-            features = self.backbone.readout(tokens)
-        else:
-            features = self._averaged(bank, tokens, rows)
+        assert bank.readout is not None
+        tokens = self.backbone.run(images, bank, rows=rows, read=self.backbone.read_by(bank.readout))
+        features = self.backbone.readout(tokens, bank.readout)
         weights, biases = bank.get_buffer("weights")[rows], bank.get_buffer("biases")[rows]
         logits = torch.baddbmm(biases[..., None], weights, features[..., None].to(weights.dtype)).squeeze(-1)
         return [(task, row[: len(bank.members[task].bias)]) for row, task in zip(logits, tasks)]
-
-    def _averaged(self, bank: Bank, tokens: Tokens, rows: Tensor) -> Tensor:
-        """The last block and the readout, where this is a mean in which each sample's own prompts take part."""
-        assert bank.readout is not None
-        i = self.backbone.depth - 1
-        prompts, own = bank.get_buffer(f"prompts_{i}")[rows], bank.get_buffer("own")[rows]
-        kv, seen = bank.extra_keys_values(self.backbone, i, rows)
-        asking = insert(tokens, prompts.to(tokens.x.dtype)).x
-        x = asking + self.backbone.attention(i, tokens.x, kv, queries=asking, extra_mask=seen)
-        x = x + self.backbone.mlp(i, x)
-        counted = F.pad(own.to(x.dtype), (tokens.num_prefix, x.shape[1] - tokens.num_prefix - own.shape[1]), value=1)
-        averaged = counted[:, tokens.num_prefix :]
-        scale = averaged.shape[1] / averaged.sum(dim=1, keepdim=True)  # so that padding has no part in the mean
-        return self.backbone.readout(Tokens(x * (counted * scale)[..., None], tokens.num_prefix), bank.readout)
 
     @torch.no_grad()
     def predict(self, images: Tensor, tasks: str | Sequence[str]) -> list[tuple[str, float]]:
@@ -269,7 +267,7 @@ def padded(tensors: list[Tensor], like: Tensor, dim: int) -> tuple[Tensor, Tenso
     return torch.stack(wide) if wide else like.new_empty(0), own
 
 
-def plain_head(head: Head) -> tuple[Tensor, Tensor]:
+def plain_head(head: LinearHead) -> tuple[Tensor, Tensor]:
     """Weight (C, F) and bias (C,) of a head, its normalisation folded into them."""
     weight, bias = head.linear.weight, head.linear.bias
     if isinstance(head.norm, nn.BatchNorm1d):

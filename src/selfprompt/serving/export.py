@@ -8,16 +8,17 @@ import os
 import tempfile
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from selfprompt.backbones.base import private_copy
+from selfprompt.data.protocol import of_images
 from selfprompt.errors import UserError
 from selfprompt.files import unwritable
 from selfprompt.model import PromptedModel, load
+from selfprompt.registry import installed
 
 
 def export(adapter: str | Path | PromptedModel, out: str | Path, *, backbone: Any = None) -> dict[str, Any]:
@@ -43,12 +44,12 @@ def export(adapter: str | Path | PromptedModel, out: str | Path, *, backbone: An
         raise UserError(f"{out} must end in .onnx or .pt2: its suffix chooses the format.")
     if out.is_dir():
         raise UserError(f"{out} is a folder: give --out a file.")
-    if out.suffix == ".onnx" and not find_spec("onnxscript"):
+    if out.suffix == ".onnx" and not installed("onnxscript"):
         raise UserError("Export to ONNX needs an extra: pip install 'selfprompt[export]'.")
     model = adapter if isinstance(adapter, PromptedModel) else load(adapter, backbone)
     model.worth_keeping()
     model = private_copy(model).eval()
-    size = model.protocol.image_size
+    size = of_images(model.protocol).image_size
     device = next(model.parameters()).device
     example = (torch.zeros(2, 3, size, size, dtype=torch.uint8, device=device),)
     dynamic = ({0: torch.export.Dim("batch")},)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import safetensors
 import safetensors.torch
+from huggingface_hub import snapshot_download
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from selfprompt.data.protocol import FIRST_FIELDS, Protocol
+from selfprompt.data.protocol import AnyProtocol
 from selfprompt.errors import UserError, first_line
 from selfprompt.files import checked, damaged, read_json, replace_file
 
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
 FILES = (CONFIG_NAME, WEIGHTS_NAME)
-FORMAT, FIX = 1, "restore it, or save the adapter again"
+FORMAT, FIX = 2, "restore it, or save the adapter again"
 Place = Annotated[int, Field(ge=-1, lt=2**31)]
 
 
@@ -30,7 +32,7 @@ class BackboneReference(BaseModel):
     name: str
     architecture: str
     pretraining: str
-    image_size: int = Field(ge=1)
+    image_size: int | None = Field(ge=1)
     hash: str
 
 
@@ -57,7 +59,7 @@ class AdapterConfig(BaseModel):
     backbone: BackboneReference
     num_classes: int = Field(ge=2)
     class_names: list[str] | None = None
-    protocol: Protocol
+    protocol: AnyProtocol
     sources: list[list[tuple[Place, Place]]] | None = None
     metrics: dict[str, Any] | None = None
 
@@ -85,13 +87,15 @@ def read_adapter(folder: Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
     written = raw.get("format", 0)
     if isinstance(written, int) and written > FORMAT:
         raise UserError(f"{path} was written by a newer selfprompt: pip install -U selfprompt.")
+    if written == 1:
+        raw["format"] = FORMAT  # besides this number, the configuration was the same
     config = checked(raw, AdapterConfig, path, FIX)
-    if config.protocol.image_size != config.backbone.image_size:
+    if config.protocol.side != config.backbone.image_size:
         raise damaged(path, "its protocol and its backbone are of different image sizes", FIX)
     names, lengths = config.class_names, {len(layer) for layer in config.sources or ()}
     if not isinstance(config.method.get("name"), str):
         raise damaged(path, "its method has no name", FIX)
-    if lacking := sorted(FIRST_FIELDS - raw["protocol"].keys()):
+    if lacking := sorted(config.protocol.first - raw["protocol"].keys()):
         raise damaged(path, f"its protocol has no {lacking[0]}", FIX)
     if len(lengths) > 1 or (names is not None and len(names) != config.num_classes):
         what = "sources are of different lengths" if len(lengths) > 1 else "class names are not as many as classes"
@@ -102,4 +106,29 @@ def read_adapter(folder: Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
         raise damaged(folder / WEIGHTS_NAME, first_line(error), FIX) from None
     if not any(k.startswith("head.") for k in state):
         raise UserError(f"{folder / WEIGHTS_NAME} has no head: save the adapter again with save_pretrained.")
-    return config, state
+    return config, upgraded(state)
+
+
+def upgraded(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of any format as those of today's: in format 1 the one tower, of images, was not named."""
+    old = ("insertion.", "backbone.")
+    return {f"towers.image.{name}" if name.startswith(old) else name: value for name, value in state.items()}
+
+
+def find_adapter(adapter: str | os.PathLike[str], **hub: Any) -> Path:
+    """An adapter's folder, fetched from the hub where it is none here.
+
+    Raises:
+        UserError: It is neither.
+    """
+    if not isinstance(adapter, (str, os.PathLike)):
+        raise UserError(f"The adapter is {adapter!r:.60}: give its folder, or a repository of the hub.")
+    folder = Path(adapter)
+    if folder.is_dir():
+        return folder
+    try:
+        return Path(snapshot_download(os.fspath(adapter), **{"allow_patterns": list(FILES), **hub}))
+    except Exception as error:
+        raise UserError(
+            f"{adapter} is neither a folder here nor an adapter that the hub gives ({first_line(error)[:200]})."
+        ) from error

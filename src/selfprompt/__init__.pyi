@@ -1,0 +1,26 @@
+"""Prompt tuning of frozen vision transformers that starts from your own data."""
+
+from .analysis import analyse as analyse
+from .catalog import describe as describe
+from .catalog import list_backbones as list_backbones
+from .catalog import list_datasets as list_datasets
+from .catalog import list_methods as list_methods
+from .data.datasets import Dataset as Dataset
+from .data.datasets import Examples as Examples
+from .data.datasets import with_splits as with_splits
+from .data.protocol import Protocol as Protocol
+from .data.sources import load_dataset as load_dataset
+from .errors import UserError as UserError
+from .methods.base import Method as Method
+from .methods.recipe import Recipe as Recipe
+from .model import PromptedModel as PromptedModel
+from .model import create_model as create_model
+from .model import load as load
+from .registry import Record as Record
+from .runs.evaluate import evaluate as evaluate
+from .runs.predict import predict as predict
+from .serving.pool import AdapterPool as AdapterPool
+from .tuning.fit import Result as Result
+from .tuning.fit import fit as fit
+
+__version__: str

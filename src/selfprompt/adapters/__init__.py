@@ -1,0 +1,1 @@
+"""The adapter: its files, and the card beside them."""

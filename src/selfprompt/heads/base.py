@@ -1,0 +1,36 @@
+"""What turns features into scores: the interface."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from selfprompt.errors import UserError
+from selfprompt.marks import optional
+
+
+class Head(nn.Module, ABC):
+    """Features of inputs to scores of classes.
+
+    Attributes:
+        num_classes: Classes C.
+
+    Shape: (B, F) to (B, C).
+    """
+
+    num_classes: int
+
+    @abstractmethod
+    def forward(self, features: Tensor) -> Tensor:
+        """Features to scores."""
+
+    @optional
+    def for_classes(self, names: Sequence[str]) -> Head:
+        """The same for other classes, by their names.
+
+        Raises:
+            UserError: It knows the classes that it was trained on, and no others.
+        """
+        raise UserError("This head knows the classes it was trained on, and no others: train it on the new ones.")

@@ -1,0 +1,86 @@
+"""What goes into a tower: images or texts, in batches with their labels.
+
+NamedTuples are pytrees, so that torch.compile, export, checkpointing and DDP take them as they are.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Text(NamedTuple):
+    """A batch of texts.
+
+    Args:
+        ids: (B, L) int64.
+        mask: (B, L) booleans, False on padding.
+        at: (B,) int64, the position that is read: the end token, the mask token, or the last token.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    at: Tensor
+
+
+Inputs = Tensor | Text
+"""Images (B, 3, H, W), uint8 or normalised floats; or texts."""
+
+
+class Batch(NamedTuple):
+    """Inputs and their labels.
+
+    Args:
+        inputs: B of them.
+        labels: (B,) int64; None where there are none, so that what runs at test time cannot see a label.
+    """
+
+    inputs: Inputs
+    labels: Tensor | None
+
+
+def images_of(inputs: Inputs) -> Tensor:
+    """The images; what looks at patches takes nothing else."""
+    assert isinstance(inputs, Tensor)
+    return inputs
+
+
+def count(inputs: Inputs) -> int:
+    """Samples B."""
+    return inputs.shape[0] if isinstance(inputs, Tensor) else inputs.ids.shape[0]  # `len` would be fixed by export
+
+
+def take(inputs: Inputs, index: Tensor | slice) -> Inputs:
+    """The samples at ``index``."""
+    return inputs[index] if isinstance(inputs, Tensor) else Text(*(part[index] for part in inputs))
+
+
+def move(inputs: Inputs, device: torch.device | str) -> Inputs:
+    """The samples on a device."""
+    return inputs.to(device) if isinstance(inputs, Tensor) else Text(*(part.to(device) for part in inputs))
+
+
+def place(batch: Batch, device: torch.device | str) -> Batch:
+    """The batch on a device."""
+    return Batch(move(batch.inputs, device), None if batch.labels is None else batch.labels.to(device))
+
+
+def cut(batch: Batch, pieces: int) -> list[Batch]:
+    """A batch in so many pieces, as equal as can be."""
+    sizes = [len(part) for part in torch.arange(count(batch.inputs)).tensor_split(pieces)]
+    found, start = [], 0
+    for size in sizes:
+        part = slice(start, start + size)
+        labels = None if batch.labels is None else batch.labels[part]
+        found.append(Batch(take(batch.inputs, part), labels))
+        start += size
+    return found
+
+
+def join(batches: list[Inputs]) -> Inputs:
+    """Batches one after the other; texts of one length."""
+    if isinstance(batches[0], Tensor):
+        return torch.cat(batches)  # type: ignore[arg-type]
+    return Text(*(torch.cat(parts) for parts in zip(*batches)))  # type: ignore[arg-type]

@@ -1,0 +1,61 @@
+"""The fields that methods share: their names, defaults and ranges."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from selfprompt.backbones.info import Readout
+from selfprompt.prompts.initialization import Kind
+
+
+class SharedFields(BaseModel):
+    """Fields of every method.
+
+    Args:
+        head_norm: batch puts a BatchNorm without affine parameters before the linear head. A batch must then fit into
+            memory, and into one process, as a whole.
+        readout: What the head reads: backbone is the backbone's own feature; mae_average the final norm of the mean
+            over patches and, where they have outputs in the last block, prompts (SPT's under MAE); fresh_average the
+            same mean under a LayerNorm without scale and shift (VPT's under MAE). Left open, it is the paper's for
+            the backbone's pretraining.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    head_norm: Literal["none", "batch"] = "none"
+    readout: Readout | None = None
+
+
+class PromptFields(SharedFields):
+    """Fields of methods with prompts. Each is an answer that combines with every method.
+
+    Args:
+        num_prompts: Prompts of each block; left open, 20, with which SPT compares, or 100 for shallow ones.
+        prototypes: Start as prototypes of the task's own patch tokens, as SPT does; left open, as the method's paper
+            starts.
+        prototype_share: Share of the training images that prototypes are made from, at least one image.
+        prompt_rms: Scale each layer's start to this root mean square.
+        prompt_dropout: Dropout on each sample's copy of the prompts; keys and values are then made per sample.
+        frozen_prompts: Train the head only, on prompts as they start.
+        keep: Share of the prompts that condensation keeps after two thirds of the epochs; 1 keeps all.
+    """
+
+    num_prompts: int | None = Field(default=None, ge=1)
+    prototypes: Kind | None = None
+    prototype_share: float = Field(default=1.0, gt=0, le=1)
+    prompt_rms: float | None = Field(default=None, gt=0, le=1e15)  # whose squares float32 adds up
+    prompt_dropout: float = Field(default=0.0, ge=0, lt=1)
+    frozen_prompts: bool = False
+    keep: float = Field(default=1.0, gt=0, le=1)
+
+
+class TokenFields(PromptFields):
+    """Fields of methods with VPT's two insertions.
+
+    Args:
+        shallow: Prompts at the input only, 100 unless num_prompts says otherwise.
+    """
+
+    shallow: bool = False

@@ -1,0 +1,33 @@
+"""The stages of a fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from selfprompt.methods.recipe import Recipe
+from selfprompt.objectives.base import Objective, Penalty
+from selfprompt.objectives.labels import Labels
+from selfprompt.prompts.condensation.base import Condensation
+from selfprompt.rules.base import Rule
+from selfprompt.rules.plain import Plain
+
+LABELS, PLAIN = Labels(), Plain()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training of a fit.
+
+    Args:
+        recipe: Its optimisation.
+        objective: The loss of each example.
+        penalties: Terms that need no batch.
+        rule: What a step does with its examples.
+        then: What is done to the prompts before the next stage; None in the last one.
+    """
+
+    recipe: Recipe
+    objective: Objective = LABELS
+    penalties: tuple[Penalty, ...] = ()
+    rule: Rule = PLAIN
+    then: Condensation | None = None

@@ -1,0 +1,1 @@
+"""What moves the prompts: one file a loss."""

@@ -1,0 +1,26 @@
+"""Cross-entropy with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from selfprompt.inputs import Batch, Inputs
+from selfprompt.objectives.base import Objective
+
+
+def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
+    """(B, C) scores and (B,) classes to (B,) losses in float32."""
+    return F.cross_entropy(scores.float(), labels, reduction="none")
+
+
+@dataclass(frozen=True)
+class Labels(Objective):
+    """The cross-entropy of each example with its label."""
+
+    def __call__(self, network: Callable[[Inputs], Tensor], batch: Batch) -> Tensor:
+        assert batch.labels is not None
+        return cross_entropy(network(batch.inputs), batch.labels)

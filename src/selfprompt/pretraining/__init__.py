@@ -1,0 +1,1 @@
+"""How the packaged backbones are made."""

@@ -1,0 +1,64 @@
+"""What decides a pretraining run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+
+from selfprompt.methods.recipe import LARGEST
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class PretrainConfig(BaseModel):
+    """Architecture and recipe of one pretraining run; the weights' file carries it.
+
+    Args:
+        image_size: Side of the input in pixels, after crops.
+        patch_size: Side of a patch in pixels.
+        width: Of the encoder.
+        depth: Blocks of the encoder.
+        heads: Attention heads of the encoder.
+        decoder_width: Width of the decoder's single block.
+        mask_ratio: Share of the patches hidden from the encoder.
+        images_seen: Training images in all, repeats counted.
+        batch_size: Images in one optimiser step.
+        lr: Peak learning rate, after a warm-up of 5 % and before a cosine to zero.
+        betas: Of AdamW.
+        weight_decay: Of AdamW.
+        mean: Of each channel, for values in [0, 1].
+        std: Of each channel, for values in [0, 1].
+        seed: Of weights, masks, crops and order.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    image_size: int = Field(default=32, ge=8)
+    patch_size: int = Field(default=4, ge=1)
+    width: int = Field(default=128, ge=16)
+    depth: int = Field(default=8, ge=1)
+    heads: int = Field(default=4, ge=1)
+    decoder_width: int = Field(default=128, ge=16)
+    mask_ratio: float = Field(default=0.75, gt=0, lt=1)
+    images_seen: int = Field(default=750_000, ge=1)
+    batch_size: int = Field(default=256, ge=1)
+    lr: float = Field(default=1.5e-3, gt=0, le=LARGEST)
+    betas: tuple[Share, Share] = (0.9, 0.95)
+    weight_decay: float = Field(default=0.05, ge=0, le=LARGEST)
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.25, 0.25, 0.25)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+
+    def architecture(self) -> dict[str, Any]:
+        """Arguments of timm's VisionTransformer; the mean of the normalised patch tokens is its feature."""
+        return {
+            "img_size": self.image_size,
+            "patch_size": self.patch_size,
+            "embed_dim": self.width,
+            "depth": self.depth,
+            "num_heads": self.heads,
+            "num_classes": 0,
+            "global_pool": "avg",
+            "fc_norm": False,
+        }

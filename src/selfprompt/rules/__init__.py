@@ -1,0 +1,1 @@
+"""How and when prompts are moved: one file a rule."""

@@ -1,0 +1,127 @@
+"""What decides a run's numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+
+from selfprompt.backbones.load import load_backbone
+from selfprompt.data.protocol import AnyProtocol, protocol_for
+from selfprompt.data.sources import locate
+from selfprompt.errors import UserError, out_of_range
+from selfprompt.files import must_be_utf8, read_as
+from selfprompt.methods import from_description, make_method, read_spec, record_of
+from selfprompt.methods.base import Method
+from selfprompt.methods.recipe import Recipe
+from selfprompt.runs.presets import EMBEDDED
+from selfprompt.tuning.checkpoint import settings_of
+from selfprompt.tuning.engine import checked_trackers
+
+NAME = "run.json"
+
+
+def described(method: Any) -> Method:
+    """A method, or what `Method.describe` gave, as a method."""
+    if isinstance(method, Method):
+        return method
+    if not isinstance(method, dict) or not isinstance(method.get("name"), str):
+        raise ValueError("it has no name")
+    try:
+        return from_description(method)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
+class RunConfig(BaseModel):
+    """Everything that decides a run's numbers; run.json in its folder.
+
+    Args:
+        data: A registered name, hf:NAME, or a folder's absolute path (see `locate`).
+        backbone, method, recipe, protocol, seed: What is run, resolved.
+        probe: Measure a linear probe, too, where prompts are trained.
+        test: Look at the test set at the end; a trial of a search does not.
+        whole: Train on the training and validation images together, and keep the last epoch.
+        trackers: accelerate's trackers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str
+    backbone: str
+    method: Annotated[Method, BeforeValidator(described), PlainSerializer(Method.describe)]
+    recipe: Recipe
+    protocol: AnyProtocol
+    seed: int = Field(default=0, ge=0, lt=2**32 - 1)
+    probe: bool = True
+    test: bool = True
+    whole: bool = False
+    trackers: tuple[str, ...] = ()
+
+    @classmethod
+    def resolve(
+        cls,
+        data: str | None = None,
+        backbone: str | None = None,
+        method: str = "spt",
+        *,
+        fields: dict[str, Any] | None = None,
+        recipe: dict[str, Any] | None = None,
+        protocol: dict[str, Any] | None = None,
+        image_size: int | None = None,
+        **rest: Any,
+    ) -> RunConfig:
+        """Fill in what the user left open: the backbone's own protocol, and the method's published recipe.
+
+        ``method`` may carry fields of its own (see `read_spec`).
+        """
+        checked_trackers(rest.get("trackers", ()), Path())
+        for flag, given in {"DATA": data, "--backbone": backbone, "--method": method}.items():
+            if given is not None:
+                must_be_utf8(flag, given)
+                if not given.strip():
+                    raise UserError(f"{flag} is empty: leave it out, or say which.")
+        if image_size is not None and image_size < 1:
+            raise UserError(f"--image-size {image_size} is out of range: it must be 1 or more.")
+        method, own_fields = read_spec(method)
+        default = EMBEDDED if data is None and backbone in (None, "builtin") else {}
+        if data is None and not default:
+            raise UserError(
+                f"--backbone {backbone} needs DATA: give a folder of class folders, or a registered name."
+            )
+        info = load_backbone(backbone or "builtin", image_size).info
+        own = record_of(method).factory.model_fields
+        suggested = {k: v for k, v in default.get("fields", {}).items() if k in own}
+        chosen = make_method(method, **(suggested | (fields or {}) | own_fields)).settled(info.pretraining)
+        rate = {"lr": chosen.rates["embedded"]} if default and "embedded" in chosen.rates else {}
+        changes = default.get("recipe", {}) | rate | (recipe or {})
+        try:
+            return cls(
+                data=locate(data) if data else default["data"],
+                backbone=backbone or "builtin",
+                method=chosen,
+                recipe=chosen.recipe_with(info.pretraining, changes),
+                protocol=protocol_for(info, **(default.get("protocol", {}) | (protocol or {}))),
+                **rest,
+            )
+        except ValidationError as error:
+            raise out_of_range(error) from None
+
+
+def settings_in(config: RunConfig) -> dict[str, Any]:
+    """What of a configuration tells its run from another's; its data and backbone may stand elsewhere by now."""
+    method = config.method.describe()
+    return settings_of(method, config.recipe, config.protocol, config.seed) | {"whole": config.whole}
+
+
+def read_run(folder: Path) -> RunConfig:
+    """The configuration of the run in a folder.
+
+    Raises:
+        UserError: There is none, or it is damaged.
+    """
+    if not (folder / NAME).is_file():
+        raise UserError(f"{folder} holds no run to go on with (no {NAME}): start it with --out {folder}.")
+    fix = "restore it, or run again into another folder"
+    return read_as(folder / NAME, RunConfig, fix)

@@ -1,0 +1,53 @@
+"""Accuracy of a saved adapter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from selfprompt.data.batches import Decoded
+from selfprompt.data.recorded import SPLITS, splits_for
+from selfprompt.data.sources import load_dataset
+from selfprompt.errors import UserError, unknown
+from selfprompt.model import load
+from selfprompt.tuning.engine import Engine
+from selfprompt.tuning.evaluation import evaluate_network
+
+
+def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: Any = None) -> dict[str, Any]:
+    """Accuracy of a saved adapter on a data set, under the protocol that the adapter was trained with.
+
+    Args:
+        adapter: Its folder or hub repository.
+        data: What `load_dataset` takes; its classes must be the adapter's.
+        split: ``test``, ``val`` or ``train``, as the adapter's run recorded it; where it did not, cut as in training.
+        backbone: The backbone, if it is no longer where it was.
+
+    Raises:
+        UserError: There is no such split, the classes differ, or the adapter or data cannot be loaded.
+    """
+    if split not in SPLITS:
+        raise unknown("split", split, SPLITS)
+    model = load(adapter, backbone)
+    dataset = load_dataset(data)
+    if model.class_names is not None and list(dataset.class_names) != model.class_names:
+        odd = sorted(set(dataset.class_names) ^ set(model.class_names)) or ["their order"]
+        raise UserError(f"{data} has other classes than {adapter}: {odd[0]} differs.")
+    examples = getattr(splits_for(dataset, model.protocol, Path(adapter), whole=False), split)
+    if not len(examples):
+        raise UserError(f"{data} has none of the {split} images of the run in {adapter}: restore them.")
+    engine = Engine()
+    engine.place(model)
+    images = Decoded(examples, model.protocol)
+    with model.insertion.folded(model.backbone), engine.computing(model), engine.autocast():
+        accuracy, loss = evaluate_network(model, images, engine, 64)
+    return {
+        "adapter": str(adapter),
+        "dataset": dataset.name,
+        "split": split,
+        "images": len(examples),
+        f"{split}_accuracy": accuracy,
+        f"{split}_loss": loss,
+        "protocol": model.protocol.hash,
+        "precision": engine.precision,
+    }

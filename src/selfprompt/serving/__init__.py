@@ -1,0 +1,1 @@
+"""Trained models at work: many on one backbone, and as programs."""

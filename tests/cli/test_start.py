@@ -1,0 +1,111 @@
+"""What needs no numbers waits for no library of numbers; flags are the fields of the models that they set."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from pydantic import BaseModel
+
+import selfprompt as sp
+from selfprompt.cli import COMMANDS
+from selfprompt.data.protocol import ImageSettings, Selection, Split
+from selfprompt.methods.fields import TokenFields
+from selfprompt.methods.recipe import Recipe
+from selfprompt.pretraining.config import PretrainConfig
+
+LINES = {
+    0: [
+        ["--help"],
+        ["--version"],
+        ["list", "methods"],
+        ["list", "datasets"],
+        *([name, "--help"] for name in COMMANDS),
+    ],
+    2: [
+        ["tun"],
+        ["tune", "--epoch", "3"],
+        ["tune", "--epochs", "0"],
+        ["tune", "--lr", "fast"],
+        ["tune", "--seed", "1.7"],
+        ["compare", "--trials", "0"],
+        ["compare", "--study", "none"],
+        ["bench", "none"],
+        ["bench", "mini", "--preset", "none"],
+        ["pretrain", "a", "--out", "b", "--width", "1"],
+        ["analyse", "a", "b", "--images", "0"],
+        ["predict", "a", "b", "--on-error", "none"],
+        ["evaluate", "a"],
+    ],
+}
+
+DRIVER = """
+import json, sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+for heavy in ("torch", "timm", "sklearn", "accelerate", "matplotlib"):
+    sys.modules[heavy] = None  # an import is an error
+import selfprompt
+from selfprompt.cli import main
+wrong = []
+for status, lines in json.loads(sys.argv[1]).items():
+    for line in lines:
+        sys.argv, said = ["selfprompt", *line], StringIO()
+        try:
+            with redirect_stdout(said), redirect_stderr(said):
+                main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        if code != int(status):
+            wrong.append([line, code, said.getvalue()])
+print(json.dumps([wrong, selfprompt.describe("spt").name]))
+"""
+
+
+def test_help_listings_and_refusals_import_nothing_heavy() -> None:
+    command = [sys.executable, "-c", DRIVER, json.dumps(LINES)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8")
+    assert json.loads(done.stdout.splitlines()[-1]) == [[], "spt"]
+
+
+def test_public_names_are_there() -> None:
+    names: dict[str, object] = {}
+    exec("from selfprompt import *", names)
+    assert {"fit", "load", "Protocol", "UserError"} < set(sp.__all__) <= set(names) & set(dir(sp))
+    assert all(names[name] is getattr(sp, name) for name in sp.__all__)
+    with pytest.raises(AttributeError):
+        _ = sp.nothing  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("command", "models"),
+    [
+        ("tune", (TokenFields, Recipe, ImageSettings, Split, Selection)),
+        ("compare", (TokenFields, Recipe, ImageSettings, Split, Selection)),
+        ("bench", (TokenFields, Recipe)),
+        ("pretrain", (PretrainConfig,)),
+    ],
+)
+def test_every_field_is_a_flag(command: str, models: tuple[type[BaseModel], ...], works, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    said = works(command, "--help")
+    fields = {field for model in models for field in model.model_fields}
+    if command != "pretrain":
+        fields -= {"mean", "std", "metric", "value_range"}
+    assert not {field for field in fields if f"--{field.replace('_', '-')} " not in said}
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
+def test_help_is_plain_english(command: tuple[str, ...], works) -> None:
+    said = works(*command, "--help")
+    assert "`" not in said
+    entries = re.split(r"(?m)^│ +\*? *(?=--)", said)[1:]  # a flag, and what is said of it, to the next flag
+    assert entries or not command
+    for entry in entries:
+        wrapped = entry.startswith(("--no-", "--empty-"))  # the second name of the flag above
+        words = re.sub(r"--[\w-]+|\b[A-Z.]+\b", "", entry.partition("╰")[0])
+        assert wrapped or re.search(r"[a-z]{2}", words), entry
