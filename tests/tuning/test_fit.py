@@ -317,3 +317,12 @@ def test_a_compiled_run_gives_the_same_numbers(monkeypatch: pytest.MonkeyPatch) 
         trained.append(tuned.prompts)
         assert (result.metrics["compile_seconds"] > 0) == compiled
     assert torch.allclose(*trained, atol=1e-6)
+
+
+def test_validation_multiplies_in_the_precision_of_training() -> None:
+    tuned, seen = model(), set()
+    tuned.head.register_forward_pre_hook(
+        lambda head, features: seen.add((head.training, torch.is_autocast_enabled("cpu")))
+    )
+    fit(tuned, examples(), examples(), recipe=Recipe(epochs=1, batch_size=4, precision="bf16"))
+    assert seen == {(True, True), (False, True)}

@@ -39,7 +39,7 @@ def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: A
     engine = Engine()
     engine.place(model)
     images = Decoded(examples, model.protocol)
-    with model.insertion.folded(model.backbone), engine.computing(model), engine.autocast():
+    with model.insertion.folded(model.backbone), engine.computing(model):
         accuracy, loss = evaluate_network(model, images, engine, 64)
     return {
         "adapter": str(adapter),

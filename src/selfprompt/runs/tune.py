@@ -124,7 +124,7 @@ def run_in(
         engine.close()
         return result
     test = Decoded(splits.test, model.protocol)
-    with model.insertion.folded(model.backbone), engine.computing(model), engine.autocast():
+    with model.insertion.folded(model.backbone), engine.computing(model):
         predicted, probability, _ = answers(model, test, engine, 2 * config.recipe.batch_size)
     accuracy = 100 * int((predicted == test.labels).sum()) / len(test)
     metrics = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test)}

@@ -28,7 +28,8 @@ def answers(network: nn.Module, images: Batches, engine: Engine, batch_size: int
     order = [indices for indices in order if len(indices)]
     for indices, (inputs, labels) in zip(order, images.batches(order)):
         assert labels is not None
-        logits = network(move(inputs, engine.device)).float()
+        with engine.autocast():
+            logits = network(move(inputs, engine.device)).float()
         probability, predicted = logits.softmax(dim=-1).max(dim=-1)
         losses = cross_entropy(logits, labels.to(engine.device))
         rows[:, torch.from_numpy(indices)] = torch.stack([predicted, probability, losses]).cpu().double()
