@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -131,9 +131,9 @@ class NumbersView(View):
             raise UserError(f"{source} has a number that is no word: give numbers below {WORDS}.")
         return list(source)[:LONGEST]
 
-    def collate(self, read: Sequence[list[int]]) -> Text:
-        ids = torch.zeros(len(read), LONGEST, dtype=torch.long)
-        mask = torch.zeros(len(read), LONGEST, dtype=torch.bool)
+    def collate(self, read: Iterable[list[int]], count: int) -> Text:
+        ids = torch.zeros(count, LONGEST, dtype=torch.long)
+        mask = torch.zeros(count, LONGEST, dtype=torch.bool)
         for row, numbers in enumerate(read):
             ids[row, : len(numbers)], mask[row, : len(numbers)] = torch.tensor(numbers), True
         return Text(ids, mask, mask.sum(dim=1) - 1)

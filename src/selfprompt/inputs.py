@@ -77,10 +77,3 @@ def cut(batch: Batch, pieces: int) -> list[Batch]:
         found.append(Batch(take(batch.inputs, part), labels))
         start += size
     return found
-
-
-def join(batches: list[Inputs]) -> Inputs:
-    """Batches one after the other; texts of one length."""
-    if isinstance(batches[0], Tensor):
-        return torch.cat(batches)  # type: ignore[arg-type]
-    return Text(*(torch.cat(parts) for parts in zip(*batches)))  # type: ignore[arg-type]

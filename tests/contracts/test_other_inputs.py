@@ -29,7 +29,7 @@ def examples(seed: int, count: int) -> sp.Examples:
 
 def batch(seed: int = 3, count: int = 6) -> Text:
     view = NumbersView()
-    return view.collate([view.read(text) for text in examples(seed, count).images])
+    return view.collate((view.read(text) for text in examples(seed, count).images), count)
 
 
 def model(name: str, seed: int = 0) -> PromptedModel:

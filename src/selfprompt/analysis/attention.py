@@ -46,23 +46,28 @@ def attention(model: PromptedModel, images: Tensor) -> Attention:
     patches = slice(-backbone.num_patches, None)
     found = Attention([], [], [])
     effective = effective_prompts(model)
-    streams: list[Tokens] = []
-    with watching(backbone) as seen:
-        backbone.run(images, insertion, lambda i, before, after: streams.append(before))
     keys = insertion.prompt_keys(backbone.num_prefix)
     asking = slice(0, 1) if backbone.num_prefix else patches
-    for i, own in enumerate(seen["tokens"]):
-        own, last = own.mean(dim=1), (seen["prompts"] or seen["tokens"])[i].mean(dim=1)
+
+    def look(i: int, before: Tokens, after: Tokens) -> None:
+        """At one block, whose weights are then let go."""
+        tokens, prompts = (seen[role].copy() for role in ("tokens", "prompts"))
+        for weights in seen.values():
+            weights.clear()
+        own, last = tokens[0].mean(dim=1), (prompts or tokens)[0].mean(dim=1)
         count = len(effective[i]) if len(effective) > 1 else insertion.num_prompts
         columns = slice(keys.start, keys.start + count)
         found.to_prompts.append(last[:, asking, columns].mean(dim=1))
         found.to_patches.append(own[:, asking, patches].mean(dim=1))
-        if seen["prompts"]:
-            continue
+        if prompts:
+            return
         if isinstance(insertion, KeyedInsertion):
-            found.from_prompts.append(asked_by(backbone, i, effective[i], streams[i])[..., patches])
+            found.from_prompts.append(asked_by(backbone, i, effective[i], before)[..., patches])
         else:
             found.from_prompts.append(own[:, columns, patches])
+
+    with watching(backbone) as seen:
+        backbone.run(images, insertion, look)
     return found
 
 

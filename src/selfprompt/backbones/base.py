@@ -292,13 +292,6 @@ class Backbone(nn.Module, ABC):
         """This backbone, or what it was `cast` from."""
         return self.original.backbone if self.original else self
 
-    def multiplies_in(self) -> torch.dtype:
-        """The type in which matrices are multiplied here and now."""
-        device = next(self.parameters()).device.type
-        if torch.is_autocast_enabled(device):
-            return torch.get_autocast_dtype(device)
-        return self.cast_to or torch.float32
-
     def fingerprint(self) -> str:
         """SHA-256 over names, types, shapes and bytes of all weights and buffers, as they were loaded.
 
@@ -349,8 +342,8 @@ def private_copy(module: M) -> M:
 def watching(backbone: Backbone) -> Iterator[dict[Role, list[Tensor]]]:
     """Inside, the lists receive the (B, heads, queries, keys) weights of every attention, by whom it asks."""
     found: dict[Role, list[Tensor]] = {"tokens": [], "prompts": [], "readout": []}
-    backbone.watch = lambda role, weights: found[role].append(weights)
+    outer, backbone.watch = backbone.watch, lambda role, weights: found[role].append(weights)
     try:
         yield found
     finally:
-        backbone.watch = None
+        backbone.watch = outer

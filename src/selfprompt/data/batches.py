@@ -87,7 +87,7 @@ class Decoded(Batches):
             except UserError as error:
                 raise error if name_of(source) else UserError(f"Image {index}: {error}") from None
 
-        return self.view.collate(list(self._threads.map(one, indices.tolist())))
+        return self.view.collate(self._threads.map(one, indices.tolist()), len(indices))
 
     def batches(self, order: list[np.ndarray], epoch: int | None = 0) -> Iterator[Batch]:
         """See `Batches.batches`; each is made while the one before is used."""

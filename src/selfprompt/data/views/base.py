@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -40,8 +40,8 @@ class View(ABC):
         """
 
     @abstractmethod
-    def collate(self, read: Sequence[Any]) -> Inputs:
-        """What `read` gave of B sources, as a batch."""
+    def collate(self, read: Iterable[Any], count: int) -> Inputs:
+        """What `read` gave of so many sources, one after the other, as a batch."""
 
     @abstractmethod
     def prepare(self, inputs: Inputs) -> Inputs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +42,12 @@ class ImageView(View):
     def read(self, source: Any, rng: np.random.Generator | None = None) -> np.ndarray:
         return prepare_image(read_image(source, self.protocol.value_range), self.protocol, rng)
 
-    def collate(self, read: Sequence[Any]) -> Tensor:
-        return torch.from_numpy(np.stack(read))
+    def collate(self, read: Iterable[Any], count: int) -> Tensor:
+        side = self.protocol.image_size
+        images = np.empty((count, 3, side, side), dtype=np.uint8)
+        for row, image in enumerate(read):
+            images[row] = image
+        return torch.from_numpy(images)
 
     def prepare(self, inputs: Inputs) -> Inputs:
         """uint8 images to ``(x / 255 - mean) / std``; floats are left as they are."""
