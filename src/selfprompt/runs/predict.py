@@ -15,11 +15,9 @@ import torch
 from PIL import Image
 
 from selfprompt.data.arrays import CHANNELS, as_it_is_now, is_array
-from selfprompt.data.images import ImageSource, read_image
-from selfprompt.data.pairs import checked
-from selfprompt.data.protocol import Protocol, of_images
+from selfprompt.data.images import ImageSource
+from selfprompt.data.protocol import BaseProtocol
 from selfprompt.data.sources.folder import images_below
-from selfprompt.data.views.image import prepare_image
 from selfprompt.errors import Diverged, UserError
 from selfprompt.model import PromptedModel, load
 from selfprompt.tuning.engine import Engine
@@ -65,7 +63,7 @@ def predict(
     mine = islice(listed(images), engine.rank, None, engine.world)
     answers: list[tuple[int, dict[str, Any]]] = []
     with model.insertion.folded(model.backbone), engine.computing(model), engine.autocast():
-        for batch in decoded(mine, of_images(model.protocol)):
+        for batch in decoded(mine, model.protocol):
             wrong = [found for _, _, found in batch if isinstance(found, UserError)]
             if wrong and on_error == "stop":
                 raise wrong[0]
@@ -127,7 +125,7 @@ def is_one(images: Any) -> bool:
     return isinstance(images, (str, bytes, os.PathLike, Image.Image, Mapping)) or hasattr(images, "read")
 
 
-def decoded(images: Iterator[Named], protocol: Protocol) -> Iterator[list[Named]]:
+def decoded(images: Iterator[Named], protocol: BaseProtocol) -> Iterator[list[Named]]:
     """Batches of images as (3, S, S) uint8 arrays, each batch decoded by threads while the one before is used."""
     with ThreadPoolExecutor(max_workers=torch.get_num_threads(), thread_name_prefix="decode") as threads:
 
@@ -140,15 +138,15 @@ def decoded(images: Iterator[Named], protocol: Protocol) -> Iterator[list[Named]
             yield batch
 
 
-def decode(image: Named, protocol: Protocol) -> Named:
+def decode(image: Named, protocol: BaseProtocol) -> Named:
     """One image as an array, or what is wrong with it."""
-    place, name, source = image
+    (place, name, source), view = image, protocol.view()
     if isinstance(source, UserError):
         return image
     try:
         deep = isinstance(source, np.ndarray) and source.dtype.kind in "iu"  # of whatever depth it was trained on
         if not (deep and (source.ndim == 2 or (source.ndim == 3 and source.shape[2] in CHANNELS))):
-            source = checked(source)
-        return place, name, prepare_image(read_image(source, protocol.value_range), protocol)
+            source = view.accept(source)
+        return place, name, view.read(source)
     except UserError as error:
         return place, name, UserError(f"Image number {name}: {error}") if isinstance(name, int) else error
