@@ -85,18 +85,20 @@ class Bank(nn.Module, Edits):
 
         Before a mean that prompts take part in, they go through the last block.
         """
+        assert context.rows is not None
         rows = context.rows
-        prompts = self.get_buffer(f"prompts_{i}")[rows]
+        used, back = rows.unique(return_inverse=True)  # of a member that has several samples, keys are made once
+        prompts = self.get_buffer(f"prompts_{i}")[used]
         keys, values = backbone.keys_values(i, prompts)
         if (free := self.get_buffer("free")).shape[-2]:
-            more = free[rows, i].to(keys.dtype)
+            more = free[used, i].to(keys.dtype)
             keys, values = torch.cat([more, keys], dim=-2), torch.cat([more, values], dim=-2)
         seen = getattr(self, f"seen_{i}")
         asks = self.readout != "backbone" and i == backbone.depth - 1
         return BlockEdit(
-            extra_kv=(keys, values),
+            extra_kv=(keys[back], values[back]),
             extra_mask=None if seen is None else seen[rows],
-            asking=prompts.to(context.content.dtype) if asks else None,
+            asking=prompts[back].to(context.content.dtype) if asks else None,
         )
 
     def leave(self, tokens: Tokens, context: Context) -> Tokens:
