@@ -18,7 +18,7 @@ from selfprompt.comparison.workers import Unit, Workers
 from selfprompt.data.protocol import Protocol, protocol_for
 from selfprompt.errors import UserError, out_of_range
 from selfprompt.files import LOCK, claimed, read_json, replace_file
-from selfprompt.methods import make_method, read_spec, read_specs, record_of
+from selfprompt.methods import RECORDS, make_method, read_spec, read_specs, record_of
 from selfprompt.methods.recipe import Recipe
 from selfprompt.reports.table import Column, all_precisions, write_tables
 from selfprompt.runs.config import RunConfig
@@ -112,8 +112,9 @@ def open_folder(comparison: Comparison, out: Path) -> None:
     settings = comparison.model_dump(mode="json")
     if path.exists():
         there = read_json(path, "choose another --out, or remove it")
-        if isinstance(there.get("rates"), dict):  # as files were that listed them
-            there["rates"] = "mini" if there["rates"] else None
+        if isinstance(listed := there.get("rates"), dict):  # as files were that listed them
+            own = {name: record.factory.rates.get("mini") for name, record in RECORDS.items()}
+            there["rates"] = None if not listed else "mini" if listed.items() <= own.items() else listed
         odd = next((key for key in settings if there.get(key) != settings[key]), None)
         if odd:
             raise UserError(f"{out} holds a comparison with another {odd}: choose another --out, or remove it.")
