@@ -20,10 +20,10 @@ from selfprompt.comparison.suites import MINI
 from selfprompt.data.sources import load_dataset, load_located, locate
 from selfprompt.data.sources.folder import images_below
 from selfprompt.data.tree import walk
+from selfprompt.doctor import check_data
 from selfprompt.errors import UserError
 from selfprompt.pretraining.mae import load_corpus
 from selfprompt.runs.config import RunConfig
-from selfprompt.runs.doctor import check_data
 
 
 def plant(root: Path, *folders: str, count: int = 3, suffix: str = "png") -> Path:

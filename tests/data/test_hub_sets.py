@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from selfprompt import doctor
 from selfprompt.data.batches import Decoded
 from selfprompt.data.images import read_image
 from selfprompt.data.pairs import as_examples
@@ -18,7 +19,6 @@ from selfprompt.data.protocol import Protocol
 from selfprompt.data.sources import load_dataset
 from selfprompt.data.sources.hub import from_splits
 from selfprompt.errors import UserError
-from selfprompt.runs import doctor
 
 datasets = pytest.importorskip("datasets")
 CLASSES = datasets.ClassLabel(names=["x", "y"])

@@ -20,8 +20,8 @@ from selfprompt.data.images import common_range, read_image
 from selfprompt.data.protocol import Protocol
 from selfprompt.data.views import image as view
 from selfprompt.data.views.image import prepare_image
+from selfprompt.doctor import check_data
 from selfprompt.errors import UserError
-from selfprompt.runs.doctor import check_data
 
 RNG = np.random.default_rng(0)
 

@@ -15,8 +15,8 @@ from conftest import write_image
 from selfprompt.data.datasets import Dataset, Examples, with_splits
 from selfprompt.data.protocol import Protocol
 from selfprompt.data.sources import load_dataset
+from selfprompt.doctor import check_data
 from selfprompt.errors import UserError
-from selfprompt.runs.doctor import check_data
 
 
 def test_a_flat_folder_is_split_by_class_and_recorded(folder: Path) -> None:

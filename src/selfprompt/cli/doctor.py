@@ -32,10 +32,10 @@ def command(data: str | None = None, *, root: Path | None = None, seed: Seed = 0
         seed: Has no effect here; every command takes it.
         json: Print one JSON object.
     """
+    from selfprompt import doctor
     from selfprompt.comparison.suites import SUITES
     from selfprompt.data.listed import ROOT
     from selfprompt.data.sources import NAME
-    from selfprompt.runs import doctor
 
     if root is not None:
         os.environ[ROOT] = str(root)
