@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
 
+import selfprompt as sp
 from selfprompt.backbones import load
 from selfprompt.backbones.base import UNEDITED, Backbone, Context, Tokens
 from selfprompt.backbones.info import BackboneInfo, Pretraining
@@ -27,6 +28,9 @@ from selfprompt.backbones.vit import ViT
 from selfprompt.model import PromptedModel
 
 torch.set_num_threads(1)
+
+PROMPTED = [name for name in sp.list_methods() if "num_prompts" in sp.describe(name).factory.model_fields]
+"""The methods with prompts, found like all others."""
 
 TINY = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2, "num_classes": 0}
 

@@ -78,15 +78,14 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         self.initialized = method.initialization() is None
         self.metrics: dict[str, Any] | None = None
         self.backbone_hash = backbone.fingerprint()
-        trainable = method.trainable()
         for name, parameter in backbone.named_parameters():
-            trained = trainable == "all" or (trainable == "bias" and name.endswith("bias"))
+            trained = method.trains(backbone.get_submodule(name.rpartition(".")[0]), name)
             parameter.requires_grad_(trained)
             if trained:
                 parameter.data = parameter.data.clone()
         for module in backbone.unread(self.readout):
             module.requires_grad_(False)
-        insertion.requires_grad_(trainable in ("prompts", "all"))
+        insertion.requires_grad_(method.trainable() == "prompts")
         insertion.attach(backbone, seed)
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-import selfprompt as sp
-from conftest import KINDS, entering, make_backbone
+from conftest import KINDS, PROMPTED, entering, make_backbone
 from selfprompt.analysis import (
     analyse,
     attention,
@@ -30,7 +29,6 @@ from selfprompt.model import PromptedModel, create_model
 from selfprompt.tuning.fit import fit
 
 MARK, SIDE = 6, 4
-PROMPTED = [n for n in sp.list_methods() if "num_prompts" in sp.describe(n).factory.model_fields]
 
 
 def started(method: str, kind: str = "class token", **fields: object) -> PromptedModel:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import selfprompt as sp
-from conftest import KINDS, make_backbone
+from conftest import KINDS, PROMPTED, make_backbone
 from selfprompt import backbones, methods
 from selfprompt.data import sources
 from selfprompt.data.datasets import Examples
@@ -25,7 +25,6 @@ def having(field: str) -> list[str]:
     return [name for name in METHODS if field in sp.describe(name).factory.model_fields]
 
 
-PROMPTED = having("num_prompts")
 LAYOUTS = [(name, {}) for name in PROMPTED] + [(name, {"shallow": True}) for name in having("shallow")]
 
 
@@ -158,7 +157,7 @@ def test_eight_images_are_learnt_by_heart(method: str) -> None:
     model = started(method)
     pixels = torch.randint(0, 256, (8, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     examples = Examples(list(pixels.numpy()), torch.arange(8).remainder(3).numpy())
-    rate = {"full": 1e-3, "bias": 1e-2, "lora": 1e-2, "vfpt": 1e-2}.get(method, 1e-1)
+    rate = 1e-2 if method == "vfpt" else model.method.rates["mini"]
     result = fit(model, examples, examples, recipe=Recipe(epochs=100, batch_size=8, lr=rate, head_weight_decay=0))
     assert result.metrics["val_accuracy"] == 100
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import selfprompt as sp
-from conftest import make_backbone
+from conftest import PROMPTED, make_backbone
 from selfprompt.data.datasets import Examples
 from selfprompt.methods.recipe import Recipe
 from selfprompt.model import create_model
@@ -16,20 +16,17 @@ from selfprompt.tuning.fit import fit
 
 METHODS = sp.list_methods()
 LORA = {f"tower.backbone.vit.blocks.{i}.attn.qkv.lora_A.default.weight" for i in range(3)}
+PLAIN = {"head.linear.weight"}
 DRAWN = {
     "apt": {"head.linear.weight", "tower.insertion.prompts", "tower.insertion.down"},
     "e2vpt": {"head.linear.weight", "tower.insertion.prompts", "tower.insertion.key_values"},
-    "lora": {
-        "head.linear.weight",
-        *LORA,
-    },
-    **{name: {"head.linear.weight"} for name in ("bias", "full", "linear")},
+    "lora": {"head.linear.weight", *LORA},
 }
 
 
 def start(method: str, seed: int) -> dict[str, Tensor]:
     """All that is trained, as it starts."""
-    fields = {"num_prompts": 4} if method not in ("bias", "full", "linear", "lora") else {}
+    fields = {"num_prompts": 4} if method in PROMPTED else {}
     model = create_model(make_backbone(), method, num_classes=3, seed=seed, **fields)
     model.initialize([torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(2))], seed=seed)
     return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
@@ -43,7 +40,7 @@ def test_the_seed_alone_decides_where_a_method_starts(method: str) -> None:
     again, other = start(method, 3), start(method, 4)
     assert all(torch.equal(value, again[name]) for name, value in one.items())
     differing = {name for name, value in one.items() if not torch.equal(value, other[name])}
-    assert differing == DRAWN.get(method, {"head.linear.weight", "tower.insertion.prompts"})
+    assert differing == DRAWN.get(method, PLAIN | {"tower.insertion.prompts"} if method in PROMPTED else PLAIN)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -52,7 +49,7 @@ def test_torchs_own_generator_is_left_as_it_is(method: str) -> None:
     examples, backbone = Examples(list(pixels), np.arange(12) % 3), make_backbone()
     torch.manual_seed(11)
     before = torch.get_rng_state()
-    fields = {"prompt_dropout": 0.1, "num_prompts": 4} if method not in ("bias", "full", "linear", "lora") else {}
+    fields = {"prompt_dropout": 0.1, "num_prompts": 4} if method in PROMPTED else {}
     model = create_model(backbone, method, num_classes=3, **fields)
     assert torch.equal(torch.get_rng_state(), before)
     fit(model, examples, examples, recipe=Recipe(epochs=2, batch_size=4))

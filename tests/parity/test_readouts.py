@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import selfprompt as sp
-from conftest import entering, make_backbone
+from conftest import PROMPTED, entering, make_backbone
 from selfprompt.adapters.format import CONFIG_NAME
 from selfprompt.comparison.suites import MINI, SUITES
 from selfprompt.data.datasets import Examples
@@ -29,7 +29,7 @@ def under_mae(name: str, **fields: object) -> PromptedModel:
     method, _, shallow = name.partition(":")
     if shallow:
         fields = {"shallow": True, **fields}
-    if method not in ("linear", "full", "bias", "lora"):
+    if method in PROMPTED:
         fields = {"num_prompts": 5, **fields}
     model = create_model(make_backbone(pretraining="mae"), method, num_classes=3, **fields)
     model.initialize([torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(2))])

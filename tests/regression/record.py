@@ -23,22 +23,14 @@ import selfprompt as sp
 
 TINY = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 3, "num_heads": 2, "num_classes": 0}
 ADAPTERS = {
-    "linear": {},
-    "full": {},
-    "bias": {},
+    **{method: {} for method in sp.list_methods()},
     "lora": {"rank": 2},
-    "vpt": {},
     "vpt-shallow": {"shallow": True},
     "vpt-mae": {"readout": "mae_average"},
     "spt": {"head_norm": "batch", "prompt_rms": 0.1},
     "spt-kmeans": {"prototypes": "kmeans"},
-    "gatevpt": {},
-    "cvpt": {},
-    "e2vpt": {},
     "e2vpt-pruned": {"prune_tokens": 0.5, "prune_segments": 0.5},
-    "vfpt": {},
     "pc": {"keep": 0.5},
-    "apt": {},
 }
 RUNS = {
     "spt": {},

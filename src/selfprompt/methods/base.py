@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
+from torch import nn
+
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.info import Pretraining, Readout
 from selfprompt.marks import optional
@@ -23,8 +25,8 @@ from selfprompt.prompts.insertion.none import NoPrompts
 from selfprompt.prompts.insertion.shallow import Shallow
 from selfprompt.prompts.parametrization.base import Parametrization
 
-Trainable = Literal["prompts", "head", "bias", "all"]
-"""What is trained besides the head; ``prompts`` is all that the insertion owns."""
+Trainable = Literal["prompts", "head", "backbone"]
+"""What is trained besides the head: all that the insertion owns, nothing, or weights of the backbone."""
 
 
 class Method(SharedFields, ABC):
@@ -56,6 +58,11 @@ class Method(SharedFields, ABC):
     @abstractmethod
     def trainable(self) -> Trainable:
         """What is trained besides the head."""
+
+    @optional
+    def trains(self, layer: nn.Module, name: str) -> bool:
+        """Whether a weight of the backbone is trained, by the layer that holds it and its name in the backbone."""
+        return False
 
     @abstractmethod
     def recipe(self, pretraining: Pretraining) -> Recipe:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from torch import nn
+
 from selfprompt.backbones.info import Pretraining
 from selfprompt.methods.base import Trainable, WithoutPrompts
 from selfprompt.methods.recipe import Recipe
@@ -22,7 +24,10 @@ class Bias(WithoutPrompts):
     rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-2, "mini": 1e-2}
 
     def trainable(self) -> Trainable:
-        return "bias"
+        return "backbone"
+
+    def trains(self, layer: nn.Module, name: str) -> bool:
+        return name.endswith("bias")
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
         return Recipe(lr=1e-3, batch_size=64, weight_decay=0.0, head_weight_decay=1e-2)

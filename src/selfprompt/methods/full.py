@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from torch import nn
+
 from selfprompt.backbones.info import Pretraining
 from selfprompt.methods.base import Trainable, WithoutPrompts
 from selfprompt.methods.recipe import Grid, Recipe
@@ -25,7 +27,10 @@ class Full(WithoutPrompts):
     rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-3, "mini": 1e-3}
 
     def trainable(self) -> Trainable:
-        return "all"
+        return "backbone"
+
+    def trains(self, layer: nn.Module, name: str) -> bool:
+        return True
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
         return Recipe(lr=5e-4 * 64 / 256, batch_size=64, weight_decay=1e-2, head_weight_decay=1e-2)
