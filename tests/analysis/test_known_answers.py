@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ MARK, SIDE = 6, 4
 PROMPTED = [n for n in sp.list_methods() if "num_prompts" in sp.describe(n).factory.model_fields]
 
 
-def started(method: str, kind: str = "class token", **fields: object) -> PromptedModel:
+def started(method: str, kind: str = "class token", **fields: Any) -> PromptedModel:
     model = create_model(make_backbone(kind), method, num_classes=3, num_prompts=4, **fields)
     model.initialize([torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(2))])
     return model.eval()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ PROMPTED = having("num_prompts")
 LAYOUTS = [(name, {}) for name in PROMPTED] + [(name, {"shallow": True}) for name in having("shallow")]
 
 
-def started(method: str, kind: str = "class token", **fields: object) -> PromptedModel:
+def started(method: str, kind: str = "class token", **fields: Any) -> PromptedModel:
     if method in PROMPTED:
         fields = {"num_prompts": 4, **fields}
     model = create_model(make_backbone(kind), method, num_classes=3, **fields)
