@@ -134,7 +134,7 @@ def checked(found: Any, model: type[Model], path: Path | str, fix: str) -> Model
 
 
 @cache
-def adapter_of(model: type[Model]) -> TypeAdapter[Model]:
+def adapter_of(model: type[object]) -> TypeAdapter[Any]:
     """What checks that values are of a model, made once."""
     return TypeAdapter(model)
 

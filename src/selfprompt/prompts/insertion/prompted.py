@@ -45,7 +45,7 @@ class PromptInsertion(Insertion, ABC):
         counts: (layers,) how many are kept at each layer; None before.
     """
 
-    prompts: nn.Parameter  # type: ignore[assignment]  # never None here, where it is None in others
+    prompts: nn.Parameter
     counts: Int64[Tensor, " layers"] | None
 
     def __init__(
@@ -135,7 +135,8 @@ class PromptInsertion(Insertion, ABC):
             raise UserError("Its counts are not of its prompts.")
         if self.counts is None:
             rows = torch.zeros(prompts.shape, device=self.prompts.device)
-            self.prompts = nn.Parameter(rows, requires_grad=self.prompts.requires_grad)
+            # the base allows None, of insertions without prompts
+            self.prompts = nn.Parameter(rows, requires_grad=self.prompts.requires_grad)  # type: ignore[assignment]
             self.counts = torch.zeros_like(counts, device=self.prompts.device)
             self.parametrization = None
 
