@@ -85,7 +85,8 @@ def test_whatever_changed_by_whatever_way_shows_in_the_next_answer(
     if what == "prompts":
         model.prompts.data.copy_(model.prompts.flip(-1))
     elif what == "backbone":
-        for block in model.backbone.vit.blocks:
+        vit: Any = model.backbone.vit
+        for block in vit.blocks:
             block.attn.qkv.weight.data.mul_(2)
     else:
         pool.backbone = model.backbone = make_backbone(seed=1)
