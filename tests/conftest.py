@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import checked_shapes  # noqa: F401
+
+# isort: split
 import shutil
 import subprocess
 import sys
@@ -32,9 +36,16 @@ torch.set_num_threads(1)
 PROMPTED = [name for name in sp.list_methods() if "num_prompts" in sp.describe(name).factory.model_fields]
 """The methods with prompts, found like all others."""
 
-TINY = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2, "num_classes": 0}
+TINY: dict[str, Any] = {
+    "img_size": 32,
+    "patch_size": 8,
+    "embed_dim": 32,
+    "depth": 3,
+    "num_heads": 2,
+    "num_classes": 0,
+}
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "class token": {},
     "registers": {"reg_tokens": 3, "no_embed_class": True},
     "LayerScale and qk-norm": {"init_values": 0.5, "qk_norm": True},

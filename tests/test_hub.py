@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import HfApi
@@ -18,7 +19,7 @@ def test_push_to_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     class Repo:
         repo_id = "me/birds"
 
-    def upload_folder(self: HfApi, *, folder_path: str, **rest: object) -> str:
+    def upload_folder(self: HfApi, *, folder_path: str, **rest: Any) -> str:
         sent.extend(sorted(p.name for p in Path(folder_path).iterdir()))
         return "commit"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ import selfprompt as sp
 from conftest import KINDS, make_backbone
 
 
-def adapter(kind: str, seed: int, method: str = "vpt", **fields: object) -> sp.PromptedModel:
+def adapter(kind: str, seed: int, method: str = "vpt", **fields: Any) -> sp.PromptedModel:
     fields = {"num_prompts": 4, **fields}
     model = sp.create_model(make_backbone(kind), method, num_classes=2 + seed, seed=seed, **fields)
     model.initialize([torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(2))], seed=seed)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from selfprompt.backbones import RECORDS
 from selfprompt.backbones.load import load_backbone
@@ -32,9 +31,9 @@ def check_installation() -> list[str]:
     return problems
 
 
-def check_tasks(tasks: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
+def check_tasks(tasks: Iterable[str]) -> tuple[dict[str, str | int | None], list[str]]:
     """Facts and problems of several data sets, by their lists alone; no image is decoded."""
-    facts: dict[str, Any] = {}
+    facts: dict[str, str | int | None] = {}
     problems: list[str] = []
     for task in tasks:
         try:
@@ -47,13 +46,13 @@ def check_tasks(tasks: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
     return facts, problems
 
 
-def check_data(data: str) -> tuple[dict[str, Any], list[str]]:
+def check_data(data: str) -> tuple[dict[str, str | int | None], list[str]]:
     """Facts and problems of a data set; every image is decoded.
 
     Returns:
         Facts (classes, images of each split, the smallest class), and problems, each one sentence.
     """
-    facts: dict[str, Any] = {"data": data}
+    facts: dict[str, str | int | None] = {"data": data}
     try:
         located = locate(data)
         survey = Survey(Path(located)) if Path(located).is_absolute() else None
@@ -75,7 +74,7 @@ def check_data(data: str) -> tuple[dict[str, Any], list[str]]:
     return facts, list(dict.fromkeys(problems))
 
 
-def facts_of(dataset: Dataset) -> dict[str, Any]:
+def facts_of(dataset: Dataset) -> dict[str, str | int | None]:
     """Classes, sizes and licence, and how images of more than 8 bits are scaled."""
     splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     sizes = {f"{k} images": len(v) if v is not None else "none, will be cut from train" for k, v in splits.items()}

@@ -11,11 +11,12 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from selfprompt.errors import UserError, first_line
 
@@ -28,7 +29,8 @@ FIXES = {
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model")
+"""A pydantic model, or a TypedDict."""
 
 
 def replace_file(path: Path, contents: str | bytes) -> None:
@@ -117,17 +119,24 @@ def read_as(path: Path, model: type[Model], fix: str) -> Model:
 
 
 def checked(found: Any, model: type[Model], path: Path | str, fix: str) -> Model:
-    """What was found in a file, as a model.
+    """What was found in a file, as a model, or as it is where the model is a TypedDict.
 
     Raises:
         UserError: It does not fit.
     """
     try:
-        return model.model_validate(found)
+        made = adapter_of(model).validate_python(found)
+        return found if isinstance(made, dict) else made
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise damaged(path, f"{where}: {first['msg']}", fix) from None
+
+
+@cache
+def adapter_of(model: type[object]) -> TypeAdapter[Any]:
+    """What checks that values are of a model, made once."""
+    return TypeAdapter(model)
 
 
 def damaged(path: Path | str, why: str, fix: str) -> UserError:

@@ -1,6 +1,16 @@
 """What goes into a tower: images or texts, in batches with their labels.
 
 NamedTuples are pytrees, so that torch.compile, export, checkpointing and DDP take them as they are.
+
+Annotations name the axes of tensors, which tests check (jaxtyping). An axis has one name everywhere:
+
+    ``batch`` B samples, ``high`` and ``wide`` pixels of an image, ``length`` L words of the longest text;
+    ``tokens`` N of a stream: prefix, prompts and content; ``content`` M patches or words; ``width`` D of a token;
+    ``layers`` blocks with prompts of their own, ``prompts`` P of one layer;
+    ``heads`` of an attention, ``head_width`` d of each, ``queries`` Q and ``keys`` of it;
+    ``features`` F of a readout, ``classes`` C of a head.
+
+``*batch`` is of what all samples share, or each has its own of: (P, D) or (B, P, D).
 """
 
 from __future__ import annotations
@@ -8,6 +18,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 
@@ -20,9 +31,9 @@ class Text(NamedTuple):
         at: (B,) int64, the position that is read: the end token, the mask token, or the last token.
     """
 
-    ids: Tensor
-    mask: Tensor
-    at: Tensor
+    ids: Int64[Tensor, "batch length"]
+    mask: Bool[Tensor, "batch length"]
+    at: Int64[Tensor, " batch"]
 
 
 Inputs = Tensor | Text
@@ -38,7 +49,7 @@ class Batch(NamedTuple):
     """
 
     inputs: Inputs
-    labels: Tensor | None
+    labels: Int64[Tensor, " batch"] | None
 
 
 def images_of(inputs: Inputs) -> Tensor:

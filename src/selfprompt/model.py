@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from selfprompt import registry
@@ -26,7 +27,7 @@ from selfprompt.adapters.format import (
 )
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.info import Readout
-from selfprompt.backbones.load import load_backbone
+from selfprompt.backbones.load import BackboneSource, load_backbone
 from selfprompt.data.protocol import BaseProtocol, protocol_for
 from selfprompt.errors import UserError
 from selfprompt.files import replace_file, using
@@ -124,7 +125,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         """Outputs of the head."""
         return self.head.num_classes
 
-    def features(self, inputs: Inputs) -> Tensor:
+    def features(self, inputs: Inputs) -> Float[Tensor, "batch features"]:
         """B inputs, such as (B, 3, H, W) images, to (B, F) features: what the head reads.
 
         Images are uint8, or already normalised floats.
@@ -134,7 +135,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         """
         return self.tower(inputs)
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def forward(self, inputs: Inputs) -> Float[Tensor, "batch classes"]:
         """B inputs, such as (B, 3, H, W) images, uint8 or normalised floats, to (B, C) logits."""
         return self.head(self.features(inputs))
 
@@ -276,7 +277,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         return ModelCard(render_card(self.adapter_config(), *self.count_parameters()))
 
     @classmethod
-    def _from_pretrained(cls, *, model_id: str, backbone: Any = None, **hub: Any) -> PromptedModel:
+    def _from_pretrained(cls, *, model_id: str, backbone: BackboneSource | None = None, **hub: Any) -> PromptedModel:
         known = ("revision", "cache_dir", "force_download", "local_files_only", "token")
         return load(model_id, backbone, **{k: v for k, v in hub.items() if k in known})
 
@@ -354,7 +355,7 @@ def create_model(
     return build(make_method(method, **fields), found, num_classes, protocol, names, seed)
 
 
-def load(adapter: str | os.PathLike[str], backbone: Any = None, **hub: Any) -> PromptedModel:
+def load(adapter: str | os.PathLike[str], backbone: BackboneSource | None = None, **hub: Any) -> PromptedModel:
     """Load an adapter: its backbone is found again by name or path, and its weights checked by hash.
 
     Of a repository, the adapter's two files are downloaded and nothing else.

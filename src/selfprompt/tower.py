@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from selfprompt.backbones.base import Backbone
@@ -36,7 +37,7 @@ class Tower(nn.Module):
         self.readout: Readout = readout
         self.checkpointing = False
 
-    def forward(self, inputs: Inputs, rows: Tensor | None = None) -> Tensor:
+    def forward(self, inputs: Inputs, rows: Int[Tensor, " batch"] | None = None) -> Float[Tensor, "batch features"]:
         """Features; ``rows`` are told to the insertion (see `Context`)."""
         inputs = self.backbone.as_input(inputs, self.prepare)
         # without prompts every block is whole, so that each sum is the backbone's own, to the bit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ from selfprompt.tuning.fit import fit
 MARK, SIDE = 6, 4
 
 
-def started(method: str, kind: str = "class token", **fields: object) -> PromptedModel:
+def started(method: str, kind: str = "class token", **fields: Any) -> PromptedModel:
     model = create_model(make_backbone(kind), method, num_classes=3, num_prompts=4, **fields)
     model.initialize([torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(2))])
     return model.eval()

@@ -8,6 +8,7 @@ import os
 import pickle
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from selfprompt.errors import UserError
 SHAPE = {"img_size": 32, "patch_size": 8, "embed_dim": 128, "depth": 3, "num_heads": 2, "num_classes": 0}
 
 
-def weights(**shape: object) -> dict[str, torch.Tensor]:
+def weights(**shape: Any) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     return {k: torch.randn_like(v) for k, v in VisionTransformer(**{**SHAPE, **shape}).state_dict().items()}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from typing import Any
 
 import pytest
 import torch
@@ -34,7 +35,7 @@ def test_positions_that_differ_in_the_last_bit_once_resized_leave_it(monkeypatch
     here = load_backbone(own, 64)
     timms = type(own.vit).set_input_size
 
-    def on_another_processor(vit: torch.nn.Module, **sizes: object) -> None:
+    def on_another_processor(vit: torch.nn.Module, **sizes: Any) -> None:
         timms(vit, **sizes)
         vit.pos_embed.data = torch.nextafter(vit.pos_embed.data, torch.tensor(9.0))
 

@@ -61,8 +61,8 @@ def test_every_plain_vit_of_timm_is_right_or_refused(start: str) -> None:
 
 
 class OwnForward(VisionTransformer):
-    def forward(self, x: torch.Tensor, **rest: Any) -> torch.Tensor:
-        return super().forward(x, **rest) * 2
+    def forward(self, *inputs: Any, **rest: Any) -> torch.Tensor:
+        return super().forward(*inputs, **rest) * 2
 
 
 def with_nan() -> VisionTransformer:

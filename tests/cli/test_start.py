@@ -46,7 +46,7 @@ DRIVER = """
 import json, sys
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
-for heavy in ("torch", "timm", "sklearn", "accelerate", "matplotlib"):
+for heavy in ("torch", "timm", "sklearn", "accelerate", "matplotlib", "jaxtyping"):
     sys.modules[heavy] = None  # an import is an error
 import selfprompt
 from selfprompt.cli import main

@@ -27,7 +27,7 @@ def test_a_trial_is_scored_at_the_epoch_at_which_final_runs_are_tested(
 ) -> None:
     history = [{"val_accuracy": accuracy, "val_loss": 1.0} for accuracy in (60.0, 90.0, 80.0)]
 
-    def tune(config: RunConfig, *rest: object, **more: object) -> Result:
+    def tune(config: RunConfig, *rest: object, **more: Any) -> Result:
         assert not config.test
         return Result({"best_epoch": 3 if config.protocol.selection == "last" else 2}, history, None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ def having(field: str) -> list[str]:
 LAYOUTS = [(name, {}) for name in PROMPTED] + [(name, {"shallow": True}) for name in having("shallow")]
 
 
-def started(method: str, kind: str = "class token", **fields: object) -> PromptedModel:
+def started(method: str, kind: str = "class token", **fields: Any) -> PromptedModel:
     if method in PROMPTED:
         fields = {"num_prompts": 4, **fields}
     model = create_model(make_backbone(kind), method, num_classes=3, **fields)
@@ -83,7 +84,8 @@ def test_whatever_changed_by_whatever_way_shows_in_the_next_answer(
     if what == "prompts":
         model.prompts.data.copy_(model.prompts.flip(-1))
     elif what == "backbone":
-        for block in model.backbone.vit.blocks:
+        vit: Any = model.backbone.vit
+        for block in vit.blocks:
             block.attn.qkv.weight.data.mul_(2)
     else:
         pool.backbone = model.backbone = make_backbone(seed=1)

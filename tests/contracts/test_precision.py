@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ IN_BF16 = torch.autocast("cpu", torch.bfloat16)
 LABELS = torch.tensor([0, 1, 2, 0])
 
 
-def started(method: str, kind: str = "class token", **fields: object) -> sp.PromptedModel:
+def started(method: str, kind: str = "class token", **fields: Any) -> sp.PromptedModel:
     if method == "lora":
         pytest.importorskip("peft")
     model = sp.create_model(make_backbone(kind), method, num_classes=3, **fields)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -14,7 +16,8 @@ def shapes_of(image: np.ndarray) -> list[tuple[np.ndarray, int]]:
     """Centre (x, y in shares of the side) and pixels of every bright shape."""
     ground = np.median(image.reshape(-1, 3), axis=0)
     smooth = ndimage.gaussian_filter(image.astype(float), (0.5, 0.5, 0))
-    found, count = ndimage.label((smooth - ground).max(axis=-1) > 20)
+    labelled: Any = ndimage.label((smooth - ground).max(axis=-1) > 20)
+    found, count = labelled
     places = ndimage.center_of_mass(found > 0, found, range(1, count + 1))
     sizes = ndimage.sum(found > 0, found, range(1, count + 1))
     return [((np.array(place)[::-1] + 0.5) / 64, int(n)) for place, n in zip(places, sizes) if n > 6]

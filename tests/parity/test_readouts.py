@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ PRETRAINED_NORM = {"spt", "gatevpt"}
 TOKENS = ("vpt", "vpt:shallow", "spt", "spt:shallow", "pc", "vfpt", "e2vpt", "gatevpt", "linear", "full")
 
 
-def under_mae(name: str, **fields: object) -> PromptedModel:
+def under_mae(name: str, **fields: Any) -> PromptedModel:
     method, _, shallow = name.partition(":")
     if shallow:
         fields = {"shallow": True, **fields}

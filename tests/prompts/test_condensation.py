@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from selfprompt.tuning.fit import fit
 PROMPTED = [n for n in sp.list_methods() if "keep" in sp.describe(n).factory.model_fields]
 
 
-def started(method: str = "vpt", **fields: object) -> PromptedModel:
+def started(method: str = "vpt", **fields: Any) -> PromptedModel:
     model = create_model(make_backbone(), method, num_classes=3, num_prompts=6, **fields)
     model.initialize([torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(2))])
     return model.eval()
@@ -128,7 +129,7 @@ def test_a_run_stopped_in_either_stage_ends_the_same(stop: int, tmp_path: Path, 
         if steps == stop:
             raise KeyboardInterrupt
 
-    def run(folder: Path, **more: object) -> PromptedModel:
+    def run(folder: Path, **more: Any) -> PromptedModel:
         model = create_model(make_backbone(), "spt", num_classes=3, num_prompts=6, keep=0.4)
         recipe = Recipe(epochs=3, batch_size=4, lr=1e-2)
         fit(model, examples, examples, recipe=recipe, output_dir=folder, checkpoint_seconds=0, **more)

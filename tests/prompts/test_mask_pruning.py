@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from selfprompt.prompts.parametrization.masked import Masked
 from selfprompt.tuning.fit import fit
 
 
-def masked(**fields: object) -> PromptedModel:
+def masked(**fields: Any) -> PromptedModel:
     model = create_model(make_backbone(), "e2vpt", num_classes=3, num_prompts=5, prune_tokens=0.4, **fields)
     model.initialize(seed=0)
     model.prompts.data *= 5
@@ -96,7 +97,7 @@ def test_stopped_in_the_second_training_it_ends_the_same(tmp_path: Path, images:
         if steps == 8:
             raise KeyboardInterrupt
 
-    def run(folder: Path, **more: object) -> PromptedModel:
+    def run(folder: Path, **more: Any) -> PromptedModel:
         model = create_model(make_backbone(), "e2vpt", num_classes=3, num_prompts=5, prune_segments=0.5)
         recipe = Recipe(epochs=2, batch_size=4, lr=1e-2)
         fit(model, examples, examples, recipe=recipe, output_dir=folder, checkpoint_seconds=0, **more)

@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,7 +62,7 @@ def examples(seed: int, count: int) -> sp.Examples:
     return sp.Examples(list(images(seed, count)), np.arange(count) % 3)
 
 
-def model(name: str, backbone: str, **fields: object) -> sp.PromptedModel:
+def model(name: str, backbone: str, **fields: Any) -> sp.PromptedModel:
     """An untrained model of an adapter's or run's name."""
     method = name.partition("-")[0]
     if "num_prompts" in sp.describe(method).factory.model_fields:

@@ -6,6 +6,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,7 +72,7 @@ def test_page_of_a_run(method: str, folder: Path, weights: Path, tmp_path: Path)
     assert found.images >= 12
 
 
-def rows(**more: object) -> list[dict]:
+def rows(**more: Any) -> list[dict]:
     trials = [{"lr": lr, "decay": 1.0, "val_accuracy": 90 + lr} for lr in (0.1, 0.3)]
     return [
         {"method": m, "test_accuracy_mean": 90.0, "test_accuracy_std": 1.0, "seeds": 2, "trainable_parameters": 10**i}

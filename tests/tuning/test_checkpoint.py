@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def examples(count: int, turned: int = 0) -> Examples:
     return Examples(list(pixels), (np.arange(count) + turned) % 3)
 
 
-def train(folder: Path, method: str = "vpt", *, resume: bool = True, kind: int = 0, **other: object) -> Result:
+def train(folder: Path, method: str = "vpt", *, resume: bool = True, kind: int = 0, **other: Any) -> Result:
     """A short run, or another one, in a folder."""
     fields = {"num_prompts": 2} if method != "linear" else {}
     fields |= {key: other.pop(key) for key in ("prompt_dropout", "class_names") if key in other}
@@ -75,7 +76,7 @@ def test_its_own_checkpoint_and_one_from_before_settings_were_kept_are_taken_up(
     assert (left / "log.jsonl").read_bytes() == log
 
 
-def changed(path: Path, **changes: object) -> None:
+def changed(path: Path, **changes: Any) -> None:
     torch.save(torch.load(path, weights_only=True) | changes, path)
 
 

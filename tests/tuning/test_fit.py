@@ -32,7 +32,7 @@ def examples(count: int = 12) -> Examples:
     return Examples(list(pixels), np.arange(count) % 3)
 
 
-def model(method: str = "spt", **fields: object) -> PromptedModel:
+def model(method: str = "spt", **fields: Any) -> PromptedModel:
     return create_model(
         make_backbone(), method, num_classes=3, **({} if method == "linear" else {"num_prompts": 4} | fields)
     )
@@ -151,7 +151,7 @@ def test_fewer_images_a_pass_when_memory_is_out(monkeypatch: pytest.MonkeyPatch)
 
     piece, sizes = Loop._piece, []
 
-    def short_of_memory(self: Loop, batch: Batch, *rest: object, **more: object) -> torch.Tensor:
+    def short_of_memory(self: Loop, batch: Batch, *rest: object, **more: Any) -> torch.Tensor:
         if len(batch.inputs) > 2:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate")
         sizes.append(len(batch.inputs))
@@ -163,7 +163,7 @@ def test_fewer_images_a_pass_when_memory_is_out(monkeypatch: pytest.MonkeyPatch)
     assert set(sizes) == {2}
     assert torch.allclose(whole.prompts, pieces.prompts, atol=1e-4)
 
-    def no_memory(self: Loop, *rest: object, **more: object) -> torch.Tensor:
+    def no_memory(self: Loop, *rest: object, **more: Any) -> torch.Tensor:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate")
 
     monkeypatch.setattr(Loop, "_piece", no_memory)

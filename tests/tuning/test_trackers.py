@@ -52,6 +52,7 @@ def test_tensorboard_gets_settings_rows_test_and_probe(folder: Path, weights: Pa
     more = {"fields": {"num_prompts": 3}, "recipe": {"epochs": 2, "batch_size": 4, "lr": 0.5}, "seed": 3}
     config = RunConfig.resolve(str(folder), str(weights), "spt", trackers=("tensorboard",), **more)
     metrics = tune(config, tmp_path / "run").metrics
+    assert "linear_probe_test_accuracy" in metrics
     scalars, settings = written(tmp_path / "run")
     assert {tag: len(values) for tag, values in scalars.items()} == {
         **dict.fromkeys(("lr", "train_loss", "val_loss", "val_accuracy"), 2),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from typing_extensions import NotRequired, TypedDict
 
 from selfprompt.analysis.attention import attention
 from selfprompt.analysis.effective import effective_prompts, prompted
@@ -28,9 +29,65 @@ from selfprompt.prompts.insertion.prompted import PromptInsertion
 SNAPSHOTS = "prompts"
 
 
+Worth = Literal["saliency", "leave_one_out", "moved", "turned"]
+
+
+class Patch(TypedDict):
+    """A patch of a training image."""
+
+    image: int
+    row: int
+    column: int
+
+
+class Near(Patch):
+    """One that is near to a prompt, by cosine."""
+
+    similarity: float
+
+
+class OfLayer(TypedDict):
+    """What is said of a block."""
+
+    layer: int
+    attention_to_prompts: float
+    mutual_information: NotRequired[float]
+
+
+class OfPrompt(TypedDict):
+    """What is said of a prompt."""
+
+    layer: int
+    prompt: int
+    nearest: list[Near]
+    source: NotRequired[Patch]
+    attention: NotRequired[float]
+    saliency: NotRequired[float]
+    leave_one_out: NotRequired[float]
+    moved: NotRequired[float]
+    turned: NotRequired[float]
+
+
+class OfEpoch(TypedDict):
+    """What is said of a snapshot: a number for each layer."""
+
+    epoch: int
+    mutual_information: list[float]
+
+
+class Analysis(TypedDict):
+    """See `analyse`."""
+
+    method: str
+    images: int
+    layers: list[OfLayer]
+    prompts: list[OfPrompt]
+    training: list[OfEpoch]
+
+
 def analyse(
     model: PromptedModel, splits: Splits, *, run: Path | None = None, images: int = 64, leave_out: bool = False
-) -> dict[str, Any]:
+) -> Analysis:
     """What the prompts share with patches, where they came from, how far they moved, and what they are worth.
 
     Args:
@@ -68,7 +125,7 @@ def analyse(
         model, (images_of(model.normalize(move(b, device))) for b, _ in near.batches(in_order(len(near), 32)))
     )
     history = snapshots(model, run) if run else {}
-    columns: dict[str, Tensor] = {}
+    columns: dict[Worth, Tensor] = {}
     if insertion.counts is None:
         columns["saliency"] = saliency(model, on(seen, device))
         if leave_out:
@@ -79,36 +136,39 @@ def analyse(
             columns["turned"] = F.cosine_similarity(end, start, dim=-1)
     side = round(model.backbone.num_patches**0.5)
 
-    def patch(image: int, position: int) -> dict[str, int]:
+    def patch(image: int, position: int) -> Patch:
         return {"image": image, "row": position // side, "column": position % side}
 
-    rows: list[dict[str, Any]] = []
+    rows: list[OfPrompt] = []
     for layer, own in enumerate(prompts):
         for index in range(len(own)):
-            row: dict[str, Any] = {"layer": layer, "prompt": index}
-            if model.sources is not None and insertion.counts is None:
-                row["source"] = patch(*model.sources[layer, index].tolist())
             sources, similarity = neighbours[layer].sources[index], neighbours[layer].similarity[index]
-            row["nearest"] = [
+            nearest: list[Near] = [
                 {**patch(int(looked[image]), position), "similarity": round(float(cosine), 4)}
                 for (image, position), cosine in zip(sources.tolist(), similarity)
             ]
+            row: OfPrompt = {"layer": layer, "prompt": index, "nearest": nearest}
+            if model.sources is not None and insertion.counts is None:
+                row["source"] = patch(*model.sources[layer, index].tolist())
             if len(prompts) > 1:
                 row["attention"] = float(attended[layer][index])
-            rows.append(row | {name: float(values[layer, index]) for name, values in columns.items()})
+            for name, values in columns.items():
+                row[name] = float(values[layer, index])
+            rows.append(row)
 
     def shared(of: PromptInsertion) -> list[float]:
         return [float(values.mean()) for values in shared_information(model, batch, of)]
 
     now = shared(insertion)
+    layers: list[OfLayer] = [
+        {"layer": i, "attention_to_prompts": float(weights.sum())} for i, weights in enumerate(attended)
+    ]
+    for layer, information in zip(layers, now):
+        layer["mutual_information"] = information
     return {
         "method": model.method.name,
         "images": len(seen),
-        "layers": [
-            {"layer": i, "attention_to_prompts": float(weights.sum())}
-            | ({"mutual_information": now[i]} if i < len(now) else {})
-            for i, weights in enumerate(attended)
-        ],
+        "layers": layers,
         "prompts": rows,
         "training": [
             {"epoch": epoch, "mutual_information": shared(then.to(device))} for epoch, then in sorted(history.items())

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from selfprompt.backbones import fingerprints
@@ -25,6 +26,12 @@ Role = Literal["tokens", "prompts", "readout"]
 """Whom weights are of: the stream (and what is added to its keys), prompts alone, or the tokens of a mean."""
 
 
+KeysValues: TypeAlias = tuple[
+    Float[Tensor, "*batch heads keys head_width"], Float[Tensor, "*batch heads keys head_width"]
+]
+"""What tokens are to an attention that looks at them (see `Backbone.keys_values`)."""
+
+
 @dataclass(frozen=True)
 class Tokens:
     """A stream of tokens between two blocks.
@@ -36,10 +43,10 @@ class Tokens:
         at: (B,) positions that are read, where they differ from sample to sample.
     """
 
-    x: Tensor
+    x: Float[Tensor, "batch tokens width"]
     num_prefix: int = 0
-    mask: Tensor | None = None
-    at: Tensor | None = None
+    mask: Bool[Tensor, "batch tokens"] | None = None
+    at: Int[Tensor, " batch"] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,10 +62,10 @@ class BlockEdit:
         between: The stream (B, N, D) after the attention's residual, to what the MLP sees.
     """
 
-    extra_kv: tuple[Tensor, Tensor] | None = None
-    extra_mask: Tensor | None = None
-    temperature: Tensor | None = None
-    asking: Tensor | None = None
+    extra_kv: KeysValues | None = None
+    extra_mask: Bool[Tensor, "batch keys"] | None = None
+    temperature: Float[Tensor, ""] | None = None
+    asking: Float[Tensor, "*batch prompts width"] | None = None
     branch: Callable[[Tensor, Tensor], Tensor] | None = None
     between: Callable[[Tensor], Tensor] | None = None
 
@@ -77,11 +84,11 @@ class Context:
     """
 
     inputs: Inputs
-    content: Tensor
-    rows: Tensor | None = None
+    content: Float[Tensor, "batch content width"]
+    rows: Int[Tensor, " batch"] | None = None
 
 
-def insert(tokens: Tokens, prompts: Tensor) -> Tokens:
+def insert(tokens: Tokens, prompts: Float[Tensor, "*batch prompts width"]) -> Tokens:
     """Put (P, D) or (B, P, D) prompts between the prefix tokens and the content."""
     first, count = tokens.num_prefix, prompts.shape[-2]
     prompts = prompts.expand(tokens.x.shape[0], *prompts.shape[-2:])
@@ -104,7 +111,9 @@ class Edits:
     """What `Backbone.run` asks on its way; as it stands, nothing is changed."""
 
     @optional
-    def words(self, content: Tensor, context: Context) -> Tensor:
+    def words(
+        self, content: Float[Tensor, "batch content width"], context: Context
+    ) -> Float[Tensor, "batch tokens width"]:
         """(B, M, D) patches or word embeddings before positions, to such with prompts among them."""
         return content
 
@@ -183,7 +192,7 @@ class Backbone(nn.Module, ABC):
         return prepare(inputs)
 
     @abstractmethod
-    def content(self, inputs: Inputs) -> Tensor:
+    def content(self, inputs: Inputs) -> Float[Tensor, "batch content width"]:
         """(B, M, D) patches or word embeddings, before class token and positions."""
 
     @abstractmethod
@@ -193,7 +202,7 @@ class Backbone(nn.Module, ABC):
         edits: Edits,
         seen: Seen | None = None,
         *,
-        rows: Tensor | None = None,
+        rows: Int[Tensor, " batch"] | None = None,
         blocks: int | None = None,
         read: int | None = None,
         checkpointing: bool = False,
@@ -228,7 +237,9 @@ class Backbone(nn.Module, ABC):
             self.run(inputs, UNEDITED, seen, blocks=layers - 1)
 
     @abstractmethod
-    def keys_values(self, i: int, prompts: Tensor, normalize: bool = True) -> tuple[Tensor, Tensor]:
+    def keys_values(
+        self, i: int, prompts: Float[Tensor, "*batch prompts width"], normalize: bool = True
+    ) -> KeysValues:
         """Keys and values that block ``i`` makes of prompts.
 
         Args:
@@ -241,7 +252,7 @@ class Backbone(nn.Module, ABC):
         """
 
     @abstractmethod
-    def readout(self, tokens: Tokens, pool: Readout = "backbone") -> Tensor:
+    def readout(self, tokens: Tokens, pool: Readout = "backbone") -> Float[Tensor, "batch features"]:
         """Tokens after the last block to (B, F) features.
 
         Args:

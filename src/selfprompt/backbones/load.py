@@ -6,6 +6,7 @@ import dataclasses
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias
 
 from torch import nn
 
@@ -15,10 +16,13 @@ from selfprompt.backbones.checkpoints import load_file
 from selfprompt.backbones.vit import ViT, checked
 from selfprompt.errors import UserError
 
+BackboneSource: TypeAlias = str | os.PathLike[str] | nn.Module
+"""A timm name, a packaged one, a weights file, or a module that the caller has."""
+
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar")
 
 
-def load_backbone(source: str | os.PathLike[str] | nn.Module, image_size: int | None = None) -> Backbone:
+def load_backbone(source: BackboneSource, image_size: int | None = None) -> Backbone:
     """Find a backbone by timm name, weights file, ``"builtin"``, or take a module.
 
     Args:

@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from typing import final
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from selfprompt.backbones.base import PLAIN, Backbone, BlockEdit, Context, Edits, Seen, Tokens, insert
+from selfprompt.backbones.base import PLAIN, Backbone, BlockEdit, Context, Edits, KeysValues, Seen, Tokens, insert
 from selfprompt.errors import UserError
 from selfprompt.inputs import Inputs
 
@@ -18,15 +19,21 @@ class Stepwise(Backbone, ABC):
     """A backbone whose blocks are pre- or post-norm, with an attention and an MLP branch."""
 
     @abstractmethod
-    def enter(self, content: Tensor, inputs: Inputs) -> Tokens:
+    def enter(self, content: Float[Tensor, "batch tokens width"], inputs: Inputs) -> Tokens:
         """(B, M, D) content to what enters block 0: positions, prefix tokens, a first norm."""
 
     @abstractmethod
-    def normalize(self, i: int, x: Tensor) -> Tensor:
+    def normalize(self, i: int, x: Float[Tensor, "*batch tokens width"]) -> Float[Tensor, "*batch tokens width"]:
         """(B, N, D) tokens as the attention of block ``i`` sees them: after its norm, where that comes first."""
 
     @abstractmethod
-    def attention(self, i: int, x: Tensor, asking: Tensor, edit: BlockEdit = PLAIN) -> Tensor:
+    def attention(
+        self,
+        i: int,
+        x: Float[Tensor, "batch tokens width"],
+        asking: Float[Tensor, "batch queries width"],
+        edit: BlockEdit = PLAIN,
+    ) -> Float[Tensor, "batch queries width"]:
         """The attention branch of block ``i`` without its residual.
 
         Args:
@@ -40,7 +47,9 @@ class Stepwise(Backbone, ABC):
         """
 
     @abstractmethod
-    def cross_attention(self, i: int, x: Tensor, kv: tuple[Tensor, Tensor]) -> Tensor:
+    def cross_attention(
+        self, i: int, x: Float[Tensor, "batch queries width"], kv: KeysValues
+    ) -> Float[Tensor, "batch queries width"]:
         """The attention of block ``i`` with its own weights, asked by tokens that see only what is given.
 
         Args:
@@ -53,7 +62,7 @@ class Stepwise(Backbone, ABC):
         """
 
     @abstractmethod
-    def mlp(self, i: int, x: Tensor) -> Tensor:
+    def mlp(self, i: int, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
         """The MLP branch of block ``i`` without its residual, (B, N, D) to (B, N, D)."""
 
     @final
@@ -86,7 +95,7 @@ class Stepwise(Backbone, ABC):
         edits: Edits,
         seen: Seen | None = None,
         *,
-        rows: Tensor | None = None,
+        rows: Int[Tensor, " batch"] | None = None,
         blocks: int | None = None,
         read: int | None = None,
         checkpointing: bool = False,

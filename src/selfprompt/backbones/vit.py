@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float
 from timm.models.vision_transformer import (
     Attention,  # pyright: ignore[reportPrivateImportUsage]
     Block,
@@ -20,7 +21,7 @@ from timm.models.vision_transformer import (
 )
 from torch import Tensor, nn
 
-from selfprompt.backbones.base import PLAIN, UNEDITED, BlockEdit, Role, Tokens, private_copy
+from selfprompt.backbones.base import PLAIN, UNEDITED, BlockEdit, KeysValues, Role, Tokens, private_copy
 from selfprompt.backbones.info import BackboneInfo, Readout
 from selfprompt.backbones.precision import as_under_autocast, fused_is_faster
 from selfprompt.backbones.stepwise import Stepwise
@@ -98,7 +99,7 @@ class ViT(Stepwise):
                 f"up to {LARGEST_SIDE}: give one from {self.patch_size} on."
             )
 
-    def as_input(self, inputs: Inputs, prepare: Callable[[Inputs], Inputs]) -> Tensor:
+    def as_input(self, inputs: Inputs, prepare: Callable[[Inputs], Inputs]) -> Float[Tensor, "batch 3 high wide"]:
         """(B, 3, H, W) images: uint8 ones normalised, floats in the weights' type."""
         if not isinstance(inputs, Tensor) or not (inputs.dtype == torch.uint8 or inputs.is_floating_point()):
             what = inputs.dtype if isinstance(inputs, Tensor) else type(inputs).__name__
@@ -112,22 +113,28 @@ class ViT(Stepwise):
         return images.to(next(self.parameters()).dtype)
 
     @as_under_autocast
-    def content(self, inputs: Inputs) -> Tensor:
+    def content(self, inputs: Inputs) -> Float[Tensor, "batch content width"]:
         return self.vit.patch_embed(inputs).flatten(1, -2)
 
     @as_under_autocast
-    def enter(self, content: Tensor, inputs: Inputs) -> Tokens:
+    def enter(self, content: Float[Tensor, "batch tokens width"], inputs: Inputs) -> Tokens:
         vit = self.vit
         patches = content.unflatten(1, vit.patch_embed.grid_size) if vit.dynamic_img_size else content
         return Tokens(vit.norm_pre(vit.patch_drop(vit._pos_embed(patches))), self.num_prefix)
 
     @as_under_autocast
-    def normalize(self, i: int, x: Tensor) -> Tensor:
+    def normalize(self, i: int, x: Float[Tensor, "*batch tokens width"]) -> Float[Tensor, "*batch tokens width"]:
         block: Any = self.vit.blocks[i]
         return block.norm1(x) if isinstance(block, Block) else x
 
     @as_under_autocast
-    def attention(self, i: int, x: Tensor, asking: Tensor, edit: BlockEdit = PLAIN) -> Tensor:
+    def attention(
+        self,
+        i: int,
+        x: Float[Tensor, "batch tokens width"],
+        asking: Float[Tensor, "batch queries width"],
+        edit: BlockEdit = PLAIN,
+    ) -> Float[Tensor, "batch queries width"]:
         block: Any = self.vit.blocks[i]
         attn = block.attn
         if asking is x and edit.extra_kv is None:
@@ -146,7 +153,9 @@ class ViT(Stepwise):
         return self._attend(block, "tokens", asking, q, k, v, seen)
 
     @as_under_autocast
-    def cross_attention(self, i: int, x: Tensor, kv: tuple[Tensor, Tensor]) -> Tensor:
+    def cross_attention(
+        self, i: int, x: Float[Tensor, "batch queries width"], kv: KeysValues
+    ) -> Float[Tensor, "batch queries width"]:
         block: Any = self.vit.blocks[i]
         (q,) = self._project(block.attn, x, 0, 1)
         k, v = (e.to(q.dtype).expand(x.shape[0], *e.shape[-3:]) for e in kv)
@@ -165,8 +174,15 @@ class ViT(Stepwise):
         return out.movedim(-3, 0).transpose(-3, -2).unbind(0)
 
     def _attend(
-        self, block: Any, role: Role, asking: Tensor, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None = None
-    ) -> Tensor:
+        self,
+        block: Any,
+        role: Role,
+        asking: Float[Tensor, "batch queries width"],
+        q: Float[Tensor, "batch heads queries head_width"],
+        k: Float[Tensor, "batch heads keys head_width"],
+        v: Float[Tensor, "batch heads keys head_width"],
+        seen: Bool[Tensor, "batch 1 1 keys"] | None = None,
+    ) -> Float[Tensor, "batch queries width"]:
         attn = block.attn
         if self.fused_attention and self.watch is None and fused_is_faster(q.device, q.dtype):
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
@@ -184,12 +200,14 @@ class ViT(Stepwise):
         return block.ls1(out) if isinstance(block, Block) else block.norm1(out)
 
     @as_under_autocast
-    def mlp(self, i: int, x: Tensor) -> Tensor:
+    def mlp(self, i: int, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
         block: Any = self.vit.blocks[i]
         return block.ls2(block.mlp(block.norm2(x))) if isinstance(block, Block) else block.norm2(block.mlp(x))
 
     @as_under_autocast
-    def keys_values(self, i: int, prompts: Tensor, normalize: bool = True) -> tuple[Tensor, Tensor]:
+    def keys_values(
+        self, i: int, prompts: Float[Tensor, "*batch prompts width"], normalize: bool = True
+    ) -> KeysValues:
         block: Any = self.vit.blocks[i]
         attn = block.attn
         k, v = self._project(attn, self.normalize(i, prompts) if normalize else prompts, 1, 3)
@@ -205,7 +223,7 @@ class ViT(Stepwise):
         return tuple(part for part in (vit.norm, vit.fc_norm, vit.attn_pool) if part is not None)
 
     @as_under_autocast
-    def readout(self, tokens: Tokens, pool: Readout = "backbone") -> Tensor:
+    def readout(self, tokens: Tokens, pool: Readout = "backbone") -> Float[Tensor, "batch features"]:
         vit = self.vit
         if pool == "backbone":
             return vit.forward_head(vit.norm(tokens.x), pre_logits=True)

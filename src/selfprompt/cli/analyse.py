@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json as jsonlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from selfprompt.cli.console import report
 from selfprompt.cli.values import Count, Seed
 from selfprompt.errors import UserError
+
+if TYPE_CHECKING:
+    from selfprompt.analysis.adapter import Analysis
 
 
 def command(
@@ -51,7 +54,7 @@ def command(
     report(found, json, summary(found))
 
 
-def summary(found: dict[str, Any]) -> str:
+def summary(found: Analysis) -> str:
     """The lines for people: blocks, then the prompts that are worth most."""
     lines = ["block  attention to prompts  mutual information"]
     for row in found["layers"]:

@@ -81,4 +81,4 @@ def command(
         )
     finish(folder, own_command())
     text = f"{(folder / 'table.md').read_text(encoding='utf-8')}{footer(table)}; tables in {folder}"
-    report({key: table[key] for key in ("protocol", "precision", "benchmark", "results")}, json, text)
+    report({key: table.get(key) for key in ("protocol", "precision", "benchmark", "results")}, json, text)

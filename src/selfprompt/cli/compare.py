@@ -94,4 +94,4 @@ def command(
             table = compare(make(), wanted, out, seeds=seeds, workers=workers)
     finish(out, own_command())
     text = f"{(out / 'table.md').read_text(encoding='utf-8')}{footer(table)}; tables in {out}"
-    report({key: table[key] for key in ("protocol", "precision", "dataset", "results")}, json, text)
+    report({key: table.get(key) for key in ("protocol", "precision", "dataset", "results")}, json, text)

@@ -10,7 +10,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,7 +22,7 @@ from selfprompt.errors import UserError, out_of_range
 results: list[TextIO] = []  # where the result goes
 
 
-def report(result: dict[str, Any], json: bool, text: str) -> None:
+def report(result: Mapping[str, object], json: bool, text: str) -> None:
     """Print the one JSON object, or the text; of several processes the first one speaks."""
     if os.environ.get("RANK", "0") != "0":
         return

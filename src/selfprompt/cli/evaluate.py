@@ -30,5 +30,5 @@ def command(
     from selfprompt.runs.evaluate import evaluate
 
     result = evaluate(adapter, data, split=split, backbone=backbone)
-    accuracy, images = result[f"{split}_accuracy"], f"{result['images']:,} images"
+    accuracy, images = dict(result)[f"{split}_accuracy"], f"{result['images']:,} images"
     report(result, json, f"{split} accuracy {accuracy:.2f} % on {images} ({result['precision']})")

@@ -41,7 +41,11 @@ def command(
             raise UserError(f"{path} is no image, and is not called like one: leave it out.")
     predictions = predict(adapter, images, backbone=backbone, on_error=on_error)
     errors = [p["error"] for p in predictions if "error" in p]
-    lines = [f"{p['image']}  {p['label']}  {100 * p['probability']:.1f} %" for p in predictions if "error" not in p]
+    lines = [
+        f"{p['image']}  {p['label']}  {100 * p['probability']:.1f} %"
+        for p in predictions
+        if p["probability"] is not None
+    ]
     report({"predictions": predictions}, json, "\n".join(lines))
     for error in errors if os.environ.get("RANK", "0") == "0" else ():
         print(f"error: {error}", file=sys.stderr)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from selfprompt.cli.console import finish, own_command, parameter_line, progress, report
 from selfprompt.cli.flags import MethodFlags, ProtocolFlags, RecipeFlags, given
 from selfprompt.cli.values import Count, Seed
 from selfprompt.errors import UserError
+
+if TYPE_CHECKING:
+    from selfprompt.tuning.records import Tested
 
 
 def command(
@@ -76,11 +79,12 @@ def command(
     with progress(f"{config.method.name} on {config.data}") as advance:
         done = tune(config, resume or out, resume=resume is not None, on_step=advance, command=command)
     assert done.output_dir is not None
+    assert "test_images" in done.metrics
     finish(done.output_dir)
     report(done.metrics, json, summary(done.metrics, done.output_dir))
 
 
-def summary(metrics: dict[str, Any], folder: Path) -> str:
+def summary(metrics: Tested, folder: Path) -> str:
     """The lines that a run ends with."""
     tested = f"{metrics['test_images']:,} images ({metrics['precision']})"
     val = metrics["val_accuracy"]  # None where validation images were trained on, too

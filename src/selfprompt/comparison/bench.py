@@ -8,11 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import NotRequired, TypedDict
+
 from selfprompt.backbones import RECORDS
 from selfprompt.backbones.load import load_backbone
 from selfprompt.comparison.compare import (
     COLUMNS,
     Comparison,
+    Measured,
+    Row,
     check_methods,
     measure,
     method,
@@ -26,7 +30,24 @@ from selfprompt.data.sources import NAME, load_located, names
 from selfprompt.errors import UserError
 from selfprompt.files import claimed, replace_file
 from selfprompt.methods import read_specs
-from selfprompt.reports.table import Column, all_precisions, markdown, write_tables
+from selfprompt.reports.table import Benched, Column, OfData, all_precisions, markdown, write_tables
+
+
+class Spread(TypedDict):
+    """Mean and deviation over seeds."""
+
+    mean: float
+    std: float
+
+
+class Summary(Measured):
+    """A method over all tasks of a benchmark."""
+
+    mean_of_groups: float
+    groups: dict[str, Spread]
+    tasks: dict[str, Row]
+    tasks_above_full: NotRequired[int]
+    published: NotRequired[list[dict[str, Any]]]
 
 
 def task_of(suite: Suite, data: str, backbone: str | None = None, **changes: Any) -> Comparison:
@@ -66,7 +87,7 @@ def bench(
     seeds: int = 3,
     workers: Workers | None = None,
     **changes: Any,
-) -> dict[str, Any]:
+) -> Benched[Summary]:
     """Run a benchmark and write its tables: table.json, .md, .csv and .tex, method by group, and tasks.md.
 
     Started again in the same folder, it goes on where it was stopped. Every task's own comparison stands in a folder
@@ -105,9 +126,13 @@ def bench(
         measured = dict(zip(order, measure(work, seeds, workers or Workers())))
     for data, comparison in tasks.items():
         rows = [measured[spec, data] for spec in methods]
-        table = {"protocol": comparison.protocol.hash, "dataset": data, "results": rows}
-        table |= {"precision": all_precisions(rows)}
-        write_tables(folders[data], "table", table, COLUMNS, rows)
+        one: OfData[Row] = {
+            "protocol": comparison.protocol.hash,
+            "dataset": data,
+            "results": rows,
+            "precision": all_precisions(rows),
+        }
+        write_tables(folders[data], "table", one, COLUMNS, rows)
 
     marked = [data for data in tasks if seen_in_pretraining(first.backbone, data)]
     groups = {name: [d for d in listed if d in tasks] for name, listed in suite.groups.items()}
@@ -122,7 +147,7 @@ def bench(
     rows = published(suite.name, load_backbone(first.backbone, first.protocol.image_size).info.pretraining)
     for result in results:
         result["published"] = [asdict(row) for row in rows.get(result["method"], [])]
-    table = {
+    table: Benched[Summary] = {
         "protocol": first.protocol.hash,
         "benchmark": suite.name,
         "backbone": first.backbone,
@@ -136,11 +161,11 @@ def bench(
     return table
 
 
-def summary(spec: str, rows: dict[str, dict[str, Any]], counted: dict[str, list[str]]) -> dict[str, Any]:
+def summary(spec: str, rows: dict[str, Row], counted: dict[str, list[str]]) -> Summary:
     """One method over all tasks. Tasks whose images the backbone was pretrained on are not among those counted."""
     seeds = min(row["seeds"] for row in rows.values())
 
-    def over(listed: list[str]) -> dict[str, float]:
+    def over(listed: list[str]) -> Spread:
         by_seed = [statistics.mean(rows[d]["test_accuracies"][seed] for d in listed) for seed in range(seeds)]
         return {"mean": statistics.mean(by_seed), "std": statistics.stdev(by_seed) if seeds > 1 else 0.0}
 
@@ -165,14 +190,14 @@ def summary(spec: str, rows: dict[str, dict[str, Any]], counted: dict[str, list[
 
 def group_columns(
     groups: dict[str, list[str]], full: bool, tasks: int, rows: dict[str, list[Published]]
-) -> list[Column]:
+) -> list[Column[Summary]]:
     """Method by group of tasks, beside what papers report."""
 
-    def group(name: str) -> Column:
+    def group(name: str) -> Column[Summary]:
         return Column(name, lambda r: f"{r['groups'][name]['mean']:.1f} ± {r['groups'][name]['std']:.1f}")
 
-    def reported(name: str) -> Column:
-        def text(r: dict[str, Any]) -> str:
+    def reported(name: str) -> Column[Summary]:
+        def text(r: Summary) -> str:
             found = [(row, row.group(name, groups[name])) for row in rows.get(r["method"], [])]
             return "; ".join(
                 f"{number:.1f} ({r['groups'][name]['mean'] - number:+.1f}; {row.label}"
@@ -183,23 +208,24 @@ def group_columns(
 
         return Column(f"{name}, published (measured minus published; source)", text)
 
-    columns = [Column("method", method)]
+    columns: list[Column[Summary]] = [Column("method", method)]
     for name in groups:
         columns += [group(name), reported(name)] if rows else [group(name)]
     columns.append(Column("mean of groups", lambda r: f"{r['mean_of_groups']:.1f}"))
     columns.append(Column("mean of tasks", lambda r: f"{r['test_accuracy_mean']:.1f} ± {r['test_accuracy_std']:.1f}"))
     if full:
-        columns.append(Column("above full", lambda r: f"{r['tasks_above_full']} of {tasks}"))
+        columns.append(Column("above full", lambda r: f"{r.get('tasks_above_full')} of {tasks}"))
     columns.append(Column("trained parameters", lambda r: f"{r['trainable_parameters']:,}"))
     columns.append(Column("seconds", lambda r: f"{r['seconds']:.0f}"))
-    columns += [Column("readout", lambda r: r["readout"]), Column("precision", lambda r: r["precision"])]
+    columns.append(Column("readout", lambda r: r["readout"]))
+    columns.append(Column("precision", lambda r: r["precision"]))
     return columns
 
 
-def task_columns(groups: dict[str, list[str]], marked: list[str]) -> list[Column]:
+def task_columns(groups: dict[str, list[str]], marked: list[str]) -> list[Column[Summary]]:
     """Method by task; a dagger marks images that the backbone was pretrained on."""
 
-    def task(data: str) -> Column:
+    def task(data: str) -> Column[Summary]:
         mark = " †" if data in marked else ""
         return Column(
             data + mark,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import TypedDict
 
 from selfprompt.backbones.load import load_backbone
 from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
@@ -20,11 +21,45 @@ from selfprompt.errors import UserError, out_of_range
 from selfprompt.files import LOCK, claimed, read_json, replace_file
 from selfprompt.methods import RECORDS, make_method, read_spec, read_specs, record_of
 from selfprompt.methods.recipe import Recipe
-from selfprompt.reports.table import Column, all_precisions, write_tables
+from selfprompt.reports.table import Column, Compared, Result, Tried, all_precisions, write_tables
 from selfprompt.runs.config import RunConfig
 from selfprompt.runs.tune import tune
+from selfprompt.tuning.records import Tested
 
 SETTINGS, JOURNAL = "comparison.json", "journal.log"
+
+
+class Chosen(TypedDict):
+    """The end of a search: the best trial, by its number among all of them."""
+
+    number: int
+    lr: float
+    decay: float
+    trials: list[Tried]
+
+
+class Measured(Result):
+    """What rows of comparisons and of benchmarks have in common beside what is read again."""
+
+    seconds: float
+    peak_memory_bytes: int
+    readout: str
+    precision: str
+    budget: float
+
+
+class Row(Measured):
+    """A method on one data set; ``budget`` is by how much longer than others it trains."""
+
+    total_parameters: int
+    val_accuracy: float
+    lr: float
+    lr_at_the_end_of_what_was_tried: bool
+    weight_decay: float
+    head_weight_decay: float
+    test_accuracies: list[float]
+    method_fields: dict[str, Any]
+    protocol: str
 
 
 class Comparison(BaseModel):
@@ -121,7 +156,7 @@ def open_folder(comparison: Comparison, out: Path) -> None:
     replace_file(path, json.dumps(settings, indent=2) + "\n")
 
 
-def choose(comparison: Comparison, out: Path, spec: str) -> dict[str, Any]:
+def choose(comparison: Comparison, out: Path, spec: str) -> Chosen:
     """Search one method's learning rate and weight decay on validation.
 
     Args:
@@ -157,11 +192,11 @@ def choose(comparison: Comparison, out: Path, spec: str) -> dict[str, Any]:
 
     trials = search(out / JOURNAL, spec, propose, trial)
     number = max(range(len(trials)), key=lambda n: trials[n].score)
-    tried = [{"lr": t.point.lr, "decay": t.point.decay, "val_accuracy": t.accuracy} for t in trials]
+    tried: list[Tried] = [{"lr": t.point.lr, "decay": t.point.decay, "val_accuracy": t.accuracy} for t in trials]
     return {"number": number, "lr": trials[number].point.lr, "decay": trials[number].point.decay, "trials": tried}
 
 
-def final(comparison: Comparison, out: Path, spec: str, chosen: dict[str, Any], seed: int) -> dict[str, Any]:
+def final(comparison: Comparison, out: Path, spec: str, chosen: Chosen, seed: int) -> Tested:
     """Run a method at its chosen settings and test it once.
 
     Args:
@@ -183,7 +218,9 @@ def final(comparison: Comparison, out: Path, spec: str, chosen: dict[str, Any], 
         half.rename(folder / "seed-0")  # it only lacks its test
     recipe = at(base.recipe, Point(chosen["lr"], chosen["decay"]))
     config = base.model_copy(update={"recipe": recipe, "seed": seed, "whole": whole})
-    return tune(config, folder / f"seed-{seed}", resume=(folder / f"seed-{seed}" / "run.json").exists()).metrics
+    done = tune(config, folder / f"seed-{seed}", resume=(folder / f"seed-{seed}" / "run.json").exists())
+    assert "test_images" in done.metrics
+    return done.metrics
 
 
 def folder_of(out: Path, spec: str) -> Path:
@@ -197,7 +234,7 @@ def at(recipe: Recipe, point: Point) -> Recipe:
     return recipe.model_copy(update={"lr": point.lr, **decays})
 
 
-def row(spec: str, chosen: dict[str, Any], metrics: list[dict[str, Any]]) -> dict[str, Any]:
+def row(spec: str, chosen: Chosen, metrics: list[Tested]) -> Row:
     """One row of the table, with all trials."""
     accuracies = [m["test_accuracy"] for m in metrics]
     best, tried = chosen["trials"][chosen["number"]], sorted(t["lr"] for t in chosen["trials"])
@@ -226,7 +263,7 @@ def row(spec: str, chosen: dict[str, Any], metrics: list[dict[str, Any]]) -> dic
     }
 
 
-def measure(work: Sequence[tuple[Comparison, Path, str]], seeds: int, workers: Workers) -> list[dict[str, Any]]:
+def measure(work: Sequence[tuple[Comparison, Path, str]], seeds: int, workers: Workers) -> list[Row]:
     """Choose every method's settings, then run and test each with every seed.
 
     Args:
@@ -250,7 +287,7 @@ def measure(work: Sequence[tuple[Comparison, Path, str]], seeds: int, workers: W
 
 def compare(
     comparison: Comparison, methods: str | Sequence[str], out: Path, *, seeds: int = 3, workers: Workers | None = None
-) -> dict[str, Any]:
+) -> Compared[Row]:
     """Run a comparison and write its table as table.json, .md, .csv and .tex.
 
     Started again in the same folder, it goes on where it was stopped; more methods and seeds may be asked for.
@@ -270,28 +307,33 @@ def compare(
     with claimed(out):
         open_folder(comparison, out)
         rows = measure([(comparison, out, spec) for spec in methods], seeds, workers or Workers())
-    table = {"protocol": comparison.protocol.hash, "dataset": comparison.data, "results": rows}
-    table |= {"precision": all_precisions(rows), "settings": comparison.model_dump(mode="json")}
+    table: Compared[Row] = {
+        "protocol": comparison.protocol.hash,
+        "dataset": comparison.data,
+        "results": rows,
+        "precision": all_precisions(rows),
+        "settings": comparison.model_dump(mode="json"),
+    }
     write_tables(out, "table", table, COLUMNS, rows)
     return table
 
 
-def accuracy(row: dict[str, Any]) -> str:
+def accuracy(row: Result) -> str:
     """Mean and deviation."""
     return f"{row['test_accuracy_mean']:.1f} ± {row['test_accuracy_std']:.1f}"
 
 
-def method(row: dict[str, Any]) -> str:
+def method(row: Measured) -> str:
     """The method, and how much longer than others it trains, if it does."""
     return row["method"] + (f" (trained {row['budget']:g}x)" if row.get("budget", 1) > 1 else "")
 
 
-def rate(row: dict[str, Any]) -> str:
+def rate(row: Row) -> str:
     """The chosen learning rate, marked where it lies at an end of what was tried."""
     return f"{row['lr']:.2g}" + (" (end)" if row["lr_at_the_end_of_what_was_tried"] else "")
 
 
-COLUMNS = (
+COLUMNS: tuple[Column[Row], ...] = (
     Column("method", method),
     Column("test accuracy, %", accuracy),
     Column("trained parameters", lambda row: f"{row['trainable_parameters']:,}"),

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from selfprompt.comparison.compare import COLUMNS, Comparison, check_methods, measure, open_folder
+from selfprompt.comparison.compare import COLUMNS, Comparison, Row, check_methods, measure, open_folder
 from selfprompt.comparison.studies import Study
 from selfprompt.comparison.workers import Workers
 from selfprompt.files import claimed
 from selfprompt.methods import read_specs
-from selfprompt.reports.table import Column, all_precisions, write_tables
+from selfprompt.reports.table import Column, Compared, all_precisions, write_tables
 
 
 def run_study(
@@ -22,7 +22,7 @@ def run_study(
     *,
     seeds: int = 3,
     workers: Workers | None = None,
-) -> dict[str, Any]:
+) -> Compared[Row]:
     """Run a study and write its table; started again, it goes on where it was stopped.
 
     Args:
@@ -51,11 +51,19 @@ def run_study(
         for comparison, folder, _ in work:
             open_folder(comparison, folder)
         measured = measure(work, seeds, workers or Workers())
-    rows = [{"setting": label, **row} for label, row in zip(labels, measured)]
+    rows: list[Row] = [{"setting": label, **row} for label, row in zip(labels, measured)]
     first = work[0][0]
-    table = {"protocol": first.protocol.hash, "dataset": first.data, "results": rows}
-    table |= {"precision": all_precisions(rows), "settings": first.model_dump(mode="json")}
-    more = (Column("setting", lambda r: r["setting"]), Column("protocol", lambda r: r["protocol"]))
+    table: Compared[Row] = {
+        "protocol": first.protocol.hash,
+        "dataset": first.data,
+        "results": rows,
+        "precision": all_precisions(rows),
+        "settings": first.model_dump(mode="json"),
+    }
+    more: tuple[Column[Row], ...] = (
+        Column("setting", lambda r: r.get("setting", "")),
+        Column("protocol", lambda r: r["protocol"]),
+    )
     columns = (*COLUMNS[:1], *more, *COLUMNS[1:]) if len(study.variations) > 1 else COLUMNS
     write_tables(out, "table", table, columns, rows)
     return table

@@ -8,18 +8,19 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 
 from selfprompt.errors import UserError
 
+T = TypeVar("T")
 OnDone = Callable[[int, int, str], None]
 """Called with (units done, units in all, what was finished)."""
 
 
 @dataclass(frozen=True)
-class Unit:
+class Unit(Generic[T]):
     """A piece of work that any process can do, and do again after one that was lost.
 
     Args:
@@ -29,10 +30,10 @@ class Unit:
     """
 
     label: str
-    work: Callable[..., dict[str, Any]]
+    work: Callable[..., T]
     arguments: tuple[Any, ...]
 
-    def run(self, threads: int, folder: str) -> dict[str, Any]:
+    def run(self, threads: int, folder: str) -> T:
         """Do it with so many threads, paths being relative to ``folder``."""
         os.chdir(folder)
         torch.set_num_threads(threads)
@@ -56,7 +57,7 @@ class Workers:
     on: Literal["here", "ray"] = "here"
     on_done: OnDone | None = None
 
-    def run(self, units: Sequence[Unit]) -> list[dict[str, Any]]:
+    def run(self, units: Sequence[Unit[T]]) -> list[T]:
         """The results, in the order of the units.
 
         Raises:
@@ -65,13 +66,13 @@ class Workers:
         threads = max(1, torch.get_num_threads() // self.jobs)
         return (self._on_ray if self.on == "ray" else self._here)(units, threads)
 
-    def _here(self, units: Sequence[Unit], threads: int) -> list[dict[str, Any]]:
+    def _here(self, units: Sequence[Unit[T]], threads: int) -> list[T]:
         # processes are forked from one that has read the libraries and done nothing else
         context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
         if context.get_start_method() == "forkserver":
             context.set_forkserver_preload(["selfprompt.comparison.compare"])
 
-        def one(unit: Unit) -> dict[str, Any]:
+        def one(unit: Unit[T]) -> T:
             with ProcessPoolExecutor(1, mp_context=context) as process:
                 try:
                     return process.submit(unit.run, threads, os.getcwd()).result()
@@ -94,7 +95,7 @@ class Workers:
                 raise
         return results
 
-    def _on_ray(self, units: Sequence[Unit], threads: int) -> list[dict[str, Any]]:
+    def _on_ray(self, units: Sequence[Unit[T]], threads: int) -> list[T]:
         try:
             import ray
             from ray.exceptions import RayTaskError

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from selfprompt.errors import UserError
@@ -23,7 +24,7 @@ class Head(nn.Module, ABC):
     num_classes: int
 
     @abstractmethod
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch classes"]:
         """Features to scores."""
 
     @optional

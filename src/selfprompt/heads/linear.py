@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from selfprompt.heads.base import Head
@@ -34,6 +35,6 @@ class LinearHead(Head):
         nn.init.trunc_normal_(self.linear.weight, std=std)
         nn.init.zeros_(self.linear.bias)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch classes"]:
         """Features to logits."""
         return self.linear(self.norm(features).to(self.linear.weight.dtype))

@@ -40,7 +40,7 @@ class E2VPT(PromptMethod):
 
     name: ClassVar[str] = "e2vpt"
     start: ClassVar[Initialization] = Uniform()
-    grid: ClassVar[Grid] = VPT_GRID
+    grid: ClassVar[Grid | None] = VPT_GRID
     rates: ClassVar[Mapping[str, float]] = {"embedded": 3.2e-1, "mini": 1e-1}
     num_key_values: int = Field(default=5, ge=0, le=2**16)
     prune_tokens: float = Field(default=0.0, ge=0, lt=1)

@@ -28,7 +28,7 @@ class VPT(TokenPrompts):
 
     name: ClassVar[str] = "vpt"
     start: ClassVar[Initialization] = Uniform()
-    grid: ClassVar[Grid] = VPT_GRID
+    grid: ClassVar[Grid | None] = VPT_GRID
     rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-1, "mini": 1e-1}
 
     def recipe(self, pretraining: Pretraining) -> Recipe:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from selfprompt.inputs import Batch, Inputs
@@ -16,7 +17,7 @@ class Objective(ABC):
     """A loss of every example, so that the losses of parts of a batch add up to the batch's."""
 
     @abstractmethod
-    def __call__(self, network: Callable[[Inputs], Tensor], batch: Batch) -> Tensor:
+    def __call__(self, network: Callable[[Inputs], Tensor], batch: Batch) -> Float32[Tensor, " batch"]:
         """The losses (B,) of a batch, in float32.
 
         Args:
@@ -29,10 +30,10 @@ class Penalty(ABC):
     """A term that needs no batch, added once a step."""
 
     @abstractmethod
-    def __call__(self, model: nn.Module) -> Tensor:
+    def __call__(self, model: nn.Module) -> Float[Tensor, ""]:
         """The term, a scalar."""
 
 
-def total(losses: Tensor) -> Tensor:
+def total(losses: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
     """The sum of (B,) losses, added one by one as torch's own losses are: logs stay as they were, to the bit."""
     return F.nll_loss(-losses[:, None], torch.zeros_like(losses, dtype=torch.long), reduction="sum")

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch.nn.functional as F
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from selfprompt.inputs import Batch, Inputs
 from selfprompt.objectives.base import Objective
 
 
-def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(
+    scores: Float[Tensor, "batch classes"], labels: Int64[Tensor, " batch"]
+) -> Float32[Tensor, " batch"]:
     """(B, C) scores and (B,) classes to (B,) losses in float32."""
     return F.cross_entropy(scores.float(), labels, reduction="none")
 
@@ -21,6 +24,6 @@ def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
 class Labels(Objective):
     """The cross-entropy of each example with its label."""
 
-    def __call__(self, network: Callable[[Inputs], Tensor], batch: Batch) -> Tensor:
+    def __call__(self, network: Callable[[Inputs], Tensor], batch: Batch) -> Float32[Tensor, " batch"]:
         assert batch.labels is not None
         return cross_entropy(network(batch.inputs), batch.labels)

@@ -25,6 +25,7 @@ from safetensors.torch import save
 from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
+from typing_extensions import TypedDict
 
 from selfprompt.data.images import ImageSource, common_range, read_image
 from selfprompt.data.sources import load_located, locate
@@ -138,12 +139,21 @@ def augment(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
     return (out * draw(0.6, 1.4, 3)[:, :, None, None]).clamp(0, 1)
 
 
+class Pretrained(TypedDict):
+    """What a pretraining ended with; the loss is a mean over the last hundredth of the steps."""
+
+    loss: float
+    corpus_images: int
+    steps: int
+    seconds: float
+
+
 def pretrain(
     data: str | Path,
     out: Path,
     config: PretrainConfig,
     on_step: Callable[[int, int, float], None] | None = None,
-) -> dict[str, Any]:
+) -> Pretrained:
     """Train a `MaskedAutoencoder` on the images of ``data`` and save its encoder to ``out``.
 
     A file ``OUT.partial`` is kept on the way; the same call takes it up again where it was stopped.
@@ -172,7 +182,7 @@ def pretrain(
 
 def train(
     data: str | Path, out: Path, config: PretrainConfig, on_step: Callable[[int, int, float], None] | None
-) -> dict[str, Any]:
+) -> Pretrained:
     """`pretrain`, alone with its file."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(config.seed)
@@ -235,7 +245,7 @@ def train(
             replace_file(partial, buffer.getvalue())
 
     tail = losses[-max(1, steps // 100) :]
-    summary = {
+    summary: Pretrained = {
         "loss": sum(tail) / len(tail),
         "corpus_images": len(images),
         "steps": steps,

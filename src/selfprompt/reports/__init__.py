@@ -6,7 +6,7 @@ from pathlib import Path
 
 from selfprompt.errors import UserError
 from selfprompt.files import read_json
-from selfprompt.tuning.records import read_metrics
+from selfprompt.tuning.records import Metrics, read_metrics
 
 
 def report(folder: Path) -> Path:
@@ -19,7 +19,7 @@ def report(folder: Path) -> Path:
     from selfprompt.reports.tables import AGAIN, bench_page, comparison_page
 
     if (folder / "run.json").is_file():
-        if not (folder / "metrics.json").is_file() or read_metrics(folder)["test_accuracy"] is None:
+        if not (folder / "metrics.json").is_file() or read_metrics(folder, Metrics)["test_accuracy"] is None:
             raise UserError(f"The run in {folder} is not finished: go on with selfprompt tune --resume {folder}.")
         return run_page(folder)
     if (folder / "table.json").is_file():

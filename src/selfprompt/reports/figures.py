@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from selfprompt.markup import visible
+from selfprompt.reports.table import Result
 
 INK = "#010203"  # stands for the page's text colour
 LONGEST = 40  # characters of a name
@@ -125,7 +126,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> Markup:
     return svg(figure, "confusion matrix")
 
 
-def accuracies(rows: Sequence[dict[str, Any]]) -> Markup:
+def accuracies(rows: Sequence[Result]) -> Markup:
     """Mean and deviation of methods over their trained parameters."""
     figure, axes = plot(5.2, 3.2)
     for i, row in enumerate(rows):

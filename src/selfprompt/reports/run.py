@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from selfprompt.analysis import analyse, attention, relevance
+from selfprompt.analysis.adapter import Patch
 from selfprompt.data.datasets import Examples, Splits
 from selfprompt.data.recorded import splits_for
 from selfprompt.data.sources import load_located
@@ -20,7 +21,7 @@ from selfprompt.prompts.insertion.prompted import PromptInsertion
 from selfprompt.reports import figures, pictures
 from selfprompt.reports.page import Section, write_page
 from selfprompt.runs.config import read_run
-from selfprompt.tuning.records import PREDICTIONS, read_history, read_metrics, read_predictions
+from selfprompt.tuning.records import PREDICTIONS, Tested, read_history, read_metrics, read_predictions
 
 MISTAKES, OVERLAYS, SHOWN = 9, 9, 9
 NAMED_CLASSES = 30
@@ -32,7 +33,7 @@ def run_page(folder: Path) -> Path:
     Raises:
         UserError: The adapter, its backbone or its data are no longer to be had.
     """
-    config, metrics = read_run(folder).model_dump(mode="json"), read_metrics(folder, tested=True)
+    config, metrics = read_run(folder).model_dump(mode="json"), read_metrics(folder, Tested)
     history = read_history(folder, metrics)
     model, dataset = load(folder), load_located(config["data"])
     splits = splits_for(dataset, model.protocol, folder)
@@ -55,7 +56,7 @@ def run_page(folder: Path) -> Path:
     )
 
 
-def tiles(metrics: dict[str, Any], folder: Path) -> list[tuple[str, str, str]]:
+def tiles(metrics: Tested, folder: Path) -> list[tuple[str, str, str]]:
     """The numbers that stand first."""
     tested = f"{metrics['test_images']:,} images, {metrics['precision']}"
     found = [("test accuracy", f"{metrics['test_accuracy']:.1f} %", tested)]
@@ -153,15 +154,15 @@ def prompt_sections(folder: Path, splits: Splits, model: PromptedModel) -> list[
     pool, patches = splits.train + splits.val, round(model.backbone.num_patches**0.5)
     rows, layers = found["prompts"], sorted({row["layer"] for row in found["prompts"]})
 
-    def shot(place: dict[str, Any]) -> str:
+    def shot(place: Patch) -> str:
         image = pixels(pool, place["image"], model)
         return pictures.source(pictures.marked(image, place["row"], place["column"], patches))
 
     galleries = []
     for layer in sorted({layers[0], layers[len(layers) // 2], layers[-1]}):
         own = [row for row in rows if row["layer"] == layer][:SHOWN]
-        if "source" in own[0]:
-            starts = [(shot(row["source"]), f"prompt {row['prompt'] + 1}") for row in own]
+        starts = [(shot(row["source"]), f"prompt {row['prompt'] + 1}") for row in own if "source" in row]
+        if starts:
             galleries.append((f"Block {layer + 1}: the patch that each prompt started from", starts))
         nearest = [(shot(row["nearest"][0]), f"cosine {row['nearest'][0]['similarity']:.2f}") for row in own]
         galleries.append((f"Block {layer + 1}: the patch nearest to each trained prompt", nearest))
@@ -199,7 +200,7 @@ def prompt_sections(folder: Path, splits: Splits, model: PromptedModel) -> list[
     return [*sections, Section("What prompts became", words, plots=plots)]
 
 
-def details(config: dict[str, Any], metrics: dict[str, Any]) -> Section:
+def details(config: dict[str, Any], metrics: Tested) -> Section:
     """Everything that decided the numbers."""
     rows = [
         ("data", config["data"]),

@@ -7,38 +7,108 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import NotRequired, TypedDict
 
 from selfprompt import files, markup
 from selfprompt.files import replace_file
+from selfprompt.tuning.records import STRICT, Accuracy, Amount, Count, Positive
+
+R = TypeVar("R")
+R_contra = TypeVar("R_contra", contravariant=True)
+
+
+@with_config(ConfigDict(extra="allow"))
+class Tried(TypedDict):
+    """One point of a search; ``decay`` is its factor on the recipe's weight decays."""
+
+    lr: Annotated[float, Field(gt=0)]
+    decay: NotRequired[float]
+    val_accuracy: Accuracy
+
+
+@with_config(STRICT)
+class Precise(TypedDict):
+    """A run or a row, by the precision that it was computed in."""
+
+    precision: str
+
+
+@with_config(STRICT)
+class Result(TypedDict):
+    """What is read again of a row of table.json; those who make rows say what more it holds."""
+
+    method: str
+    test_accuracy_mean: Accuracy
+    test_accuracy_std: Amount
+    trainable_parameters: Count
+    seeds: Positive
+    setting: NotRequired[str]
+    trials: NotRequired[list[Tried]]
+
+
+@with_config(ConfigDict(extra="allow"))
+class Whole(TypedDict):
+    """What every table.json holds."""
+
+    protocol: str
+    precision: NotRequired[str]
+
+
+@with_config(ConfigDict(extra="allow"))
+class OfData(Whole, Generic[R]):
+    """That of one data set."""
+
+    dataset: str
+    results: Annotated[list[R], Field(min_length=1)]
+
+
+@with_config(ConfigDict(extra="allow"))
+class Compared(OfData[R], Generic[R]):
+    """A comparison's table.json."""
+
+    settings: dict[str, Any]
+
+
+@with_config(ConfigDict(extra="allow"))
+class Benched(Whole, Generic[R]):
+    """A benchmark's table.json."""
+
+    benchmark: str
+    backbone: str
+    seen_in_pretraining: list[str]
+    results: Annotated[list[R], Field(min_length=1)]
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Column:
+class Column(Generic[R_contra]):
     """A column's title, and the text that it makes of a row."""
 
     title: str
-    text: Callable[[dict[str, Any]], str]
+    text: Callable[[R_contra], str]
 
 
-def cells(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> list[list[str]]:
+def cells(columns: Sequence[Column[R]], rows: Sequence[R]) -> list[list[str]]:
     """The table's text, its title row first."""
     return [[c.title for c in columns], *([c.text(row) for c in columns] for row in rows)]
 
 
-def markdown(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> str:
+def markdown(columns: Sequence[Column[R]], rows: Sequence[R]) -> str:
     """A Markdown table."""
     title, *body = ([markup.markdown(cell) for cell in line] for line in cells(columns, rows))
     lines = [title, ["---"] * len(columns), *body]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def comma_separated(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> str:
+def comma_separated(columns: Sequence[Column[R]], rows: Sequence[R]) -> str:
     """A CSV table."""
     return files.comma_separated(cells(columns, rows))
 
 
-def latex(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> str:
+def latex(columns: Sequence[Column[R]], rows: Sequence[R]) -> str:
     """A LaTeX tabular with booktabs' rules."""
     head, *body = (" & ".join(map(markup.latex, line)) + r" \\" + "\n" for line in cells(columns, rows))
     return (
@@ -47,12 +117,12 @@ def latex(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def all_precisions(found: Sequence[dict[str, Any]]) -> str:
+def all_precisions(found: Sequence[Precise]) -> str:
     """The precisions of runs or rows: ``float32``, or ``bf16 and float32`` where these are mixed."""
     return " and ".join(sorted({part for one in found for part in one["precision"].split(" and ")}))
 
 
-def footer(table: dict[str, Any]) -> str:
+def footer(table: Whole) -> str:
     """Protocol and precision of a table, as far as it says."""
     words = f"protocol {table['protocol']}"
     if precision := table.get("precision"):
@@ -62,9 +132,7 @@ def footer(table: dict[str, Any]) -> str:
     return words
 
 
-def write_tables(
-    folder: Path, stem: str, whole: dict[str, Any], columns: Sequence[Column], rows: Sequence[dict[str, Any]]
-) -> None:
+def write_tables(folder: Path, stem: str, whole: Whole, columns: Sequence[Column[R]], rows: Sequence[R]) -> None:
     """Write STEM.md, .csv and .tex of the columns, and STEM.json of everything."""
     for suffix, text in (
         ("md", markdown(columns, rows)),

@@ -4,73 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
 
 from selfprompt.errors import UserError
 from selfprompt.files import read_as, read_text
 from selfprompt.reports import figures
 from selfprompt.reports.page import Section, write_page
 from selfprompt.reports.run import again, said
-from selfprompt.reports.table import footer, read_markdown
-from selfprompt.tuning.records import Accuracy, Amount, Count, Positive
+from selfprompt.reports.table import Benched, Compared, Result, footer, read_markdown
 
 AGAIN = "give the command that made it again; what is done is not done again"
 
 
-class Tried(BaseModel):
-    """One point of a search."""
-
-    model_config = ConfigDict(extra="allow")
-
-    lr: Annotated[float, Field(gt=0)]
-    val_accuracy: Accuracy
-
-
-class Result(BaseModel):
-    """What is read again of a row of table.json; it holds more."""
-
-    model_config = ConfigDict(extra="allow", strict=True)
-
-    method: str
-    test_accuracy_mean: Accuracy
-    test_accuracy_std: Amount
-    trainable_parameters: Count
-    seeds: Positive
-    setting: str = ""
-    trials: list[Tried] = []
-
-
-class Compared(BaseModel):
-    """A comparison's table.json."""
-
-    model_config = ConfigDict(extra="allow")
-
-    protocol: str
-    precision: str = ""
-    dataset: str
-    results: list[Result] = Field(min_length=1)
-    settings: dict[str, Any]
-
-
-class Benched(BaseModel):
-    """A benchmark's table.json."""
-
-    model_config = ConfigDict(extra="allow")
-
-    protocol: str
-    precision: str = ""
-    benchmark: str
-    backbone: str
-    seen_in_pretraining: list[str]
-    results: list[Result] = Field(min_length=1)
-    settings: dict[str, Any]
-
-
 def comparison_page(folder: Path) -> Path:
     """Write the report of the finished comparison in a folder."""
-    table = read_as(folder / "table.json", Compared, AGAIN).model_dump(exclude_unset=True)
+    table = read_as(folder / "table.json", Compared[Result], AGAIN)
     rows, settings = table["results"], table["settings"]
     return write_page(
         folder,
@@ -82,7 +30,7 @@ def comparison_page(folder: Path) -> Path:
 
 def bench_page(folder: Path) -> Path:
     """Write the report of the finished benchmark in a folder."""
-    table = read_as(folder / "table.json", Benched, AGAIN).model_dump(exclude_unset=True)
+    table = read_as(folder / "table.json", Benched[Result], AGAIN)
     rows = table["results"]
     head, *body = cells(folder / "tasks.md")
     tasks = Section("By task", "Mean and deviation over seeds.", head=head, rows=body)
@@ -102,7 +50,7 @@ def cells(path: Path) -> list[list[str]]:
     return [[cell.replace(" ± ", "\u00a0±\u00a0") for cell in line] for line in lines]
 
 
-def results(folder: Path, name: str, rows: Sequence[dict[str, Any]]) -> Section:
+def results(folder: Path, name: str, rows: Sequence[Result]) -> Section:
     """The table, and accuracy over trained parameters."""
     head, *body = cells(folder / name)
     return Section(
@@ -110,7 +58,7 @@ def results(folder: Path, name: str, rows: Sequence[dict[str, Any]]) -> Section:
     )
 
 
-def searches(rows: Sequence[dict[str, Any]]) -> Section:
+def searches(rows: Sequence[Result]) -> Section:
     """Every trial of every search."""
     plots = []
     for row in rows:

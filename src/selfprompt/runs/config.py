@@ -16,7 +16,7 @@ from selfprompt.methods import from_description, make_method, read_spec, record_
 from selfprompt.methods.base import Method
 from selfprompt.methods.recipe import Recipe
 from selfprompt.runs.presets import EMBEDDED
-from selfprompt.tuning.checkpoint import settings_of
+from selfprompt.tuning.checkpoint import Settings, settings_of
 from selfprompt.tuning.engine import checked_trackers
 
 NAME = "run.json"
@@ -109,7 +109,7 @@ class RunConfig(BaseModel):
             raise out_of_range(error) from None
 
 
-def settings_in(config: RunConfig) -> dict[str, Any]:
+def settings_in(config: RunConfig) -> Settings:
     """What of a configuration tells its run from another's; its data and backbone may stand elsewhere by now."""
     method = config.method.describe()
     return settings_of(method, config.recipe, config.protocol, config.seed) | {"whole": config.whole}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
+from typing_extensions import NotRequired, TypedDict
+
+from selfprompt.backbones.load import BackboneSource
 from selfprompt.data.batches import Decoded
 from selfprompt.data.recorded import SPLITS, splits_for
 from selfprompt.data.sources import load_dataset
@@ -13,8 +16,33 @@ from selfprompt.model import load
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import evaluate_network
 
+Split = Literal["train", "val", "test"]
 
-def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: Any = None) -> dict[str, Any]:
+
+class Evaluation(TypedDict):
+    """Accuracy in percent and mean cross-entropy on the one split that was asked for."""
+
+    adapter: str
+    dataset: str
+    split: str
+    images: int
+    train_accuracy: NotRequired[float]
+    val_accuracy: NotRequired[float]
+    test_accuracy: NotRequired[float]
+    train_loss: NotRequired[float]
+    val_loss: NotRequired[float]
+    test_loss: NotRequired[float]
+    protocol: str
+    precision: str
+
+
+def evaluate(
+    adapter: str | Path,
+    data: str,
+    *,
+    split: Split = "test",
+    backbone: BackboneSource | None = None,
+) -> Evaluation:
     """Accuracy of a saved adapter on a data set, under the protocol that the adapter was trained with.
 
     Args:
@@ -41,13 +69,12 @@ def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: A
     images = Decoded(examples, model.protocol)
     with model.insertion.folded(model.backbone), engine.computing(model):
         accuracy, loss = evaluate_network(model, images, engine, 64)
-    return {
-        "adapter": str(adapter),
-        "dataset": dataset.name,
-        "split": split,
-        "images": len(examples),
-        f"{split}_accuracy": accuracy,
-        f"{split}_loss": loss,
-        "protocol": model.protocol.hash,
-        "precision": engine.precision,
-    }
+    return Evaluation(
+        adapter=str(adapter),
+        dataset=dataset.name,
+        split=split,
+        images=len(examples),
+        **{f"{split}_accuracy": accuracy, f"{split}_loss": loss},
+        protocol=model.protocol.hash,
+        precision=engine.precision,
+    )

@@ -13,7 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from PIL import Image
+from typing_extensions import NotRequired, TypedDict
 
+from selfprompt.backbones.load import BackboneSource
 from selfprompt.data.arrays import CHANNELS, as_it_is_now, is_array
 from selfprompt.data.images import ImageSource
 from selfprompt.data.protocol import BaseProtocol
@@ -30,14 +32,23 @@ Named = tuple[int, str | int, Any]
 """An image's place among all of them, its name, and the image or what is wrong with it."""
 
 
+class Prediction(TypedDict):
+    """An image's path or number, its class and how likely that is; ``error`` says why there is none."""
+
+    image: str | int
+    label: str | None
+    probability: float | None
+    error: NotRequired[str]
+
+
 @torch.no_grad()
 def predict(
     adapter: str | Path,
     images: ImageSource | Iterable[ImageSource],
     *,
-    backbone: Any = None,
+    backbone: BackboneSource | None = None,
     on_error: Literal["skip", "stop"] = "skip",
-) -> list[dict[str, Any]]:
+) -> list[Prediction]:
     """The likeliest class of each image, in the order given; memory does not grow with their number.
 
     Args:
@@ -61,7 +72,7 @@ def predict(
     engine = Engine()
     engine.place(model)
     mine = islice(listed(images), engine.rank, None, engine.world)
-    answers: list[tuple[int, dict[str, Any]]] = []
+    answers: list[tuple[int, Prediction]] = []
     with model.insertion.folded(model.backbone), engine.computing(model), engine.autocast():
         for batch in decoded(mine, model.protocol):
             wrong = [found for _, _, found in batch if isinstance(found, UserError)]
@@ -70,6 +81,7 @@ def predict(
             arrays = [found for _, _, found in batch if not isinstance(found, UserError)]
             guesses = iter(likeliest(model, arrays, engine) if arrays else ())
             for place, name, found in batch:
+                answer: Prediction
                 if isinstance(found, UserError):
                     answer = {"image": name, "label": None, "probability": None, "error": str(found)}
                 else:

@@ -26,7 +26,7 @@ from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import answers
 from selfprompt.tuning.fit import Result, fit
 from selfprompt.tuning.loop import OnStep
-from selfprompt.tuning.records import read_history, read_metrics, write_metrics, write_predictions
+from selfprompt.tuning.records import Metrics, Tested, read_history, read_metrics, write_metrics, write_predictions
 
 
 def tune(
@@ -88,9 +88,9 @@ def run_in(
     if resume and (out / NAME).exists():
         same_run(out, settings_in(read_run(out)), settings_in(config))
     if resume and (out / "metrics.json").exists():
-        metrics = read_metrics(out)
-        if metrics["test_accuracy"] is not None or not config.test:
-            return Result(metrics, read_history(out, metrics), out)
+        old = read_metrics(out, Metrics)
+        if old["test_accuracy"] is not None or not config.test:
+            return Result(old, read_history(out, old), out)
     dataset = load_located(config.data)
     splits = splits_for(dataset, config.protocol, out) if resume else with_splits(dataset, config.protocol)
     backbone = load_backbone(config.backbone, config.protocol.side)
@@ -127,7 +127,9 @@ def run_in(
     with model.insertion.folded(model.backbone), engine.computing(model):
         predicted, probability, _ = answers(model, test, engine, 2 * config.recipe.batch_size)
     accuracy = 100 * int((predicted == test.labels).sum()) / len(test)
-    metrics = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test)}
+    assert "test_images" not in result.metrics
+    metrics: Tested = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test)}
+    measured = {"test_accuracy": accuracy}
     if config.probe and config.method.trainable() == "prompts":
         linear = make_method("linear", readout=config.method.readout)
         bare = build(linear, backbone, dataset.num_classes, config.protocol)
@@ -135,8 +137,8 @@ def run_in(
         plain = train if val and not train.augmented else Decoded(splits.train, model.protocol)
         val = val or Decoded(splits.val, model.protocol)
         with engine.computing(bare), engine.autocast():
-            metrics["linear_probe_test_accuracy"] = linear_probe(bare, plain, val, test)
-    measured = {k: metrics[k] for k in ("test_accuracy", "linear_probe_test_accuracy") if k in metrics}
+            probed = linear_probe(bare, plain, val, test)
+            metrics["linear_probe_test_accuracy"] = measured["linear_probe_test_accuracy"] = probed
     engine.track(measured, step=len(result.history))
     engine.close()
     assert model.metrics is not None

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from typing_extensions import TypedDict
 
 from selfprompt.backbones.base import private_copy
+from selfprompt.backbones.load import BackboneSource
 from selfprompt.data.protocol import of_images
 from selfprompt.errors import UserError
 from selfprompt.files import unwritable
@@ -21,7 +23,18 @@ from selfprompt.model import PromptedModel, load
 from selfprompt.registry import installed
 
 
-def export(adapter: str | Path | PromptedModel, out: str | Path, *, backbone: Any = None) -> dict[str, Any]:
+class Exported(TypedDict):
+    """The file that was written."""
+
+    out: str
+    format: str
+    image_size: int
+    num_classes: int
+
+
+def export(
+    adapter: str | Path | PromptedModel, out: str | Path, *, backbone: BackboneSource | None = None
+) -> Exported:
     """Write a program of torch.export (``.pt2``) or ONNX (``.onnx``), prompts folded into constants.
 
     It takes uint8 images (B, 3, S, S), resized as the protocol says, for any B, and gives logits (B, C). The names
@@ -73,7 +86,7 @@ def export(adapter: str | Path | PromptedModel, out: str | Path, *, backbone: An
     return {"out": str(out), "format": out.suffix[1:], "image_size": size, "num_classes": model.num_classes}
 
 
-def write(out: Path, save: Callable[[Path], Any]) -> None:
+def write(out: Path, save: Callable[[Path], object]) -> None:
     """Have a file saved whole or not at all, with the data that large ONNX programs have beside them.
 
     Raises:

@@ -6,7 +6,6 @@ import copy
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from selfprompt.adapters.format import AdapterConfig, find_adapter, read_adapter
 from selfprompt.backbones.base import Backbone, BlockEdit, Context, Edits, Tokens
 from selfprompt.backbones.info import Readout
-from selfprompt.backbones.load import load_backbone
+from selfprompt.backbones.load import BackboneSource, load_backbone
 from selfprompt.data.protocol import BaseProtocol
 from selfprompt.errors import UserError, unknown
 from selfprompt.heads.linear import LinearHead
@@ -127,7 +126,7 @@ class AdapterPool(nn.Module):
         bank: What the adapters added so far have brought; see `Bank`.
     """
 
-    def __init__(self, backbone: Any, image_size: int | None = None) -> None:
+    def __init__(self, backbone: BackboneSource, image_size: int | None = None) -> None:
         super().__init__()
         self.backbone = load_backbone(backbone, image_size).private()
         self.bank = Bank({}, None, next(self.backbone.parameters()))

@@ -21,17 +21,19 @@ from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel
 
 NAME, FIX = "checkpoint.pt", "remove it to start again"
+Settings = dict[str, object]
+"""What tells a run from another, by name."""
 Count = Annotated[int, Field(ge=0)]
 
 
-def settings_of(method: dict[str, Any], recipe: Recipe, protocol: BaseProtocol, seed: int) -> dict[str, Any]:
+def settings_of(method: dict[str, Any], recipe: Recipe, protocol: BaseProtocol, seed: int) -> Settings:
     """What tells a run from another, in one level; what changes no number (compile, checkpointing) is left out."""
     fields = {name: value for name, value in method.items() if name != "name"}
     fields |= recipe.model_dump(mode="json", exclude={"compile", "checkpointing"})
     return {"method": method["name"], "seed": seed, **fields, "protocol": protocol.hash}
 
 
-def data_of(model: PromptedModel, train: Examples, val: Examples | None) -> dict[str, Any]:
+def data_of(model: PromptedModel, train: Examples, val: Examples | None) -> Settings:
     """What tells a run's images and backbone from another's: counts, and fingerprints of labels and weights."""
     labels = hashlib.sha256("\n".join(model.class_names or ()).encode())
     for split in (train, val) if val else (train,):
@@ -40,7 +42,7 @@ def data_of(model: PromptedModel, train: Examples, val: Examples | None) -> dict
     return {**counts, "labels": labels.hexdigest()[:12], "backbone": model.backbone_hash[:12]}
 
 
-def same_run(folder: Path, there: dict[str, Any], own: dict[str, Any]) -> None:
+def same_run(folder: Path, there: Settings, own: Settings) -> None:
     """Refuse to take up another run; settings that one of both did not record are not compared.
 
     Raises:
@@ -89,7 +91,7 @@ class Progress:
     best_loss: float = float("inf")
     history: list[dict[str, int | float]] = field(default_factory=list)
     finished: bool = False
-    run: dict[str, Any] = field(default_factory=dict)
+    run: Settings = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Replace the folder's checkpoint."""
@@ -98,7 +100,7 @@ class Progress:
         replace_file(folder / NAME, buffer.getvalue())
 
     @classmethod
-    def load(cls, folder: Path, run: dict[str, Any], model: PromptedModel) -> Progress | None:
+    def load(cls, folder: Path, run: Settings, model: PromptedModel) -> Progress | None:
         """The folder's checkpoint, its weights taken into the model; None where there is none.
 
         Raises:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -23,13 +22,13 @@ from selfprompt.memory import peak_memory
 from selfprompt.methods.recipe import Recipe
 from selfprompt.methods.stages import Stage
 from selfprompt.model import PromptedModel
-from selfprompt.tuning.checkpoint import FIX, Progress, data_of, settings_of
+from selfprompt.tuning.checkpoint import FIX, Progress, Settings, data_of, settings_of
 from selfprompt.tuning.checkpoint import NAME as CHECKPOINT
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.loop import Loop, OnStep
 from selfprompt.tuning.optimization import images_that_fit, make_optimizer
 from selfprompt.tuning.passes import condense, is_condensed, rewind, start_prompts
-from selfprompt.tuning.records import write_metrics
+from selfprompt.tuning.records import Kept, Metrics, Tested, write_metrics
 
 logger = logging.getLogger("selfprompt")
 
@@ -44,15 +43,15 @@ class Result:
         output_dir: Where it was written; None if nowhere.
     """
 
-    metrics: dict[str, Any]
+    metrics: Metrics | Tested
     history: list[dict[str, float]]
     output_dir: Path | None
 
 
 def fit(
     model: PromptedModel,
-    train: Decoded | Examples | Iterable[tuple[Any, int]],
-    val: Decoded | Examples | Iterable[tuple[Any, int]] | None,
+    train: Decoded | Examples | Iterable[tuple[object, int]],
+    val: Decoded | Examples | Iterable[tuple[object, int]] | None,
     *,
     recipe: Recipe | None = None,
     output_dir: str | Path | None = None,
@@ -124,8 +123,7 @@ def fit(
         stages = model.method.stages(recipe) if progress or not is_condensed(model) else (Stage(recipe),)
         training = Training(model, engine, folder, seed, run, on_step, checkpoint_seconds)
         progress = training.go_through(stages, train_batches, val_batches, progress)
-        metrics = described(model, engine, recipe, dataset, seed) | training.measured(progress)
-        metrics |= {"epochs": sum(stage.recipe.epochs for stage in stages), "seconds": time.monotonic() - begun}
+        metrics = measured(training, progress, stages, recipe, dataset, time.monotonic() - begun)
         model.metrics = {k: metrics[k] for k in ("dataset", "seed", "val_accuracy", "test_accuracy", "precision")}
         if folder and engine.is_main:
             model.save_pretrained(folder)
@@ -150,7 +148,7 @@ class Training:
         engine: Engine,
         folder: Path | None,
         seed: int,
-        run: dict[str, Any],
+        run: Settings,
         on_step: OnStep | None,
         checkpoint_seconds: float,
     ) -> None:
@@ -210,38 +208,38 @@ class Training:
             with self.engine.autocast():
                 rewind(self.model, train, self.seed)
 
-    def measured(self, progress: Progress) -> dict[str, Any]:
-        """What training measured, for metrics.json."""
-        return {
-            "best_epoch": progress.best_epoch + 1,
-            "val_accuracy": progress.best_accuracy,
-            "test_accuracy": None,
-            "waiting_share": self.waiting / self.seconds if self.seconds else 0.0,
-            "compile_seconds": self.compiling,
-            "peak_memory_bytes": peak_memory(self.engine.device),
-        }
 
-
-def described(model: PromptedModel, engine: Engine, recipe: Recipe, dataset: str, seed: int) -> dict[str, Any]:
-    """What was run, for metrics.json."""
+def measured(
+    training: Training, progress: Progress, stages: Sequence[Stage], recipe: Recipe, dataset: str, seconds: float
+) -> Metrics:
+    """What was run and what it measured: the contents of metrics.json."""
+    model, engine = training.model, training.engine
     trainable, total = model.count_parameters()
     return {
         "method": model.method.name,
         "backbone": model.backbone.info.name,
         "dataset": dataset,
         "protocol": model.protocol.hash,
-        "seed": seed,
+        "seed": training.seed,
         "num_prompts": model.insertion.num_prompts,
         "trainable_parameters": trainable,
         "total_parameters": total,
         "precision": engine.precision,
         "processes": engine.world,
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": Kept(**recipe.model_dump(mode="json")),
         "method_fields": model.method.describe(),
+        "best_epoch": progress.best_epoch + 1,
+        "val_accuracy": progress.best_accuracy,
+        "test_accuracy": None,
+        "waiting_share": training.waiting / training.seconds if training.seconds else 0.0,
+        "compile_seconds": training.compiling,
+        "peak_memory_bytes": peak_memory(engine.device),
+        "epochs": sum(stage.recipe.epochs for stage in stages),
+        "seconds": seconds,
     }
 
 
-def labelled(pairs: Decoded | Examples | Iterable[Any], what: str, model: PromptedModel) -> Examples:
+def labelled(pairs: Decoded | Examples | Iterable[object], what: str, model: PromptedModel) -> Examples:
     """Examples of a split, whose labels are the model's classes."""
     examples = pairs.examples if isinstance(pairs, Decoded) else as_examples(pairs, model.protocol.view().accept)
     if not len(examples):

@@ -7,14 +7,15 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, with_config
 from safetensors.torch import save
 from torch import Tensor
+from typing_extensions import NotRequired, TypedDict
 
 from selfprompt.errors import first_line
-from selfprompt.files import checked, comma_separated, damaged, json_object, read_json, read_text, replace_file
+from selfprompt.files import checked, comma_separated, damaged, json_object, read_as, read_text, replace_file
 from selfprompt.prompts.insertion.base import Insertion
 
 PREDICTIONS = "predictions.csv"
@@ -89,20 +90,21 @@ Amount = Annotated[float, Field(ge=0)]
 Accuracy = Annotated[float, Field(ge=0, le=100)]
 
 
-class Kept(BaseModel):
-    """What is read again of a recipe in metrics.json."""
+STRICT = ConfigDict(extra="allow", strict=True)
 
-    model_config = ConfigDict(extra="allow", strict=True)
+
+@with_config(STRICT)
+class Kept(TypedDict):
+    """What is read again of a recipe in metrics.json; it holds every field."""
 
     epochs: Positive
     weight_decay: Amount
     head_weight_decay: Amount
 
 
-class Metrics(BaseModel):
-    """What is read again of metrics.json; it holds more."""
-
-    model_config = ConfigDict(extra="allow", strict=True)
+@with_config(STRICT)
+class Measured(TypedDict):
+    """What metrics.json holds of every run; accuracies in percent."""
 
     method: str
     backbone: str
@@ -112,32 +114,42 @@ class Metrics(BaseModel):
     num_prompts: Count
     trainable_parameters: Count
     total_parameters: Positive
-    epochs: Positive = 1
-    best_epoch: Positive
-    val_accuracy: Accuracy | None
-    test_accuracy: Accuracy | None
-    seconds: Amount
-    waiting_share: Annotated[float, Field(ge=0, le=1)]
-    compile_seconds: Amount = 0.0
-    peak_memory_bytes: Count
     precision: str
     processes: Positive
     recipe: Kept
     method_fields: dict[str, Any]
+    best_epoch: Positive
+    val_accuracy: Accuracy | None
+    waiting_share: Annotated[float, Field(ge=0, le=1)]
+    compile_seconds: NotRequired[Amount]
+    peak_memory_bytes: Count
+    epochs: NotRequired[Positive]
+    seconds: Amount
 
 
-class Tested(Metrics):
+@with_config(STRICT)
+class Metrics(Measured):
+    """That of a run which may have seen no test image."""
+
+    test_accuracy: Accuracy | None
+
+
+@with_config(STRICT)
+class Tested(Measured):
     """That of a run which was tested."""
 
     test_accuracy: Accuracy
     test_images: Positive
-    linear_probe_test_accuracy: Accuracy = 0.0
+    linear_probe_test_accuracy: NotRequired[Accuracy]
+
+
+M = TypeVar("M", Metrics, Tested)
 
 
 class Row(BaseModel):
     """What is read again of a row of log.jsonl."""
 
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = STRICT
 
     epoch: int
     lr: Amount
@@ -151,22 +163,21 @@ class Validated(Row):
     val_accuracy: Accuracy
 
 
-def read_metrics(folder: Path, tested: bool = False) -> dict[str, Any]:
-    """metrics.json of a finished run, or of a ``tested`` one.
+def read_metrics(folder: Path, kind: type[M]) -> M:
+    """metrics.json of a finished run, as ``kind``: `Metrics`, or `Tested` of one that was tested.
 
     Raises:
         UserError: It is missing or damaged.
     """
     fix = f"remove it and go on with selfprompt tune --resume {folder}, or the comparison's own command"
     path = folder / "metrics.json"
-    found = read_json(path, fix)
-    checked(found, Tested if tested else Metrics, path, fix)
+    found = read_as(path, kind, fix)
     if found["trainable_parameters"] > found["total_parameters"]:
         raise damaged(path, "it trains more parameters than there are", fix)
     return found
 
 
-def read_history(folder: Path, metrics: dict[str, Any]) -> list[dict[str, float]]:
+def read_history(folder: Path, metrics: Measured) -> list[dict[str, float]]:
     """log.jsonl of a finished run, with the epoch that its ``metrics`` name.
 
     Raises:
@@ -184,6 +195,6 @@ def read_history(folder: Path, metrics: dict[str, Any]) -> list[dict[str, float]
     return rows
 
 
-def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
+def write_metrics(folder: Path, metrics: Measured) -> None:
     """metrics.json."""
     replace_file(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from selfprompt.backbones.base import Backbone
@@ -22,8 +23,8 @@ class Prompts:
             order; None where a prompt is no single token's copy.
     """
 
-    values: Tensor
-    sources: Tensor | None = None
+    values: Float[Tensor, "layers prompts width"]
+    sources: Int64[Tensor, "layers prompts 2"] | None = None
 
 
 class Initialization(ABC):

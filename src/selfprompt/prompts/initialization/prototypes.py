@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Float
 from sklearn.cluster import KMeans
 from torch import Tensor
 
@@ -65,7 +66,12 @@ class Prototypes(Initialization):
         for images in batches:
             first = images_read
 
-            def offer(layer: int, tokens: Tensor, real: Tensor | None, first: int = first) -> None:
+            def offer(
+                layer: int,
+                tokens: Float[Tensor, "batch content width"],
+                real: Bool[Tensor, "batch content"] | None,
+                first: int = first,
+            ) -> None:
                 reservoirs[layer].add(self._candidates(tokens.float(), real, num_prompts), first, real)
 
             backbone.content_streams(images, layers, offer)
@@ -85,7 +91,12 @@ class Prototypes(Initialization):
         sources = torch.stack([r.sources for r in reservoirs]) if self.kind == "random" else None
         return Prompts(torch.stack([r.tokens for r in reservoirs]).cpu(), sources)
 
-    def _candidates(self, patches: Tensor, real: Tensor | None, num_prompts: int) -> Tensor:
+    def _candidates(
+        self,
+        patches: Float[Tensor, "batch content width"],
+        real: Bool[Tensor, "batch content"] | None,
+        num_prompts: int,
+    ) -> Float[Tensor, "batch candidates width"]:
         """(B, M, D) content tokens to (B, C, D) candidates."""
         if self.kind in ("random", "kmeans"):
             return patches
@@ -117,7 +128,12 @@ class Reservoir:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def add(self, candidates: Tensor, first_image: int, real: Tensor | None = None) -> None:
+    def add(
+        self,
+        candidates: Float[Tensor, "batch candidates width"],
+        first_image: int,
+        real: Bool[Tensor, "batch candidates"] | None = None,
+    ) -> None:
         """Offer (B, C, D) candidates of the images ``first_image``, ``first_image + 1``, ...; padding is not real."""
         images, count, width = candidates.shape
         keys = torch.rand(images * count, generator=self._generator, dtype=torch.float64)
@@ -149,7 +165,7 @@ def window_sizes(patches: int, windows: int) -> list[int]:
     return [each + 1] * more + [each] * (windows - more)
 
 
-def centres(tokens: Tensor, count: int, seed: int) -> Tensor:
+def centres(tokens: Float[Tensor, "tokens width"], count: int, seed: int) -> Float[Tensor, "prompts width"]:
     """k-means centres of (N, D) tokens, (count, D)."""
     model: Any = KMeans(n_clusters=count, random_state=seed, n_init="auto")
     model.fit(tokens.cpu().numpy())

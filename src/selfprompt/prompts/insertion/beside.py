@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from selfprompt.backbones.base import Backbone, BlockEdit, Context
 from selfprompt.inputs import count
-from selfprompt.prompts.insertion.prompted import PromptInsertion
+from selfprompt.prompts.insertion.prompted import OfPrompts, PromptInsertion
 
 
 class Beside(PromptInsertion):
@@ -32,7 +32,7 @@ class Beside(PromptInsertion):
     Shape: prompts (depth, P, D), down (depth, r, D), up (depth, D, r), scale (depth,).
     """
 
-    def __init__(self, depth: int, num_prompts: int, width: int, *, rank: int = 4, **rest: Any) -> None:
+    def __init__(self, depth: int, num_prompts: int, width: int, *, rank: int = 4, **rest: Unpack[OfPrompts]) -> None:
         super().__init__(depth, num_prompts, width, **rest)
         self.down = nn.Parameter(torch.zeros(depth, rank, width))
         self.up = nn.Parameter(torch.zeros(depth, width, rank))
@@ -45,20 +45,32 @@ class Beside(PromptInsertion):
     def keys_before(self, num_prefix: int) -> int:
         return 0
 
-    def share_gradient(self, weights: Tensor, gradient: Tensor) -> Tensor:
+    def share_gradient(
+        self,
+        weights: Float[Tensor, "batch heads queries keys"],
+        gradient: Float[Tensor, "batch heads queries keys"],
+    ) -> Float[Tensor, " keys"]:
         """There is no softmax whose sum the other keys would fill."""
         return (weights * gradient).sum(dim=(0, 1, 2))
 
     def edit(self, backbone: Backbone, i: int, context: Context) -> BlockEdit:
         prompts = self.layer(i, count(context.inputs))
 
-        def branch(h: Tensor, y: Tensor) -> Tensor:
+        def branch(
+            h: Float[Tensor, "batch tokens width"], y: Float[Tensor, "batch tokens width"]
+        ) -> Float[Tensor, "batch tokens width"]:
             added = y + self.memory(backbone, i, h, prompts) if prompts.shape[-2] else y
             return self.scale[i].exp() * added
 
         return BlockEdit(branch=branch)
 
-    def memory(self, backbone: Backbone, i: int, h: Tensor, prompts: Tensor) -> Tensor:
+    def memory(
+        self,
+        backbone: Backbone,
+        i: int,
+        h: Float[Tensor, "batch tokens width"],
+        prompts: Float[Tensor, "*batch prompts width"],
+    ) -> Float[Tensor, "batch tokens width"]:
         """What (P, D) or (B, P, D) prompts add for (B, N, D) tokens."""
         keys = prompts + prompts @ self.down[i].T @ self.up[i].T
         scores = (h @ keys.transpose(-2, -1)).relu()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor
 
-from selfprompt.backbones.base import PLAIN, Backbone, BlockEdit, Context
+from selfprompt.backbones.base import PLAIN, Backbone, BlockEdit, Context, KeysValues
 from selfprompt.backbones.stepwise import inside
 from selfprompt.inputs import count
 from selfprompt.prompts.insertion.prompted import KeyedInsertion
@@ -28,7 +29,7 @@ class CrossAttention(KeyedInsertion):
     Shape: prompts (depth, P, D).
     """
 
-    def project(self, backbone: Backbone, i: int, prompts: Tensor) -> tuple[Tensor, Tensor]:
+    def project(self, backbone: Backbone, i: int, prompts: Float[Tensor, "*batch prompts width"]) -> KeysValues:
         return backbone.keys_values(i, prompts, normalize=False)
 
     def edit(self, backbone: Backbone, i: int, context: Context) -> BlockEdit:

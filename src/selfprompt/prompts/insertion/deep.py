@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC
-from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor
+from typing_extensions import Unpack
 
-from selfprompt.backbones.base import Backbone, BlockEdit, Context
+from selfprompt.backbones.base import Backbone, BlockEdit, Context, KeysValues
 from selfprompt.inputs import count
-from selfprompt.prompts.insertion.prompted import KeyedInsertion
+from selfprompt.prompts.insertion.prompted import KeyedInsertion, OfPrompts
+
+
+class OfDeepPrompts(OfPrompts, total=False):
+    """What every insertion of prompts at every block takes besides their number and shape (see `AtEveryBlock`)."""
+
+    keep_outputs: bool
 
 
 class AtEveryBlock(KeyedInsertion, ABC):
@@ -24,7 +31,9 @@ class AtEveryBlock(KeyedInsertion, ABC):
         keep_outputs: Leave the last block's prompt outputs in the stream.
     """
 
-    def __init__(self, depth: int, num_prompts: int, width: int, *, keep_outputs: bool = False, **rest: Any) -> None:
+    def __init__(
+        self, depth: int, num_prompts: int, width: int, *, keep_outputs: bool = False, **rest: Unpack[OfPrompts]
+    ) -> None:
         super().__init__(depth, num_prompts, width, **rest)
         self.keep_outputs = keep_outputs
 
@@ -52,5 +61,5 @@ class Deep(AtEveryBlock):
     Shape: prompts (depth, P, D).
     """
 
-    def project(self, backbone: Backbone, i: int, prompts: Tensor) -> tuple[Tensor, Tensor]:
+    def project(self, backbone: Backbone, i: int, prompts: Float[Tensor, "*batch prompts width"]) -> KeysValues:
         return backbone.keys_values(i, prompts)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import nn
+from typing_extensions import Unpack
 
 from selfprompt.backbones.base import Backbone, BlockEdit, Context, Tokens, insert, remove
 from selfprompt.inputs import count
-from selfprompt.prompts.insertion.prompted import PromptInsertion
+from selfprompt.prompts.insertion.prompted import OfPrompts, PromptInsertion
 
 COLDEST, HOTTEST = 0.01, 10.0
 
@@ -43,7 +43,7 @@ class Gated(PromptInsertion):
         *,
         gate_init: float = 5.0,
         keep_outputs: bool = False,
-        **rest: Any,
+        **rest: Unpack[OfPrompts],
     ) -> None:
         super().__init__(1, num_prompts, width, **rest)
         self.gate_priors = nn.Parameter(torch.full((depth - 1,), -float(gate_init)))

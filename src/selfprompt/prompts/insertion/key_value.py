@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
-from selfprompt.backbones.base import Backbone
-from selfprompt.prompts.insertion.deep import AtEveryBlock
+from selfprompt.backbones.base import Backbone, KeysValues
+from selfprompt.prompts.insertion.deep import AtEveryBlock, OfDeepPrompts
 
 
 class KeyValue(AtEveryBlock):
@@ -39,7 +40,7 @@ class KeyValue(AtEveryBlock):
         *,
         heads: int,
         num_key_values: int = 5,
-        **rest: Any,
+        **rest: Unpack[OfDeepPrompts],
     ) -> None:
         super().__init__(depth, num_prompts, width, **rest)
         self.key_values = nn.Parameter(torch.zeros(depth, heads, num_key_values, width // heads))
@@ -54,7 +55,7 @@ class KeyValue(AtEveryBlock):
     def free_keys(self) -> int:
         return self.key_values.shape[2]
 
-    def project(self, backbone: Backbone, i: int, prompts: Tensor) -> tuple[Tensor, Tensor]:
+    def project(self, backbone: Backbone, i: int, prompts: Float[Tensor, "*batch prompts width"]) -> KeysValues:
         keys, values = backbone.keys_values(i, prompts)
         free = self.key_values[i].to(keys.dtype).expand(*keys.shape[:-2], -1, -1)
         return torch.cat([free, keys], dim=-2), torch.cat([free, values], dim=-2)

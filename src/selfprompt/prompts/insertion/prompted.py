@@ -8,9 +8,11 @@ from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
+from typing_extensions import TypedDict
 
-from selfprompt.backbones.base import Backbone
+from selfprompt.backbones.base import Backbone, KeysValues
 from selfprompt.errors import UserError
 from selfprompt.marks import optional
 from selfprompt.memory import free_memory
@@ -19,6 +21,13 @@ from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.parametrization.base import Parametrization
 
 COPIES_IN_TRAINING = 16
+
+
+class OfPrompts(TypedDict, total=False):
+    """What every insertion with prompts takes besides their number and shape (see `PromptInsertion`)."""
+
+    dropout: float
+    parametrization: Parametrization | None
 
 
 class PromptInsertion(Insertion, ABC):
@@ -37,7 +46,7 @@ class PromptInsertion(Insertion, ABC):
     """
 
     prompts: nn.Parameter
-    counts: Tensor | None
+    counts: Int64[Tensor, " layers"] | None
 
     def __init__(
         self,
@@ -58,7 +67,7 @@ class PromptInsertion(Insertion, ABC):
         """Prompts of the block that has most of them."""
         return self.prompts.shape[1] if self.counts is None else int(self.counts.max())
 
-    def layer(self, i: int, batch: int) -> Tensor:
+    def layer(self, i: int, batch: int) -> Float[Tensor, "*batch prompts width"]:
         """The prompts of layer ``i`` as they meet the tokens of a batch: (P, D), or (B, P, D) under dropout."""
         prompts = self.prompts[i] if self.counts is None else self.prompts.split(self.counts.tolist())[i]
         if self.dropout and self.training:
@@ -80,7 +89,11 @@ class PromptInsertion(Insertion, ABC):
         return slice(first, first + self.num_prompts)
 
     @optional
-    def share_gradient(self, weights: Tensor, gradient: Tensor) -> Tensor:
+    def share_gradient(
+        self,
+        weights: Float[Tensor, "batch heads queries keys"],
+        gradient: Float[Tensor, "batch heads queries keys"],
+    ) -> Float[Tensor, " keys"]:
         """Of a block's last attention: how the loss changes with a factor of 1 on each key's share of it.
 
         The factor stands before the softmax's sum; at 0 the key is gone.
@@ -95,7 +108,7 @@ class PromptInsertion(Insertion, ABC):
         return (weights * (gradient - others)).sum(dim=(0, 1, 2))
 
     @torch.no_grad()
-    def condense(self, kept: Tensor) -> None:
+    def condense(self, kept: Bool[Tensor, "layers prompts"]) -> None:
         """Take all but the kept prompts away; what is kept is free from here on, whatever it was made of.
 
         Args:
@@ -122,7 +135,8 @@ class PromptInsertion(Insertion, ABC):
             raise UserError("Its counts are not of its prompts.")
         if self.counts is None:
             rows = torch.zeros(prompts.shape, device=self.prompts.device)
-            self.prompts = nn.Parameter(rows, requires_grad=self.prompts.requires_grad)
+            # the base allows None, of insertions without prompts
+            self.prompts = nn.Parameter(rows, requires_grad=self.prompts.requires_grad)  # type: ignore[assignment]
             self.counts = torch.zeros_like(counts, device=self.prompts.device)
             self.parametrization = None
 
@@ -144,7 +158,7 @@ class PromptInsertion(Insertion, ABC):
 class KeyedInsertion(PromptInsertion, ABC):
     """An insertion whose prompts are keys and values and nothing else, so that they depend on no image."""
 
-    _folded: list[tuple[Tensor, Tensor]] | None = None
+    _folded: list[KeysValues] | None = None
 
     @property
     @optional
@@ -156,10 +170,10 @@ class KeyedInsertion(PromptInsertion, ABC):
         return self.free_keys
 
     @abstractmethod
-    def project(self, backbone: Backbone, i: int, prompts: Tensor) -> tuple[Tensor, Tensor]:
+    def project(self, backbone: Backbone, i: int, prompts: Float[Tensor, "*batch prompts width"]) -> KeysValues:
         """Keys and values that (P, D) or (B, P, D) prompts of layer ``i`` make, see `Backbone.keys_values`."""
 
-    def keys_values(self, backbone: Backbone, i: int, batch: int) -> tuple[Tensor, Tensor]:
+    def keys_values(self, backbone: Backbone, i: int, batch: int) -> KeysValues:
         """Keys and values of layer ``i``, made of the prompts as they are now unless they are `folded`.
 
         That costs a few percent of one image's forward pass, no more than it would to see whether anything changed.

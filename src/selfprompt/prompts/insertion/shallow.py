@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing_extensions import Unpack
 
 from selfprompt.backbones.base import Backbone, Context, Tokens, insert, remove
 from selfprompt.inputs import count
-from selfprompt.prompts.insertion.prompted import PromptInsertion
+from selfprompt.prompts.insertion.prompted import OfPrompts, PromptInsertion
 
 
 class Shallow(PromptInsertion):
@@ -22,7 +22,9 @@ class Shallow(PromptInsertion):
     Shape: prompts (1, P, D).
     """
 
-    def __init__(self, num_prompts: int, width: int, *, keep_outputs: bool = False, **rest: Any) -> None:
+    def __init__(
+        self, num_prompts: int, width: int, *, keep_outputs: bool = False, **rest: Unpack[OfPrompts]
+    ) -> None:
         super().__init__(1, num_prompts, width, **rest)
         self.keep_outputs = keep_outputs
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from selfprompt.prompts.parametrization.base import Parametrization
@@ -29,7 +30,7 @@ class Fourier(Parametrization):
         super().__init__()
         self.fraction = fraction
 
-    def forward(self, prompts: Tensor) -> Tensor:
+    def forward(self, prompts: Float[Tensor, "*batch prompts width"]) -> Float[Tensor, "*batch prompts width"]:
         """The effective prompts of one layer."""
         count = int(self.fraction * prompts.shape[-2] + 1e-9)  # 0.29 of 100 is 29
         if count == 0:

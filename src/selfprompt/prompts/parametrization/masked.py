@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from selfprompt.errors import UserError
@@ -34,14 +35,14 @@ class Masked(Parametrization):
         self.fixed: Tensor
         self.register_buffer("fixed", torch.tensor(False))
 
-    def forward(self, prompts: Tensor) -> Tensor:
+    def forward(self, prompts: Float[Tensor, "*batch prompts width"]) -> Float[Tensor, "*batch prompts width"]:
         """The effective prompts of one layer."""
         tokens, segments = self.tokens, self.segments
         if self.fixed:
             tokens, segments = tokens.detach(), segments.detach()
         return prompts * tokens[:, None] * segments.repeat(1, prompts.shape[-1] // segments.shape[1])
 
-    def idle(self, prompts: Tensor) -> int:
+    def idle(self, prompts: Float[Tensor, "layers prompts width"]) -> int:
         if not self.fixed:
             return 0
         kept = (
@@ -51,7 +52,7 @@ class Masked(Parametrization):
         return masked + self.tokens.numel() + self.segments.numel()
 
     @torch.no_grad()
-    def fix(self, tokens: Tensor, segments: Tensor) -> None:
+    def fix(self, tokens: Float[Tensor, " prompts"], segments: Float[Tensor, "prompts segments"]) -> None:
         """Set both masks for good."""
         self.tokens.copy_(tokens)
         self.segments.copy_(segments)
