@@ -10,12 +10,13 @@ import ast
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnknownCommandError
 
 import selfprompt
 from selfprompt.cli.console import any_letter, log_to_stderr, result_alone, sentence
-from selfprompt.errors import UserError
+from selfprompt.errors import UserError, unknown
 
 COMMANDS = (
     "tune",
@@ -30,6 +31,8 @@ COMMANDS = (
     "list",
     "doctor",
 )
+
+UNUSED: Any = object()  # a console for errors, which `main` prints itself: to make rich's takes a sixth of the start
 
 
 def help_of(name: str) -> str | None:
@@ -50,7 +53,10 @@ def main() -> None:
     log_to_stderr()
     try:
         with result_alone("--json" in sys.argv):
-            app(sys.argv[1:], exit_on_error=False, print_error=False)
+            app(sys.argv[1:], exit_on_error=False, print_error=False, error_console=UNUSED)
+    except UnknownCommandError as error:  # what it says itself needs every command's file
+        print(f"error: {unknown('command', (error.unused_tokens or [''])[0], COMMANDS)}", file=sys.stderr)
+        sys.exit(2)
     except (UserError, CycloptsError) as error:
         print(f"error: {sentence(error)}", file=sys.stderr)
         sys.exit(2)

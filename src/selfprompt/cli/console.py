@@ -8,7 +8,6 @@ import logging
 import math
 import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -83,7 +82,11 @@ def sentence(error: UserError | CycloptsError) -> str:
 def own_command() -> str:
     """The command line, as a shell takes it."""
     words = ["selfprompt", *sys.argv[1:]]
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    if os.name != "nt":
+        return shlex.join(words)
+    from subprocess import list2cmdline
+
+    return list2cmdline(words)
 
 
 def finish(folder: Path, command: str | None = None) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from selfprompt.backbones.info import Pretraining
 from selfprompt.methods.base import TokenPrompts
-from selfprompt.methods.recipe import VPT_GRID, VPT_RECIPE, Grid, Recipe
+from selfprompt.methods.recipe import VPT_GRID, Grid, Recipe, vpt_recipe
 from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.initialization.uniform import Uniform
 from selfprompt.registry import Record
@@ -33,7 +33,7 @@ class PC(TokenPrompts):
     keep: float = Field(default=0.3, gt=0, le=1)
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
-        return VPT_RECIPE
+        return vpt_recipe()
 
 
 RECORD = Record(
