@@ -21,8 +21,8 @@ from selfprompt.errors import UserError, out_of_range
 results: list[TextIO] = []  # where the result goes
 
 
-def report(result: dict[str, Any], json: bool, text: str) -> None:
-    """Print the one JSON object, or the text; of several processes the first one speaks."""
+def emit(result: dict[str, Any], json: bool, text: str) -> None:
+    """Print the one JSON object, or the text; of several processes the first one does."""
     if os.environ.get("RANK", "0") != "0":
         return
     out = results[-1] if results else sys.stdout

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from selfprompt.cli.console import report
+from selfprompt.cli.console import emit
 from selfprompt.cli.values import Seed
 from selfprompt.errors import UserError
 
@@ -42,7 +42,7 @@ def command(
     predictions = predict(adapter, images, backbone=backbone, on_error=on_error)
     errors = [p["error"] for p in predictions if "error" in p]
     lines = [f"{p['image']}  {p['label']}  {100 * p['probability']:.1f} %" for p in predictions if "error" not in p]
-    report({"predictions": predictions}, json, "\n".join(lines))
+    emit({"predictions": predictions}, json, "\n".join(lines))
     for error in errors if os.environ.get("RANK", "0") == "0" else ():
         print(f"error: {error}", file=sys.stderr)
     if errors:

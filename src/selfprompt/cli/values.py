@@ -11,7 +11,7 @@ from cyclopts import Parameter, Token
 from selfprompt.errors import UserError
 
 
-def whole(least: int, most: float = math.inf) -> Parameter:
+def whole_number(least: int, most: float = math.inf) -> Parameter:
     """A flag's value as a whole number within bounds, both included; read without pydantic, which takes its time."""
 
     def read(kind: Any, tokens: Sequence[Token]) -> int:
@@ -28,8 +28,8 @@ def whole(least: int, most: float = math.inf) -> Parameter:
     return Parameter(converter=read)
 
 
-Count = Annotated[int, whole(1)]
-Seed = Annotated[int, whole(0, 2**32 - 2)]
+Count = Annotated[int, whole_number(1)]
+Seed = Annotated[int, whole_number(0, 2**32 - 2)]
 
 
 def one_of(names: Iterable[str]) -> Any:

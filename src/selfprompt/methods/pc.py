@@ -19,7 +19,7 @@ class PC(TokenPrompts):
     """Kim et al., "Do We Really Need a Large Number of Visual Prompts?", arXiv 2305.17223: a reconstruction.
 
     VPT-deep whose prompts are scored after two thirds of the epochs; the best 30 % of all layers together are kept
-    and tuned for the last third. The paper's formula was not to be had: `Saliency` says what is ours, the shared
+    and tuned for the last third. The paper's formula was not available: `Saliency` says what is ours, the shared
     epochs among it (the paper tunes again after a whole training). Every other
     method's prompts are condensed with the same field: ``create_model(..., "spt", keep=0.3)``.
 

@@ -43,7 +43,7 @@ def data_of(model: PromptedModel, train: Examples, val: Examples | None) -> dict
 
 
 def same_run(folder: Path, there: dict[str, Any], own: dict[str, Any]) -> None:
-    """Refuse to take up another run; settings that one of both did not record are not compared.
+    """Refuse to resume another run; settings that one of both did not record are not compared.
 
     Raises:
         UserError: A setting differs.

@@ -157,7 +157,7 @@ def read_metrics(folder: Path, tested: bool = False) -> dict[str, Any]:
     Raises:
         UserError: It is missing or damaged.
     """
-    fix = f"remove it and go on with selfprompt tune --resume {folder}, or the comparison's own command"
+    fix = f"remove it and resume with selfprompt tune --resume {folder}, or the comparison's own command"
     path = folder / "metrics.json"
     found = read_json(path, fix)
     checked(found, Tested if tested else Metrics, path, fix)
