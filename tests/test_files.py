@@ -59,10 +59,10 @@ DAMAGED += [b'{"x": NaN}', b'{"x": [-Infinity]}', b'{"x": 1e999}']
 @pytest.mark.parametrize("contents", DAMAGED, ids=range(len(DAMAGED)))
 def test_damaged_json_is_named_with_the_fix(contents: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(contents)
-    with pytest.raises(UserError, match=r"x\.json is damaged \(.+\): mend it"):
-        read_json(tmp_path / "x.json", "mend it")
-    with pytest.raises(UserError, match=r"y\.json cannot be read \(.+\): mend it"):
-        read_json(tmp_path / "y.json", "mend it")
+    with pytest.raises(UserError, match=r"x\.json is damaged \(.+\): fix it"):
+        read_json(tmp_path / "x.json", "fix it")
+    with pytest.raises(UserError, match=r"y\.json cannot be read \(.+\): fix it"):
+        read_json(tmp_path / "y.json", "fix it")
 
 
 def test_a_folder_is_held_by_one_process_until_it_ends_or_is_killed(tmp_path: Path) -> None:
@@ -90,4 +90,4 @@ def test_two_folders_of_one_name(tmp_path: Path) -> None:
 def test_csv_gives_every_cell_back(tmp_path: Path) -> None:
     rows = [["", "a\rb", "c\nd", "\r\n"], ["e,f", 'g"h', "i;j", " k "], ["\u2028", "'", "\t", "\ufeff"]]
     replace_file(tmp_path / "x.csv", comma_separated(rows))
-    assert list(csv.reader(io.StringIO(read_text(tmp_path / "x.csv", "mend it"), newline=""))) == rows
+    assert list(csv.reader(io.StringIO(read_text(tmp_path / "x.csv", "fix it"), newline=""))) == rows

@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend, each one sentence that names the thing and the fix."""
+"""Errors that the user can fix, each one sentence that names the thing and the fix."""
 
 from __future__ import annotations
 

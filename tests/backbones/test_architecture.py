@@ -137,7 +137,7 @@ def test_a_guess_is_said_with_the_way_to_tell(tmp_path: Path, caplog: pytest.Log
         ({}, {"model_args": {"num_heads": 5}}, "fit no ViT"),
         ({}, {"model_args": {"no_such_argument": 5}}, "fit no ViT .*no_such_argument"),
         ({}, ["no", "dictionary"], "config.json is damaged"),
-        ({}, {"model_args": {"depth": 99999999}}, "has 2 blocks and is said to have depth 99999999"),
+        ({}, {"model_args": {"depth": 99999999}}, "has 2 blocks and its metadata says depth 99999999"),
         ({}, {"model_args": {"img_size": "large"}}, "config.json is damaged .*img_size"),
         ({}, {"model_args": [4]}, "config.json is damaged .*model_args"),
         ({}, {"num_attention_heads": "foo"}, "config.json is damaged .*num_attention_heads"),

@@ -16,8 +16,8 @@ from timm.models.vision_transformer import VisionTransformer
 from conftest import TINY, make_backbone
 from selfprompt.backbones.base import UNEDITED
 from selfprompt.backbones.load import load_backbone
+from selfprompt.backbones.metadata import Preprocessing, kind_of
 from selfprompt.backbones.timm_hub import list_names
-from selfprompt.backbones.told import Seen, kind_of
 from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError, unknown
 from selfprompt.methods.recipe import Recipe
@@ -265,7 +265,7 @@ def test_all_that_timm_says_of_its_models_is_understood() -> None:
     for name in list_names():
         config = timm.get_pretrained_cfg(name)
         assert config is not None
-        Seen.model_validate(config.to_dict())
+        Preprocessing.model_validate(config.to_dict())
 
 
 def twice(layer: torch.nn.Module, how: str) -> None:

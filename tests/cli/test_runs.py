@@ -38,7 +38,7 @@ def test_resume_of_a_finished_run_says_it_again(run: Path, works) -> None:
     assert not list(run.glob(".*"))
 
 
-def test_a_run_is_taken_up_with_its_own_settings_alone(run: Path, fails) -> None:
+def test_a_run_resumes_with_its_own_settings_alone(run: Path, fails) -> None:
     config = read_run(run)
     for other, differs in (({"seed": 3}, "seed 0, not 3"), ({"whole": True}, "whole False, not True")):
         with pytest.raises(UserError, match=f"was trained with {differs}: choose another output_dir"):
@@ -150,7 +150,7 @@ def test_every_console_takes_every_name(encoding: str, monkeypatch) -> None:
         monkeypatch.setattr(sys, "stdout", out)
         console.any_letter()
         names = ["猫", "🐶", "stra\udcdfe"]
-        console.report({"names": names, "share": float("nan")}, json_wanted, " ".join(names))
+        console.emit({"names": names, "share": float("nan")}, json_wanted, " ".join(names))
         said = out.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
         if json_wanted:
             assert json.loads(said) == {"names": names, "share": None}

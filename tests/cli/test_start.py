@@ -42,12 +42,17 @@ LINES = {
     ],
 }
 
+QUICK = {
+    0: [["list", "methods"], ["list", "datasets"], ["list", "methods", "--json"]],
+    2: [["tun"], ["list"], ["list", "nothing"], ["list", "methods", "--seed", "1.7"], ["doctor", "--sed", "1"]],
+}
+
+NUMBERS = ("torch", "timm", "sklearn", "accelerate", "matplotlib", "numpy", "PIL", "jaxtyping")
+
 DRIVER = """
 import json, sys
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
-for heavy in ("torch", "timm", "sklearn", "accelerate", "matplotlib", "jaxtyping"):
-    sys.modules[heavy] = None  # an import is an error
 import selfprompt
 from selfprompt.cli import main
 wrong = []
@@ -62,14 +67,25 @@ for status, lines in json.loads(sys.argv[1]).items():
             code = stop.code or 0
         if code != int(status):
             wrong.append([line, code, said.getvalue()])
-print(json.dumps([wrong, selfprompt.describe("spt").name]))
+print(json.dumps([wrong, selfprompt.describe("spt").name, list(sys.modules)]))
 """
 
 
-def test_help_listings_and_refusals_import_nothing_heavy() -> None:
-    command = [sys.executable, "-c", DRIVER, json.dumps(LINES)]
+@pytest.mark.parametrize(
+    ("lines", "unneeded"),
+    [
+        (LINES, NUMBERS),
+        ({0: [["--help"], ["--version"]]}, (*NUMBERS, "pydantic", "filelock", "importlib.metadata")),
+        ({2: [["tune", "--epoch", "3"]]}, (*NUMBERS, "rich", "filelock", "importlib.metadata")),
+        (QUICK, (*NUMBERS, "pydantic", "rich", "filelock", "importlib.metadata")),
+    ],
+)
+def test_help_listings_and_refusals_import_nothing_heavy(lines: dict, unneeded: tuple[str, ...]) -> None:
+    command = [sys.executable, "-c", DRIVER, json.dumps(lines)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8")
-    assert json.loads(done.stdout.splitlines()[-1]) == [[], "spt"]
+    wrong, name, modules = json.loads(done.stdout.splitlines()[-1])
+    assert (wrong, name) == ([], "spt")
+    assert not set(unneeded) & set(modules)
 
 
 def test_public_names_are_there() -> None:

@@ -1,4 +1,4 @@
-"""Killed at any moment and taken up again, a run ends as one that was not killed, to the bit."""
+"""Killed at any moment and resumed, a run ends as one that was not killed, to the bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A checkpoint is taken up by the run that left it and by no other; a damaged one is named."""
+"""A checkpoint is resumed by the run that left it and by no other; a damaged one is named."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_another_runs_checkpoint_is_refused(other: dict, sentence: str, left: Pa
     assert (left / NAME).read_bytes() == before
 
 
-def test_its_own_checkpoint_and_one_from_before_settings_were_kept_are_taken_up(left: Path) -> None:
+def test_its_own_checkpoint_and_one_from_before_settings_were_kept_resume(left: Path) -> None:
     log = (left / "log.jsonl").read_bytes()
     steps = []
     train(left, recipe={"compile": True, "checkpointing": True}, on_step=lambda *step: steps.append(step))

@@ -1,4 +1,4 @@
-"""The architecture that a file of weights was trained in: what its shapes show, and what is told beside it.
+"""The architecture that a file of weights was trained in: what its shapes show, and what its metadata says.
 
 Heads, activation, norm epsilon and pooling show in no weight. They follow from a config.json, or from width and depth
 where published models have these; else they are guessed and the guess is said, or the file is refused.
@@ -20,7 +20,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from selfprompt.backbones.info import BackboneInfo, Pretraining
-from selfprompt.backbones.told import Told
+from selfprompt.backbones.metadata import Metadata
 from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError, first_line
 
@@ -40,35 +40,36 @@ HEADS = {
 """Heads by width and depth, as published: ViT-Ti, S, B, L, so400m, H, g (Zhai et al.), g (DINOv2) and G."""
 
 
-def build(state: dict[str, Tensor], path: Path, told: Told, pretraining: Pretraining) -> VisionTransformer:
-    """A VisionTransformer of the shapes that a file's weights have and of what is told, on the meta device.
+def build(state: dict[str, Tensor], path: Path, metadata: Metadata, pretraining: Pretraining) -> VisionTransformer:
+    """A VisionTransformer of the shapes that a file's weights have and of its metadata, on the meta device.
 
     Raises:
-        UserError: The shapes are no ViT's, contradict what is told, or leave open what would change every answer.
+        UserError: The shapes are no ViT's, contradict the metadata, or leave open what would change every answer.
     """
     with torch.device("meta"):
-        if told.architecture is not None:
-            ViT(timm.create_model(told.architecture), BackboneInfo(f"{path} ({told.architecture})", "", "unknown", 0))
-        known = told.complete or told.architecture is not None
-        arguments = shown(state, path, told.size) if known else assumed(state, path, told, pretraining)
-        depth = told.arguments.get("depth", arguments["depth"])
+        name = metadata.architecture
+        if name is not None:
+            ViT(timm.create_model(name), BackboneInfo(f"{path} ({name})", "", "unknown", 0))
+        known = metadata.complete or name is not None
+        arguments = shown(state, path, metadata.size) if known else assumed(state, path, metadata, pretraining)
+        depth = metadata.arguments.get("depth", arguments["depth"])
         if depth != arguments["depth"]:
             raise UserError(
-                f"{path} has {arguments['depth']} blocks and is said to have depth {depth!r:.60}: mend it."
+                f"{path} has {arguments['depth']} blocks and its metadata says depth {depth!r:.60}: fix it."
             )
-        arguments |= {**told.arguments, "num_classes": 0}
-        make: Any = VisionTransformer if told.architecture is None else partial(timm.create_model, told.architecture)
+        arguments |= {**metadata.arguments, "num_classes": 0}
+        make: Any = VisionTransformer if name is None else partial(timm.create_model, name)
         try:
             return make(**arguments)
         except Exception as error:  # timm asserts and raises what it likes
-            raise UserError(f"{path} and what is said of it fit no ViT ({first_line(error)}): mend it.") from None
+            raise UserError(f"{path} and its metadata fit no ViT ({first_line(error)}): fix it.") from None
 
 
 def shown(state: dict[str, Tensor], path: Path, size: tuple[int, int] | None) -> dict[str, Any]:
     """The arguments of a VisionTransformer that show in its weights.
 
     Raises:
-        UserError: The number of position embeddings is neither that of the size told nor a square.
+        UserError: The number of position embeddings is neither that of the given size nor a square.
     """
     width, channels, height, _ = state["patch_embed.proj.weight"].shape
     registers = state["reg_token"].shape[1] if "reg_token" in state else 0
@@ -107,22 +108,22 @@ def shown(state: dict[str, Tensor], path: Path, size: tuple[int, int] | None) ->
     return arguments
 
 
-def assumed(state: dict[str, Tensor], path: Path, told: Told, pretraining: Pretraining) -> dict[str, Any]:
+def assumed(state: dict[str, Tensor], path: Path, metadata: Metadata, pretraining: Pretraining) -> dict[str, Any]:
     """`shown`, and what shows in no weight: as published models of that width and depth have it, or as is usual.
 
     Raises:
         UserError: Two activations are as usual as each other (CLIP's), or the MLP is of an unknown kind.
     """
-    arguments = shown(state, path, told.size)
-    width, depth, said = arguments["embed_dim"], arguments["depth"], {**arguments, **told.arguments}
+    arguments = shown(state, path, metadata.size)
+    width, depth, given = arguments["embed_dim"], arguments["depth"], {**arguments, **metadata.arguments}
     how = 'put a config.json beside it, such as {"model_args": {"num_heads": 12, "act_layer": "quick_gelu"}}'
-    if arguments["pre_norm"] and "act_layer" not in said:
+    if arguments["pre_norm"] and "act_layer" not in given:
         raise UserError(f"{path} is laid out as CLIP's, with GELU or QuickGELU, which no weight tells: {how}.")
     if "blocks.0.mlp.fc1.weight" not in state or "blocks.0.mlp.fc2.weight" not in state:
         raise UserError(f"{path} has an MLP of an unknown kind: {how}.")
     heads = 12 if pretraining == "mocov3" else HEADS.get((width, depth), max(1, width // 64))
     arguments = {"num_heads": heads} | arguments
-    arguments["global_pool"] = said.get("global_pool", "token")
+    arguments["global_pool"] = given.get("global_pool", "token")
     if gated := state["blocks.0.mlp.fc1.weight"].shape[0] == 2 * state["blocks.0.mlp.fc2.weight"].shape[1]:
         arguments |= {"mlp_layer": SwiGLUPacked, "act_layer": nn.SiLU}
     arguments["norm_layer"] = partial(LayerNorm, eps=1e-5 if arguments["pre_norm"] else 1e-6)
@@ -135,6 +136,6 @@ def assumed(state: dict[str, Tensor], path: Path, told: Told, pretraining: Pretr
         "norm_layer": f"a norm epsilon of {arguments['norm_layer'].keywords['eps']}",
         "global_pool": f"pooling by {arguments['global_pool']}",
     }
-    if guess := ", ".join(text for key, text in guesses.items() if key not in said):
+    if guess := ", ".join(text for key, text in guesses.items() if key not in given):
         logger.warning("%s: assumed %s. If wrong, %s.", path, guess, how)
     return arguments

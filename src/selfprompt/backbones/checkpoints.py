@@ -19,7 +19,7 @@ from torch import Tensor
 
 from selfprompt.backbones.architecture import build
 from selfprompt.backbones.info import BackboneInfo, Pretraining
-from selfprompt.backbones.told import read_beside, read_header
+from selfprompt.backbones.metadata import read_beside, read_header
 from selfprompt.backbones.vit import ViT, checked
 from selfprompt.errors import UserError, first_line
 
@@ -58,10 +58,10 @@ def load_file(path: Path) -> ViT:
         raise UserError(f"There is no weights file {path}.")
     contents, header = read_file(path)
     state, pretraining = find_encoder(contents, path)
-    told = read_beside(path, contents.get("arch")) if header is None else read_header(header, path)
-    vit = build(state, path, told, pretraining)
-    if pretraining == "unknown" or told.complete:
-        pretraining = told.pretraining
+    metadata = read_beside(path, contents.get("arch")) if header is None else read_header(header, path)
+    vit = build(state, path, metadata, pretraining)
+    if pretraining == "unknown" or metadata.complete:
+        pretraining = metadata.pretraining
     wrong = [k for k, v in vit.state_dict().items() if k in state and state[k].shape != v.shape]
     if wrong:
         raise UserError(f"{path}: {wrong[0]} has the shape {tuple(state[wrong[0]].shape)}, which fits no ViT.")
@@ -72,7 +72,7 @@ def load_file(path: Path) -> ViT:
         raise UserError(f"{path} {kind} weight {key[0]} (and {len(key) - 1} more): it is no plain ViT's file.")
     size = int(vit.patch_embed.img_size[0])
     name = f"vit_{vit.embed_dim}x{len(vit.blocks)}_patch{vit.patch_embed.patch_size[0]}_{size}"
-    return checked(ViT(vit, BackboneInfo(str(path), name, pretraining, size, **told.seen)))
+    return checked(ViT(vit, BackboneInfo(str(path), name, pretraining, size, **metadata.preprocessing)))
 
 
 def read_file(path: Path) -> tuple[dict[str, Any], Any]:

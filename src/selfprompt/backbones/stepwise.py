@@ -75,15 +75,15 @@ class Stepwise(Backbone, ABC):
             edit: What an insertion wants of it.
             read: Of how many of the first tokens the outputs are wanted; None means all.
         """
-        whole = tokens.x if edit.asking is None else insert(tokens, edit.asking).x
+        stream = tokens.x if edit.asking is None else insert(tokens, edit.asking).x
         # a slice for each use, not one: so gradients are summed as they always were, to the bit
-        x, first = whole[:, :read], None if read is None and whole is tokens.x else whole[:, :read]
+        x, first = stream[:, :read], None if read is None and stream is tokens.x else stream[:, :read]
         normal = self.normalize(i, tokens.x)
         asking = normal if first is None else self.normalize(i, first)
         out = self.attention(i, normal, asking, edit)
         if edit.branch is not None:
-            out = edit.branch(self.normalize(i, whole[:, :read]), out)
-            x = whole[:, :read]
+            out = edit.branch(self.normalize(i, stream[:, :read]), out)
+            x = stream[:, :read]
         x = x + out
         x = x if edit.between is None else edit.between(x)
         return Tokens(x + self.mlp(i, x), tokens.num_prefix, tokens.mask, tokens.at)

@@ -11,7 +11,7 @@ from torch import nn
 
 from selfprompt.backbones.base import private_copy
 from selfprompt.backbones.info import BackboneInfo
-from selfprompt.backbones.told import Seen, kind_of
+from selfprompt.backbones.metadata import Preprocessing, kind_of
 from selfprompt.backbones.vit import ViT, checked, what_lacks
 from selfprompt.errors import UserError, first_line, unknown
 from selfprompt.files import checked as valid
@@ -98,10 +98,10 @@ def wrap_module(model: nn.Module, name: str | None = None) -> ViT:
     while hasattr(model, "_orig_mod") or isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
         model = model._orig_mod if hasattr(model, "_orig_mod") else model.module  # type: ignore[assignment]
     config: Any = getattr(model, "pretrained_cfg", None) or {}
-    own = valid(config, Seen, f"The pretrained_cfg of {name or type(model).__name__}", "mend or delete it")
+    own = valid(config, Preprocessing, f"The pretrained_cfg of {name or type(model).__name__}", "fix or delete it")
     architecture = own.architecture or type(model).__name__
     name = name or f"module:{architecture}"
-    if what_lacks(model):  # before anything is asked of it
+    if what_lacks(model):  # before anything of it is used
         return ViT(model, BackboneInfo(name, architecture, "unknown", 0))
     data = resolve_model_data_config(model)
     patch_embed: Any = model.patch_embed

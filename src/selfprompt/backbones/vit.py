@@ -147,10 +147,10 @@ class ViT(Stepwise):
             k, v = (torch.cat([e, t], dim=2) for e, t in zip(more, (k, v)))
         if edit.temperature is not None:
             q = q / edit.temperature.to(q.dtype)
-        seen = None
+        mask = None
         if edit.extra_mask is not None:
-            seen = F.pad(edit.extra_mask, (0, k.shape[-2] - edit.extra_mask.shape[-1]), value=True)[:, None, None]
-        return self._attend(block, "tokens", asking, q, k, v, seen)
+            mask = F.pad(edit.extra_mask, (0, k.shape[-2] - edit.extra_mask.shape[-1]), value=True)[:, None, None]
+        return self._attend(block, "tokens", asking, q, k, v, mask)
 
     @as_under_autocast
     def cross_attention(

@@ -1,4 +1,6 @@
-"""The command line: one thin file a command. Exit status 0 done, 3 done in part, 2 the user's input, 1 our fault.
+"""The command line: one thin file a command.
+
+Exit status 0 done, 3 done in part, 2 the user's input, 1 an error of ours.
 
 A command is imported when it is asked for, and what it does when its flags are in order: help, listings and refusals
 wait for no library of numbers.
@@ -10,12 +12,13 @@ import ast
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnknownCommandError
 
 import selfprompt
 from selfprompt.cli.console import any_letter, log_to_stderr, result_alone, sentence
-from selfprompt.errors import UserError
+from selfprompt.errors import UserError, unknown
 
 COMMANDS = (
     "tune",
@@ -30,6 +33,8 @@ COMMANDS = (
     "list",
     "doctor",
 )
+
+UNUSED: Any = object()  # a console for errors, which `main` prints itself: to make rich's takes a sixth of the start
 
 
 def help_of(name: str) -> str | None:
@@ -50,22 +55,25 @@ def main() -> None:
     log_to_stderr()
     try:
         with result_alone("--json" in sys.argv):
-            app(sys.argv[1:], exit_on_error=False, print_error=False)
+            app(sys.argv[1:], exit_on_error=False, print_error=False, error_console=UNUSED)
+    except UnknownCommandError as error:  # its own sentence imports every command
+        print(f"error: {unknown('command', (error.unused_tokens or [''])[0], COMMANDS)}", file=sys.stderr)
+        sys.exit(2)
     except (UserError, CycloptsError) as error:
         print(f"error: {sentence(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if fault := users(error):
+        if fault := user_error(error):
             print(f"error: {fault}", file=sys.stderr)
             sys.exit(2)
         traceback.print_exc()
         sys.exit(1)
 
 
-def users(error: Exception) -> UserError | None:
-    """The error as the user's to mend: a place that the system refuses, or memory that is out."""
+def user_error(error: Exception) -> UserError | None:
+    """The error as one that the user can fix: a place that the system refuses, or memory that is out."""
     if isinstance(error, OSError):
         from selfprompt.files import FIXES, unwritable
 

@@ -6,7 +6,7 @@ import json as jsonlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from selfprompt.cli.console import report
+from selfprompt.cli.console import emit
 from selfprompt.cli.values import Count, Seed
 from selfprompt.errors import UserError
 
@@ -51,7 +51,7 @@ def command(
     found = analyse(model, splits, run=run, images=images, leave_out=leave_one_out)
     if out is not None:
         replace_file(out, jsonlib.dumps(found, indent=2) + "\n")
-    report(found, json, summary(found))
+    emit(found, json, summary(found))
 
 
 def summary(found: Analysis) -> str:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from selfprompt.cli.console import finish, own_command, progress, report
+from selfprompt.cli.console import emit, finish, own_command, progress
 from selfprompt.cli.flags import MethodFlags, RecipeFlags, given
 from selfprompt.cli.values import Count, Seed, one_of
 from selfprompt.comparison.suites import SUITES
@@ -44,14 +44,14 @@ def command(
         suite: mini is VTAB-1K's protocol in miniature, offline; vtab1k and fgvc are looked for on disk.
         methods: Names with commas between, with fields where wanted.
         backbone: A timm name, a weights file, or builtin (the default).
-        root: The folder that holds the data, in any of the layouts in which they are handed on.
+        root: The folder that holds the data, in any of the layouts in which they are distributed.
         preset: The paper whose resizing, normalisation and augmentation are used (spt2024).
         search: climb steps from the published settings to better ones; grid tries the paper's own grid.
         seeds: Runs of each method on each task at its best settings.
         trials: Points that each search tries (5; mini 3).
         jobs: Runs at a time on one machine, each with its share of the threads.
         on: here, or ray: the cluster that RAY_ADDRESS names, or one started here.
-        out: The benchmark's folder; runs/bench-SUITE if left out.
+        out: The benchmark's folder (runs/bench-SUITE).
         seed: Seed of the splits; runs have the seeds 0, 1, ...
         json: Print the table as one JSON object.
     """
@@ -81,4 +81,4 @@ def command(
         )
     finish(folder, own_command())
     text = f"{(folder / 'table.md').read_text(encoding='utf-8')}{footer(table)}; tables in {folder}"
-    report({key: table.get(key) for key in ("protocol", "precision", "benchmark", "results")}, json, text)
+    emit({key: table.get(key) for key in ("protocol", "precision", "benchmark", "results")}, json, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from selfprompt.cli.console import finish, own_command, progress, report
+from selfprompt.cli.console import emit, finish, own_command, progress
 from selfprompt.cli.flags import MethodFlags, ProtocolFlags, RecipeFlags, given
 from selfprompt.cli.values import Count, Seed, one_of
 from selfprompt.comparison.studies import STUDIES
@@ -94,4 +94,4 @@ def command(
             table = compare(make(), wanted, out, seeds=seeds, workers=workers)
     finish(out, own_command())
     text = f"{(out / 'table.md').read_text(encoding='utf-8')}{footer(table)}; tables in {out}"
-    report({key: table.get(key) for key in ("protocol", "precision", "dataset", "results")}, json, text)
+    emit({key: table.get(key) for key in ("protocol", "precision", "dataset", "results")}, json, text)

@@ -8,7 +8,6 @@ import logging
 import math
 import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -22,8 +21,8 @@ from selfprompt.errors import UserError, out_of_range
 results: list[TextIO] = []  # where the result goes
 
 
-def report(result: Mapping[str, object], json: bool, text: str) -> None:
-    """Print the one JSON object, or the text; of several processes the first one speaks."""
+def emit(result: Mapping[str, object], json: bool, text: str) -> None:
+    """Print the one JSON object, or the text; of several processes the first one does."""
     if os.environ.get("RANK", "0") != "0":
         return
     out = results[-1] if results else sys.stdout
@@ -83,7 +82,11 @@ def sentence(error: UserError | CycloptsError) -> str:
 def own_command() -> str:
     """The command line, as a shell takes it."""
     words = ["selfprompt", *sys.argv[1:]]
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    if os.name != "nt":
+        return shlex.join(words)
+    from subprocess import list2cmdline
+
+    return list2cmdline(words)
 
 
 def finish(folder: Path, command: str | None = None) -> None:

@@ -6,7 +6,7 @@ import os
 import platform
 from pathlib import Path
 
-from selfprompt.cli.console import report
+from selfprompt.cli.console import emit
 from selfprompt.cli.values import Seed
 from selfprompt.errors import UserError
 from selfprompt.registry import installed, version
@@ -51,7 +51,7 @@ def command(data: str | None = None, *, root: Path | None = None, seed: Seed = 0
         facts, problems = doctor.check_data(data)
     lines = [f"{key}: {value}" for key, value in facts.items()]
     lines += [f"PROBLEM: {problem}" for problem in problems] or ["nothing is wrong"]
-    report({**facts, "problems": problems}, json, "\n".join(lines))
+    emit({**facts, "problems": problems}, json, "\n".join(lines))
     if problems:
         raise UserError(f"{len(problems)} problem(s) found, the first: {problems[0]}")
 

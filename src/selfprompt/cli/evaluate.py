@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from selfprompt.cli.console import report
+from selfprompt.cli.console import emit
 from selfprompt.cli.values import Seed
 
 
@@ -31,4 +31,4 @@ def command(
 
     result = evaluate(adapter, data, split=split, backbone=backbone)
     accuracy, images = dict(result)[f"{split}_accuracy"], f"{result['images']:,} images"
-    report(result, json, f"{split} accuracy {accuracy:.2f} % on {images} ({result['precision']})")
+    emit(result, json, f"{split} accuracy {accuracy:.2f} % on {images} ({result['precision']})")

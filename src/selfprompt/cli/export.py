@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from selfprompt.cli.console import report
+from selfprompt.cli.console import emit
 from selfprompt.cli.values import Seed
 
 
@@ -22,4 +22,4 @@ def command(adapter: str, *, out: Path, backbone: str | None = None, seed: Seed 
 
     done = export(adapter, out, backbone=backbone)
     size = done["image_size"]
-    report(done, json, f"{out}: uint8 images (B, 3, {size}, {size}) to logits (B, {done['num_classes']})")
+    emit(done, json, f"{out}: uint8 images (B, 3, {size}, {size}) to logits (B, {done['num_classes']})")

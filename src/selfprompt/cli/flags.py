@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import docstring_parser
 from cyclopts import Parameter
+from docstring_parser import DocstringStyle
 from pydantic import BaseModel, ConfigDict, create_model
 
 from selfprompt.data.protocol import ImageSettings, Selection, Split
@@ -29,7 +30,7 @@ def flags(group: str, *models: type[BaseModel], without: Sequence[str] = ()) -> 
             if name not in without:
                 marks = (*field.metadata, Parameter(help=words[name]))
                 fields[name] = Annotated[(field.annotation | None, *marks)], None  # type: ignore[operator]
-    made = create_model(group, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
+    made = create_model(group, __config__=ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True), **fields)
     return Annotated[made | None, Parameter(name="*", group=group)]
 
 
@@ -37,7 +38,7 @@ def help_of(model: type[BaseModel]) -> dict[str, str]:
     """Each field's words in the docstrings of a model and of those that it extends, as plain text."""
     found: dict[str, str] = {}
     for base in reversed(model.__mro__):
-        for part in docstring_parser.parse(base.__doc__ or "").params:
+        for part in docstring_parser.parse(base.__doc__ or "", DocstringStyle.GOOGLE).params:
             text = " ".join((part.description or "").split()).replace("`", "")
             found |= dict.fromkeys((name.strip() for name in part.arg_name.split(",")), text)
     return found

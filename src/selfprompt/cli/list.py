@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from selfprompt import backbones, catalog, methods
-from selfprompt.cli.console import report
+from selfprompt.cli.console import emit
 from selfprompt.cli.values import Seed
 from selfprompt.data import sources
 from selfprompt.registry import Record
@@ -29,7 +29,7 @@ def command(what: Literal["methods", "backbones", "datasets"], *, seed: Seed = 0
     names = find()
     own = {name: record for record in records.values() for name in record.names}
     lines = [describe(name, own[name]) if name in own else name for name in names]
-    report({"names": names}, json, "\n".join(lines))
+    emit({"names": names}, json, "\n".join(lines))
 
 
 def describe(name: str, record: Record) -> str:

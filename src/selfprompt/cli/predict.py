@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from selfprompt.cli.console import report
+from selfprompt.cli.console import emit
 from selfprompt.cli.values import Seed
 from selfprompt.errors import UserError
 
@@ -46,7 +46,7 @@ def command(
         for p in predictions
         if p["probability"] is not None
     ]
-    report({"predictions": predictions}, json, "\n".join(lines))
+    emit({"predictions": predictions}, json, "\n".join(lines))
     for error in errors if os.environ.get("RANK", "0") == "0" else ():
         print(f"error: {error}", file=sys.stderr)
     if errors:

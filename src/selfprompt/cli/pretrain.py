@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from selfprompt.cli.console import progress, report
+from selfprompt.cli.console import emit, progress
 from selfprompt.cli.values import Seed
 from selfprompt.pretraining.config import PretrainConfig
 
@@ -33,7 +33,7 @@ def command(
     config = (config or PretrainConfig()).model_copy(update={"seed": seed})
     with progress("pretraining") as advance:
         summary = pretrain(data, out, config, lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}"))
-    report(
+    emit(
         {"out": str(out), **summary},
         json,
         f"{out}: {config.depth} blocks, {config.width} wide; loss {summary['loss']:.3f} "

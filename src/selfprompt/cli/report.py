@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from selfprompt.cli.console import report as say
+from selfprompt.cli.console import emit
 from selfprompt.cli.values import Seed
 
 
@@ -19,4 +19,4 @@ def command(folder: Path, *, seed: Seed = 0, json: bool = False) -> None:
     from selfprompt.reports import report
 
     path = report(folder)
-    say({"report": str(path)}, json, str(path))
+    emit({"report": str(path)}, json, str(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from selfprompt.cli.console import finish, own_command, parameter_line, progress, report
+from selfprompt.cli.console import emit, finish, own_command, parameter_line, progress
 from selfprompt.cli.flags import MethodFlags, ProtocolFlags, RecipeFlags, given
 from selfprompt.cli.values import Count, Seed
 from selfprompt.errors import UserError
@@ -38,7 +38,7 @@ def command(
         backbone: A timm name, a weights file, or builtin (the default).
         method: A name of `selfprompt list methods` (spt), with fields of its own where wanted: gatevpt:gate_init=10.
         image_size: Side of the input in pixels, if not the backbone's own.
-        out: The run's folder; runs/DATA-METHOD-TIME if left out.
+        out: The run's folder (runs/DATA-METHOD-TIME).
         resume: Resume the run in this folder, with its own settings.
         probe: Also measure a linear probe on the same frozen features (yes).
         track: Further trackers, such as tensorboard.
@@ -55,7 +55,7 @@ def command(
         others = ["--" + name.replace("_", "-") for name, value in own.items() if value is not None]
         if others or data is not None:
             left = ", ".join(others) or f"DATA ({data})"
-            raise UserError(f"--resume {resume} goes on with that run's own settings: leave {left} out.")
+            raise UserError(f"--resume {resume} resumes with that run's own settings: leave {left} out.")
         config = read_run(resume)
         if not config.test:
             raise UserError(f"{resume} is a trial of a search, which sees no test image: resume the search itself.")
@@ -81,7 +81,7 @@ def command(
     assert done.output_dir is not None
     assert "test_images" in done.metrics
     finish(done.output_dir)
-    report(done.metrics, json, summary(done.metrics, done.output_dir))
+    emit(done.metrics, json, summary(done.metrics, done.output_dir))
 
 
 def summary(metrics: Tested, folder: Path) -> str:

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
-from pydantic import Field, TypeAdapter
+
+from selfprompt.errors import UserError
 
 
-def whole(kind: Any, tokens: Sequence[Token]) -> int:
-    """A whole number as it stands there."""
-    return TypeAdapter(int).validate_python(tokens[0].value)
+def whole_number(least: int, most: float = math.inf) -> Parameter:
+    """A flag's value as a whole number within bounds, both included; read without pydantic, which takes its time."""
+
+    def read(kind: Any, tokens: Sequence[Token]) -> int:
+        flag, text = tokens[0].keyword, tokens[0].value
+        try:
+            value = int(text)
+        except ValueError:
+            raise UserError(f"{flag} {text} is not valid: give a whole number.") from None
+        if not least <= value <= most:
+            bounds = f"{least} or more" if most == math.inf else f"{least} to {most}"
+            raise UserError(f"{flag} {text} is out of range: give {bounds}.")
+        return value
+
+    return Parameter(converter=read)
 
 
-Count = Annotated[int, Field(ge=1), Parameter(converter=whole)]
-Seed = Annotated[int, Field(ge=0, lt=2**32 - 1), Parameter(converter=whole)]
+Count = Annotated[int, whole_number(1)]
+Seed = Annotated[int, whole_number(0, 2**32 - 2)]
 
 
 def one_of(names: Iterable[str]) -> Any:

@@ -31,6 +31,8 @@ class Split(BaseModel):
         split_seed: Seed of those cuts. It is not the seed of a run.
     """
 
+    model_config = ConfigDict(defer_build=True)
+
     train_images: int | None = Field(default=None, ge=1)
     val_fraction: float = Field(default=0.2, gt=0, lt=1)
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
@@ -46,6 +48,8 @@ class Selection(BaseModel):
             selected on validation; or train+val to the last epoch, as VTAB-1K does.
         metric: Top-1 accuracy in percent.
     """
+
+    model_config = ConfigDict(defer_build=True)
 
     selection: Literal["best_val", "last"] = "best_val"
     final: Literal["train", "train+val"] = "train"
@@ -68,6 +72,8 @@ class ImageSettings(BaseModel):
         value_range: The values that become black and white in images of more than 8 bits a channel; left open, the
             training images decide.
     """
+
+    model_config = ConfigDict(defer_build=True)
 
     image_size: int = Field(default=224, ge=1)
     resize: Literal["crop", "squash"] = "crop"
@@ -92,7 +98,7 @@ class BaseProtocol(Split, Selection, ABC):
             it is not at its default, so that hashes printed before stay true.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     inputs: ClassVar[str]
     first: ClassVar[frozenset[str]] = frozenset(

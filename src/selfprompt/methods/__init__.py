@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from selfprompt import registry
 from selfprompt.errors import UserError, unknown
 
@@ -37,6 +35,8 @@ def make_method(method: str | Method, **fields: Any) -> Method:
         if fields:
             raise UserError(f"A Method object has its fields already: set {', '.join(fields)} in it.")
         return method
+    from pydantic import ValidationError  # not before a method is made: methods are listed without
+
     try:
         return record_of(method).factory(**fields)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What a paper's file says: its answers to the six questions, and its published recipe."""
+"""A method, as its paper's file describes it: its answers to the six questions, and its published recipe."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.info import Pretraining
 from selfprompt.errors import UserError
 from selfprompt.methods.base import PromptMethod
-from selfprompt.methods.recipe import VPT_GRID, VPT_RECIPE, Grid, Recipe
+from selfprompt.methods.recipe import VPT_GRID, Grid, Recipe, vpt_recipe
 from selfprompt.prompts.condensation.base import Condensation
 from selfprompt.prompts.condensation.mask_pruning import MaskPruning
 from selfprompt.prompts.initialization.base import Initialization
@@ -71,7 +71,7 @@ class E2VPT(PromptMethod):
         )
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
-        return VPT_RECIPE
+        return vpt_recipe()
 
 
 RECORD = Record(

@@ -22,7 +22,7 @@ class SharedFields(BaseModel):
             the backbone's pretraining.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     head_norm: Literal["none", "batch"] = "none"
     readout: Readout | None = None

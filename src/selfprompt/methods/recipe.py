@@ -37,7 +37,7 @@ class Recipe(BaseModel):
             same numbers.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     epochs: int = Field(default=100, ge=1)
     batch_size: int = Field(default=32, ge=1)
@@ -77,5 +77,7 @@ class Grid:
 VPT_GRID = Grid((0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0), (0.0, 1e-4, 1e-3, 1e-2), base=True)
 """VPT's grid for VTAB (arXiv 2203.12119), which E2VPT and VFPT search, too; VPT's for FGVC lacks the rate of 0.05."""
 
-VPT_RECIPE = Recipe(optimizer="sgd", lr=64 / 256, batch_size=64, weight_decay=1e-3, head_weight_decay=1e-3)
-"""VPT's documented run on DMLab and EuroSAT: base rate 1.0 times batch / 256."""
+
+def vpt_recipe() -> Recipe:
+    """VPT's documented run on DMLab and EuroSAT: base rate 1.0 times batch / 256."""
+    return Recipe(optimizer="sgd", lr=64 / 256, batch_size=64, weight_decay=1e-3, head_weight_decay=1e-3)

@@ -10,7 +10,7 @@ from pydantic import Field
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.info import Pretraining
 from selfprompt.methods.base import PromptMethod
-from selfprompt.methods.recipe import VPT_GRID, VPT_RECIPE, Grid, Recipe
+from selfprompt.methods.recipe import VPT_GRID, Grid, Recipe, vpt_recipe
 from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.initialization.uniform import Uniform
 from selfprompt.prompts.insertion.base import Insertion
@@ -38,7 +38,7 @@ class VFPT(PromptMethod):
         return self.deep(backbone, Fourier(self.fourier_share))
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
-        return VPT_RECIPE
+        return vpt_recipe()
 
 
 RECORD = Record(

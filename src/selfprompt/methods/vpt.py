@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from selfprompt.backbones.info import Pretraining
 from selfprompt.methods.base import TokenPrompts
-from selfprompt.methods.recipe import VPT_GRID, VPT_RECIPE, Grid, Recipe
+from selfprompt.methods.recipe import VPT_GRID, Grid, Recipe, vpt_recipe
 from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.initialization.uniform import Uniform
 from selfprompt.registry import Record
@@ -32,7 +32,7 @@ class VPT(TokenPrompts):
     rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-1, "mini": 1e-1}
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
-        return VPT_RECIPE
+        return vpt_recipe()
 
 
 RECORD = Record(

@@ -32,7 +32,7 @@ class PretrainConfig(BaseModel):
         seed: Of weights, masks, crops and order.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     image_size: int = Field(default=32, ge=8)
     patch_size: int = Field(default=4, ge=1)

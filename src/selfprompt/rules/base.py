@@ -16,7 +16,7 @@ Backward = Callable[[Batch], Tensor]
 
 
 class Rule(ABC):
-    """What one optimiser step does with its examples; frozen, its state in the tensors that it is handed."""
+    """What one optimiser step does with its examples; frozen, its state in the tensors that it is given."""
 
     @abstractmethod
     def order(self, count: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:

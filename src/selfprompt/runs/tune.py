@@ -23,7 +23,7 @@ from selfprompt.runs.config import NAME, RunConfig, read_run, settings_in
 from selfprompt.runs.probe import linear_probe
 from selfprompt.tuning.checkpoint import same_run
 from selfprompt.tuning.engine import Engine
-from selfprompt.tuning.evaluation import answers
+from selfprompt.tuning.evaluation import predictions
 from selfprompt.tuning.fit import Result, fit
 from selfprompt.tuning.loop import OnStep
 from selfprompt.tuning.records import Metrics, Tested, read_history, read_metrics, write_metrics, write_predictions
@@ -125,7 +125,7 @@ def run_in(
         return result
     test = Decoded(splits.test, model.protocol)
     with model.insertion.folded(model.backbone), engine.computing(model):
-        predicted, probability, _ = answers(model, test, engine, 2 * config.recipe.batch_size)
+        predicted, probability, _ = predictions(model, test, engine, 2 * config.recipe.batch_size)
     accuracy = 100 * int((predicted == test.labels).sum()) / len(test)
     assert "test_images" not in result.metrics
     metrics: Tested = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test)}

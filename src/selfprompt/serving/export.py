@@ -73,9 +73,9 @@ def export(
         model.insertion.folded(model.backbone),
     ):
         if out.suffix == ".pt2":
-            whole = io.BytesIO()  # in memory, as torch's own writer ends the process where a disk is full
-            torch.export.save(torch.export.export(model, example, dynamic_shapes=dynamic), whole)
-            save = partial(Path.write_bytes, data=whole.getbuffer())
+            buffer = io.BytesIO()  # in memory, as torch's own writer ends the process where a disk is full
+            torch.export.save(torch.export.export(model, example, dynamic_shapes=dynamic), buffer)
+            save = partial(Path.write_bytes, data=buffer.getbuffer())
         else:
             program: Any = torch.onnx.export(
                 model, example, dynamic_shapes=dynamic, input_names=["images"], output_names=["logits"], dynamo=True

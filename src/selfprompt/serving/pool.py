@@ -71,9 +71,9 @@ class Bank(nn.Module, Edits):
         own = own_free
         for i, prompts in enumerate(zip(*(member.prompts for member in listed))):
             values, own = padded(list(prompts), like, 0)
-            seen = torch.cat([own_free, own], dim=1)
+            mask = torch.cat([own_free, own], dim=1)
             self.register_buffer(f"prompts_{i}", values, persistent=False)
-            self.register_buffer(f"seen_{i}", None if seen.all() else seen, persistent=False)
+            self.register_buffer(f"mask_{i}", None if mask.all() else mask, persistent=False)
         self.register_buffer("free", free, persistent=False)
         self.register_buffer("own", own, persistent=False)
         self.register_buffer("weights", padded([member.weight for member in listed], like, 0)[0], persistent=False)
@@ -92,11 +92,11 @@ class Bank(nn.Module, Edits):
         if (free := self.get_buffer("free")).shape[-2]:
             more = free[used, i].to(keys.dtype)
             keys, values = torch.cat([more, keys], dim=-2), torch.cat([more, values], dim=-2)
-        seen = getattr(self, f"seen_{i}")
+        mask = getattr(self, f"mask_{i}")
         asks = self.readout != "backbone" and i == backbone.depth - 1
         return BlockEdit(
             extra_kv=(keys[back], values[back]),
-            extra_mask=None if seen is None else seen[rows],
+            extra_mask=None if mask is None else mask[rows],
             asking=prompts[back].to(context.content.dtype) if asks else None,
         )
 
@@ -176,7 +176,7 @@ class AdapterPool(nn.Module):
         self.bank = Bank({**self.bank.members, name: member}, config.protocol, next(self.backbone.parameters()))
 
     def remove(self, name: str) -> None:
-        """Give an adapter up.
+        """Remove an adapter.
 
         Raises:
             UserError: There is none of that name.

@@ -55,7 +55,7 @@ class Engine:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and prints."""
         return self._accelerator.is_main_process
 
     @property

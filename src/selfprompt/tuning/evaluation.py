@@ -13,8 +13,10 @@ from selfprompt.tuning.engine import Engine
 
 
 @torch.no_grad()
-def answers(network: nn.Module, images: Batches, engine: Engine, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """What a network says of every image, each asked once over all processes.
+def predictions(
+    network: nn.Module, images: Batches, engine: Engine, batch_size: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A network's predictions for all images, each made once over all processes.
 
     Returns:
         (N,) each, in float64: the predicted class, its probability, and the cross-entropy.
@@ -41,5 +43,5 @@ def answers(network: nn.Module, images: Batches, engine: Engine, batch_size: int
 
 def evaluate_network(network: nn.Module, images: Batches, engine: Engine, batch_size: int) -> tuple[float, float]:
     """Top-1 accuracy in percent and mean cross-entropy over all images."""
-    predicted, _, losses = answers(network, images, engine, batch_size)
+    predicted, _, losses = predictions(network, images, engine, batch_size)
     return 100 * int((predicted == images.labels).sum()) / len(images), losses.mean().item()

@@ -76,7 +76,7 @@ def fit(
         output_dir: Where logs, checkpoint and adapter go; None writes nothing.
         seed: Seed of prompts, order, augmentation and dropout.
         dataset: A name for the data, for the record.
-        resume: Take up the checkpoint in ``output_dir`` where there is one; it must be of this very run.
+        resume: Resume from the checkpoint in ``output_dir`` where there is one; it must be of this very run.
         trackers: A name, or names, of accelerate's trackers to log to, beside log.jsonl and log.csv.
         engine: One that has its trackers already and outlives the fit; by default one is made, and closed at the end.
         on_step: Called after every step.
@@ -170,7 +170,7 @@ class Training:
                 progress = self.begin(stage, number, history)
                 optimizer = make_optimizer(self.model, stage.recipe)
             else:
-                optimizer = self.taken_up(stage, progress)
+                optimizer = self.resumed(stage, progress)
             rest = (self.folder, self.seed, self.on_step, self.checkpoint_seconds)
             loop = Loop(self.model, optimizer, stage, self.engine, progress, *rest)
             loop.run(train, val)
@@ -188,8 +188,8 @@ class Training:
         micro = images_that_fit(model, math.ceil(stage.recipe.batch_size / engine.world), engine.device, engine.dtype)
         return Progress(model.adapter_state(), {}, micro, model.sources, stage=number, history=history, run=self.run)
 
-    def taken_up(self, stage: Stage, progress: Progress) -> torch.optim.Optimizer:
-        """The optimizer as a checkpoint has it."""
+    def resumed(self, stage: Stage, progress: Progress) -> torch.optim.Optimizer:
+        """The optimiser, resumed from a checkpoint."""
         optimizer = make_optimizer(self.model, stage.recipe)
         try:
             optimizer.load_state_dict(progress.optimizer)

@@ -21,7 +21,7 @@ from selfprompt.tuning.checkpoint import Progress
 from selfprompt.tuning.engine import Engine, out_of_memory
 from selfprompt.tuning.evaluation import evaluate_network
 from selfprompt.tuning.fixed_features import features_are_fixed, frozen_features
-from selfprompt.tuning.optimization import MovingAverage, learning_rate
+from selfprompt.tuning.optimization import MovingAverage, diverged, learning_rate
 from selfprompt.tuning.records import write_logs, write_prompts
 from selfprompt.tuning.task import Task
 
@@ -105,9 +105,9 @@ class Loop:
     def _epoch(self, train: Batches, steps: int) -> None:
         progress, recipe = self.progress, self.recipe
         order = self.stage.rule.order(len(train), recipe.batch_size, self.seed, progress.epoch)[progress.step :]
-        mine = [batch[self.engine.rank :: self.engine.world] for batch in order]
-        batches = train.batches(mine, progress.epoch)
-        for whole in order:
+        shares = [batch[self.engine.rank :: self.engine.world] for batch in order]
+        batches = train.batches(shares, progress.epoch)
+        for indices in order:
             asked = time.monotonic()
             batch = next(batches)
             self.waiting += time.monotonic() - asked
@@ -116,7 +116,7 @@ class Loop:
             rate = learning_rate(recipe, done, steps * recipe.epochs)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            loss = self._step(batch, len(whole))
+            loss = self._step(batch, len(indices))
             if not math.isfinite(loss):
                 raise self._diverged(f"The loss became {loss}")
             progress.loss_sum += loss
@@ -128,16 +128,16 @@ class Loop:
             if progress.step < steps and time.monotonic() - self.saved >= self.checkpoint_seconds:
                 self._checkpoint()
 
-    def _step(self, batch: Batch, whole: int) -> float:
-        """One step of the rule, over ``whole`` examples of all processes."""
+    def _step(self, batch: Batch, size: int) -> float:
+        """One step of the rule, over ``size`` examples of all processes."""
         begun = time.monotonic()
-        loss = self.stage.rule.step(lambda batch: self._backward(batch, whole), batch, self.optimizer)
+        loss = self.stage.rule.step(lambda batch: self._backward(batch, size), batch, self.optimizer)
         self.optimizer.zero_grad(set_to_none=True)
         if self.recipe.compile and not self.compiling:
             self.compiling = time.monotonic() - begun
         return loss.item()
 
-    def _backward(self, batch: Batch, whole: int) -> Tensor:
+    def _backward(self, batch: Batch, size: int) -> Tensor:
         """The mean loss of a batch, in as many pieces as memory wants; see `selfprompt.rules.base.Backward`."""
         self.prepared.train()
         while True:
@@ -146,8 +146,8 @@ class Loop:
                 *pieces, last = cut(batch, self._pieces(batch))
                 for piece in pieces:
                     with self.engine.no_sync(self.prepared):
-                        loss += self._piece(piece, whole)
-                loss += self._piece(last, whole, penalised=True)
+                        loss += self._piece(piece, size)
+                loss += self._piece(last, size, penalised=True)
                 break
             except RuntimeError as error:
                 if not out_of_memory(error):
@@ -163,33 +163,32 @@ class Loop:
         if self.recipe.clip_grad:
             trained = [p for group in self.optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(trained, self.recipe.clip_grad)
-        return self.engine.sum(loss) / whole
+        return self.engine.sum(loss) / size
 
     def _pieces(self, batch: Batch) -> int:
         """In how many pieces a batch goes through the network: what memory holds; fixed features are one."""
-        micro, whole = self.progress.micro_batch, count(batch.inputs)
-        if self.fixed or whole <= micro:
+        micro, size = self.progress.micro_batch, count(batch.inputs)
+        if self.fixed or size <= micro:
             return 1
         if self.model.method.head_norm == "batch":
             raise UserError(
-                f"A BatchNorm before the head needs the whole batch of {whole} images at once, and memory holds "
+                f"A BatchNorm before the head needs the whole batch of {size} images at once, and memory holds "
                 f"{micro}: use --batch-size {micro} or less, or --head-norm none."
             )
-        return math.ceil(whole / micro)
+        return math.ceil(size / micro)
 
-    def _piece(self, batch: Batch, whole: int, penalised: bool = False) -> Tensor:
+    def _piece(self, batch: Batch, size: int, penalised: bool = False) -> Tensor:
         """The sum of a piece's losses, and their gradients' share of the whole batch."""
         if count(batch.inputs) == 1 and self.model.method.head_norm == "batch":
             raise UserError("A BatchNorm before the head needs two images a pass: use --head-norm none.")
         losses, penalty = self.task(place(batch, self.engine.device))
         loss = total(losses)
-        share = loss * (self.engine.world / whole)
+        share = loss * (self.engine.world / size)
         self.engine.backward(share + penalty if penalised and self.stage.penalties else share)
         return loss.detach().cpu().double()
 
     def _diverged(self, what: str) -> Diverged:
-        where = f"in epoch {self.progress.epoch + 1}"
-        return Diverged(f"{what} {where}: use a smaller --lr than {self.recipe.lr:g}.")
+        return diverged(f"{what} in epoch {self.progress.epoch + 1}", self.recipe.lr)
 
     def _validate(self, val: Batches | None) -> None:
         progress, model = self.progress, self.model

@@ -169,7 +169,7 @@ def read_metrics(folder: Path, kind: type[M]) -> M:
     Raises:
         UserError: It is missing or damaged.
     """
-    fix = f"remove it and go on with selfprompt tune --resume {folder}, or the comparison's own command"
+    fix = f"remove it and resume with selfprompt tune --resume {folder}, or the comparison's own command"
     path = folder / "metrics.json"
     found = read_as(path, kind, fix)
     if found["trainable_parameters"] > found["total_parameters"]:

@@ -1,4 +1,4 @@
-"""A network and what is asked of it: what processes share and compilers compile."""
+"""A network and its losses: what processes share and compilers compile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Task(nn.Module):
         network: Inputs to scores (B, C).
         objective: The loss of each example.
         penalties: Terms that need no batch.
-        model: What the penalties are asked of.
+        model: The model that the penalties take.
     """
 
     def __init__(

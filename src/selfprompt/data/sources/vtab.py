@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from selfprompt.data.datasets import Dataset
-from selfprompt.data.listed import Expected, Listed, find, text_lists
 from selfprompt.registry import Record
+
+if TYPE_CHECKING:
+    from selfprompt.data.datasets import Dataset
 
 RECORD = Record(
     name="vtab",
@@ -71,14 +72,11 @@ TASKS = {
 }
 
 
-def noah(folder: Path) -> dict[str, Listed] | None:
-    """NOAH's layout: TASK/{train800,val200,test}.txt, paths relative to the task's folder."""
-    return text_lists(folder, {"train": "train800.txt", "val": "val200.txt", "test": "test.txt"}, folder)
+NOAH = {"train": "train800.txt", "val": "val200.txt", "test": "test.txt"}
+"""Lists of NOAH's layout, TASK/LIST, whose paths are relative to the task's folder."""
 
-
-def spt(folder: Path) -> dict[str, Listed] | None:
-    """SPT's layout: VTAB-1K/GROUP/TASK/{train800val200,test}.txt; validation images are cut from the 1,000."""
-    return text_lists(folder, {"train": "train800val200.txt", "test": "test.txt"}, folder)
+SPT = {"train": "train800val200.txt", "test": "test.txt"}
+"""Lists of SPT's layout, VTAB-1K/GROUP/TASK/LIST; validation images are cut from the 1,000."""
 
 
 def load(part: str) -> Dataset:
@@ -87,5 +85,8 @@ def load(part: str) -> Dataset:
     Raises:
         UserError: It is not on disk, or not whole; the message names the file.
     """
+    from selfprompt.data.listed import Expected, find, text_lists  # not before data is read: flags name the tasks
+
     task = TASKS[part]
-    return find(Expected(f"vtab/{part}", task.classes, 1000, task.test), task.folders, (noah, spt))
+    layouts = [lambda folder, files=files: text_lists(folder, files, folder) for files in (NOAH, SPT)]
+    return find(Expected(f"vtab/{part}", task.classes, 1000, task.test), task.folders, layouts)

@@ -82,12 +82,12 @@ def prompt_scores(
     trained = insertion.prompts.requires_grad
     insertion.prompts.requires_grad_()
     try:
-        with watching(backbone) as seen:
+        with watching(backbone) as attention:
             for batch in batches:
-                for weights in seen.values():
+                for weights in attention.values():
                     weights.clear()
                 loss = losses(batch).sum()
-                mean, last = seen["readout"], seen["prompts"] or seen["tokens"]
+                mean, last = attention["readout"], attention["prompts"] or attention["tokens"]
                 gradients = torch.autograd.grad(loss, last + mean)
                 for i, (weights, gradient) in enumerate(zip(last, gradients)):
                     share = insertion.share_gradient(weights.detach().float(), gradient.float())[keys]

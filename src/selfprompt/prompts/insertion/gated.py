@@ -12,7 +12,7 @@ from selfprompt.backbones.base import Backbone, BlockEdit, Context, Tokens, inse
 from selfprompt.inputs import count
 from selfprompt.prompts.insertion.prompted import OfPrompts, PromptInsertion
 
-COLDEST, HOTTEST = 0.01, 10.0
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 10.0
 
 
 class Gated(PromptInsertion):
@@ -55,11 +55,11 @@ class Gated(PromptInsertion):
             return tokens
         if self.training:
             with torch.no_grad():
-                self.temperatures.clamp_(COLDEST, HOTTEST)
+                self.temperatures.clamp_(MIN_TEMPERATURE, MAX_TEMPERATURE)
         return insert(tokens, self.layer(0, count(context.inputs)))
 
     def edit(self, backbone: Backbone, i: int, context: Context) -> BlockEdit:
-        return BlockEdit(temperature=self.temperatures[i].clamp(COLDEST, HOTTEST))
+        return BlockEdit(temperature=self.temperatures[i].clamp(MIN_TEMPERATURE, MAX_TEMPERATURE))
 
     def after(self, i: int, before: Tokens, out: Tokens) -> Tokens:
         if i == len(self.gate_priors):

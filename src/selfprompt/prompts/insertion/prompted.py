@@ -130,8 +130,8 @@ class PromptInsertion(Insertion, ABC):
             return
         counts, prompts, layers = state["counts"], state.get("prompts"), len(self.prompts)
         layers = layers if self.counts is None else len(self.counts)
-        whole = counts.dtype == torch.int64 and counts.shape == (layers,) and bool((counts >= 0).all())
-        if prompts is None or not whole or prompts.shape != (int(counts.sum()), self.prompts.shape[-1]):
+        valid = counts.dtype == torch.int64 and counts.shape == (layers,) and bool((counts >= 0).all())
+        if prompts is None or not valid or prompts.shape != (int(counts.sum()), self.prompts.shape[-1]):
             raise UserError("Its counts are not of its prompts.")
         if self.counts is None:
             rows = torch.zeros(prompts.shape, device=self.prompts.device)

@@ -36,5 +36,5 @@ class Fourier(Parametrization):
         if count == 0:
             return prompts
         with torch.autocast(prompts.device.type, enabled=False):
-            seen = torch.fft.fft2(prompts[..., :count, :].float()).real
-        return torch.cat([seen.to(prompts.dtype), prompts[..., count:, :]], dim=-2)
+            mixed = torch.fft.fft2(prompts[..., :count, :].float()).real
+        return torch.cat([mixed.to(prompts.dtype), prompts[..., count:, :]], dim=-2)

@@ -1,4 +1,4 @@
-"""What is said of a backbone beside its weights: by timm's configuration, transformers', or our own files' header."""
+"""A backbone's metadata beside its weights: timm's or transformers' config.json, or our own files' header."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from timm.layers.norm import LayerNorm
 from selfprompt.backbones.info import Interpolation, Pretraining
 from selfprompt.files import checked, read_json
 
-SAID = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
-FIX = "mend or remove it"
+LENIENT = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+FIX = "fix or remove it"
 
 
 @dataclass(frozen=True)
-class Told:
-    """What is said of a file of weights.
+class Metadata:
+    """What is known of a file of weights beside the weights.
 
     Args:
         architecture: timm's name; None if there is none.
         arguments: Of timm's VisionTransformer.
         complete: Whether these are all: nothing is left to be assumed.
-        seen: Fields of `BackboneInfo`: normalisation and resizing.
+        preprocessing: Fields of `BackboneInfo`: normalisation and resizing.
         pretraining: How it was trained.
-        size: (H, W) of the input, if said.
+        size: (H, W) of the input, if given.
     """
 
     architecture: str | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
     complete: bool = False
-    seen: dict[str, Any] = field(default_factory=dict)
+    preprocessing: dict[str, Any] = field(default_factory=dict)
     pretraining: Pretraining = "unknown"
     size: tuple[int, int] | None = None
 
 
-class Seen(BaseModel):
-    """How images were prepared, under timm's names; None says nothing."""
+class Preprocessing(BaseModel):
+    """How images were prepared, under timm's names; None where it is not given."""
 
-    model_config = SAID
+    model_config = LENIENT
 
     mean: tuple[float, float, float] | None = None
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
@@ -55,16 +55,16 @@ class Seen(BaseModel):
     architecture: str | None = None
 
     def fields(self) -> dict[str, Any]:
-        """Those of `BackboneInfo`, as far as they are said."""
-        said = self.model_dump(include={"mean", "std", "interpolation"}, exclude_none=True)
-        said |= {} if self.crop_pct is None else {"crop_fraction": self.crop_pct}
-        return said | ({"resize": "squash"} if self.crop_mode == "squash" else {})
+        """Those of `BackboneInfo`, as far as they are given."""
+        given = self.model_dump(include={"mean", "std", "interpolation"}, exclude_none=True)
+        given |= {} if self.crop_pct is None else {"crop_fraction": self.crop_pct}
+        return given | ({"resize": "squash"} if self.crop_mode == "squash" else {})
 
 
 class Arguments(BaseModel):
     """timm's ``model_args``, of which the others are passed on."""
 
-    model_config = SAID | ConfigDict(extra="allow")
+    model_config = LENIENT | ConfigDict(extra="allow")
 
     img_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
     layer_norm_eps: PositiveFloat | None = None
@@ -73,7 +73,7 @@ class Arguments(BaseModel):
 class Config(BaseModel):
     """A config.json, timm's or (of the same facts under other names) transformers'."""
 
-    model_config = SAID
+    model_config = LENIENT
 
     architecture: str | None = None
     model_args: Arguments | None = None
@@ -84,9 +84,9 @@ class Config(BaseModel):
 
 
 class Header(BaseModel):
-    """What our own weights files say, see `selfprompt pretrain`."""
+    """The header of our own weights files, see `selfprompt pretrain`."""
 
-    model_config = SAID
+    model_config = LENIENT
 
     architecture: dict[str, Any]
     pretraining: Pretraining
@@ -96,19 +96,19 @@ class Header(BaseModel):
     crop_fraction: float = Field(gt=0, le=1)
 
 
-def read_header(found: Any, path: Path) -> Told:
-    """What the header of our own file says.
+def read_header(found: Any, path: Path) -> Metadata:
+    """The metadata in the header of our own file.
 
     Raises:
         UserError: It is damaged.
     """
     header = checked(found, Header, path, "make it again with selfprompt pretrain")
-    seen = header.model_dump(include={"mean", "std", "interpolation", "crop_fraction"})
-    return Told(None, header.architecture, True, seen, header.pretraining)
+    preprocessing = header.model_dump(include={"mean", "std", "interpolation", "crop_fraction"})
+    return Metadata(None, header.architecture, True, preprocessing, header.pretraining)
 
 
-def read_beside(path: Path, name: Any = None) -> Told:
-    """What ``config.json`` in the file's folder says.
+def read_beside(path: Path, name: Any = None) -> Metadata:
+    """The metadata in ``config.json`` in the file's folder.
 
     Args:
         path: The file of weights.
@@ -120,25 +120,25 @@ def read_beside(path: Path, name: Any = None) -> Told:
     file = path.parent / "config.json"
     found = read_json(file, FIX) if file.is_file() else {}
     config = checked(found, Config, file, FIX)
-    own = checked(found.get("pretrained_cfg") or found, Seen, file, FIX)
+    own = checked(found.get("pretrained_cfg") or found, Preprocessing, file, FIX)
     more = config.model_args or Arguments()
-    said = {
+    named = {
         "num_heads": config.num_attention_heads,
         "act_layer": config.hidden_act,
         "global_pool": config.global_pool,
     }
-    arguments = {k: v for k, v in said.items() if v} | (more.model_extra or {})
+    arguments = {k: v for k, v in named.items() if v} | (more.model_extra or {})
     if eps := more.layer_norm_eps or config.layer_norm_eps:
         arguments["norm_layer"] = partial(LayerNorm, eps=eps)
     name = config.architecture or own.architecture or name
     known = name if isinstance(name, str) and timm.is_model(name) else None
     size = more.img_size or (own.input_size and own.input_size[1:])
     size = (size, size) if isinstance(size, int) else size
-    return Told(known, arguments, False, own.fields(), kind_of(own.tag or "", known or ""), size)
+    return Metadata(known, arguments, False, own.fields(), kind_of(own.tag or "", known or ""), size)
 
 
 def kind_of(tag: str, architecture: str) -> Pretraining:
-    """The kind of pretraining that a timm tag tells; a tag of fine-tuning on labels counts as supervised.
+    """The kind of pretraining that a timm tag names; a tag of fine-tuning on labels counts as supervised.
 
     Unknown are those for which no method publishes a recipe: I-JEPA, AIMv2, BEiT-3, RADIO, InternViT.
     """
