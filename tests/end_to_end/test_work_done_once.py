@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
 from selfprompt.backbones import load
 from selfprompt.data.views import image
+from selfprompt.errors import UserError
+from selfprompt.reports import report
+from selfprompt.runs.analysis import catch_up
 from selfprompt.runs.config import RunConfig
 from selfprompt.runs.tune import tune
 
@@ -31,13 +37,44 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
+FIELDS, RECIPE = {"num_prompts": 2}, {"epochs": 2, "batch_size": 8}
+
+
 def test_a_run_loads_and_decodes_once(folder: Path, weights: Path, tmp_path: Path, counted: Counter[str]) -> None:
-    fields, recipe = {"num_prompts": 2, "keep": 0.5}, {"epochs": 2, "batch_size": 8}
-    config = RunConfig.resolve(str(folder), str(weights), "spt", fields=fields, recipe=recipe)
+    config = RunConfig.resolve(str(folder), str(weights), "spt", fields=FIELDS | {"keep": 0.5}, recipe=RECIPE)
     tune(config, tmp_path / "run")
+    report(tmp_path / "run")
     assert counted.pop("backbone") == 1
     assert len(counted) == 30
     assert set(counted.values()) == {1}
     for seed in (1, 2):
         tune(config.model_copy(update={"seed": seed}), tmp_path / f"run-{seed}")
     assert "backbone" not in counted
+
+
+@pytest.mark.parametrize(("method", "whole"), [("spt", False), ("spt", True), ("linear", False)])
+def test_a_page_is_drawn_from_what_the_run_left(
+    method: str, whole: bool, folder: Path, weights: Path, tmp_path: Path, monkeypatch, caplog
+) -> None:
+    fields = FIELDS if method == "spt" else {}
+    config = RunConfig.resolve(str(folder), str(weights), method, fields=fields, recipe=RECIPE, probe=False)
+    tune(config.model_copy(update={"whole": whole}), run := tmp_path / "run")
+    left = (run / "analysis.json").read_bytes(), (run / "thumbnails.png").read_bytes()
+    page = report(run).read_bytes()
+
+    (run / "analysis.json").unlink()
+    with pytest.raises(UserError, match=f"selfprompt report {run} makes it"):
+        report(run)
+    if not whole:  # as a run of an older version
+        catch_up(run)
+        assert "it is made now" in caplog.text
+        known, made = (json.loads(text) for text in (left[0], (run / "analysis.json").read_bytes()))
+        assert known["prompts"] == made["prompts"] if method == "spt" else "prompts" not in made
+        assert {**known, "mistakes": []} == {**made, "mistakes": []}  # whose probabilities predictions.csv rounds
+        assert report(run).read_bytes() == page
+    (run / "analysis.json").write_bytes(left[0])
+
+    monkeypatch.setattr(torch.nn.Module, "__call__", None)
+    shutil.rmtree(folder)
+    assert report(run).read_bytes() == page
+    assert report(run).read_bytes() == page

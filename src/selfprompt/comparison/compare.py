@@ -183,7 +183,8 @@ def final(comparison: Comparison, out: Path, spec: str, chosen: dict[str, Any], 
         half.rename(folder / "seed-0")  # it only lacks its test
     recipe = at(base.recipe, Point(chosen["lr"], chosen["decay"]))
     config = base.model_copy(update={"recipe": recipe, "seed": seed, "whole": whole})
-    return tune(config, folder / f"seed-{seed}", resume=(folder / f"seed-{seed}" / "run.json").exists()).metrics
+    own = folder / f"seed-{seed}"
+    return tune(config, own, resume=(own / "run.json").exists(), analysed=False).metrics
 
 
 def folder_of(out: Path, spec: str) -> Path:

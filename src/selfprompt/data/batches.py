@@ -54,22 +54,32 @@ class Decoded(Batches):
         protocol: How a source becomes a tensor.
         train: Whether the protocol's augmentation applies.
         seed: Seed of the augmentation.
+        keep: Decode what fits into memory at once; otherwise whatever is asked for, whenever it is.
 
     Raises:
         UserError: A source cannot be read: at once where examples are kept in memory.
     """
 
-    def __init__(self, examples: Examples, protocol: BaseProtocol, *, train: bool = False, seed: int = 0) -> None:
-        self.examples, self.view, self.seed = examples, protocol.view(), seed
+    def __init__(
+        self, examples: Examples, protocol: BaseProtocol, *, train: bool = False, seed: int = 0, keep: bool = True
+    ) -> None:
+        self.examples, self.protocol, self.view, self.seed = examples, protocol, protocol.view(), seed
         self.labels = torch.from_numpy(examples.labels)
         self.augmented = train and self.view.augments
         self._threads = ThreadPoolExecutor(max_workers=torch.get_num_threads(), thread_name_prefix="decode")
         self._kept: Inputs | None = None
-        if not self.augmented and self.view.size(len(examples)) < MEMORY_SHARE * free_memory():
+        if keep and not self.augmented and self.view.size(len(examples)) < MEMORY_SHARE * free_memory():
             self._kept = self._decode(np.arange(len(examples)), epoch=0)
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    def take(self, indices: np.ndarray) -> Decoded:
+        """Those at ``indices``, not augmented; decoded only where these are not yet."""
+        part = Decoded(self.examples.take(indices), self.protocol, keep=self._kept is None)
+        if self._kept is not None:
+            part._kept = take(self._kept, torch.from_numpy(indices))
+        return part
 
     def get(self, indices: np.ndarray, epoch: int | None = 0) -> Inputs:
         """The examples at ``indices``, augmented as in that epoch; not if it is None."""

@@ -16,8 +16,6 @@ from selfprompt.methods import from_description, make_method, read_spec, record_
 from selfprompt.methods.base import Method
 from selfprompt.methods.recipe import Recipe
 from selfprompt.runs.presets import EMBEDDED
-from selfprompt.tuning.checkpoint import settings_of
-from selfprompt.tuning.engine import checked_trackers
 
 NAME = "run.json"
 
@@ -76,7 +74,6 @@ class RunConfig(BaseModel):
 
         ``method`` may carry fields of its own (see `read_spec`).
         """
-        checked_trackers(rest.get("trackers", ()), Path())
         for flag, given in {"DATA": data, "--backbone": backbone, "--method": method}.items():
             if given is not None:
                 must_be_utf8(flag, given)
@@ -107,12 +104,6 @@ class RunConfig(BaseModel):
             )
         except ValidationError as error:
             raise out_of_range(error) from None
-
-
-def settings_in(config: RunConfig) -> dict[str, Any]:
-    """What of a configuration tells its run from another's; its data and backbone may stand elsewhere by now."""
-    method = config.method.describe()
-    return settings_of(method, config.recipe, config.protocol, config.seed) | {"whole": config.whole}
 
 
 def read_run(folder: Path) -> RunConfig:

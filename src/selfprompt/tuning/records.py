@@ -17,7 +17,7 @@ from selfprompt.errors import first_line
 from selfprompt.files import checked, comma_separated, damaged, json_object, read_json, read_text, replace_file
 from selfprompt.prompts.insertion.base import Insertion
 
-PREDICTIONS = "predictions.csv"
+METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
 COLUMNS = ("image", "label", "predicted", "probability")
 
 
@@ -158,7 +158,7 @@ def read_metrics(folder: Path, tested: bool = False) -> dict[str, Any]:
         UserError: It is missing or damaged.
     """
     fix = f"remove it and go on with selfprompt tune --resume {folder}, or the comparison's own command"
-    path = folder / "metrics.json"
+    path = folder / METRICS
     found = read_json(path, fix)
     checked(found, Tested if tested else Metrics, path, fix)
     if found["trainable_parameters"] > found["total_parameters"]:
@@ -186,4 +186,4 @@ def read_history(folder: Path, metrics: dict[str, Any]) -> list[dict[str, float]
 
 def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
     """metrics.json."""
-    replace_file(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    replace_file(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
