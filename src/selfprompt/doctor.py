@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from selfprompt.backbones import RECORDS
-from selfprompt.backbones.load import load_backbone
+from selfprompt.backbones.load import info
 from selfprompt.data import sources
 from selfprompt.data.datasets import Dataset, problems_of_split
 from selfprompt.data.images import ImageSource, common_range, read_image
@@ -21,9 +21,9 @@ from selfprompt.errors import UserError
 
 
 def check_installation() -> list[str]:
-    """Problems of the packaged files: each one loaded."""
+    """Problems of the packaged files: of backbones the header, names and shapes, of data sets all."""
     problems = []
-    for kind, records, load in (("backbone", RECORDS, load_backbone), ("dataset", sources.RECORDS, load_located)):
+    for kind, records, load in (("backbone", RECORDS, info), ("dataset", sources.RECORDS, load_located)):
         for name in (name for record in records.values() if record.brought for name in record.names):
             try:
                 load(name)

@@ -28,9 +28,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         counts[str(source)] += 1
         return read(source, *rest)
 
-    def loading(path):
-        counts["backbone"] += 1
-        return loaded(path)
+    def loading(path, weights=True):
+        counts["backbone"] += weights
+        return loaded(path, weights)
 
     monkeypatch.setattr(image, "read_image", reading)
     monkeypatch.setattr(load, "load_file", loading)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selfprompt.backbones import RECORDS
-from selfprompt.backbones.load import load_backbone
+from selfprompt.backbones.load import info
 from selfprompt.comparison.compare import (
     COLUMNS,
     Comparison,
@@ -119,7 +119,7 @@ def bench(
             result["tasks_above_full"] = sum(
                 result["tasks"][d]["test_accuracy_mean"] > full["tasks"][d]["test_accuracy_mean"] for d in unseen
             )
-    rows = published(suite.name, load_backbone(first.backbone, first.protocol.image_size).info.pretraining)
+    rows = published(suite.name, info(first.backbone, first.protocol.image_size).pretraining)
     for result in results:
         result["published"] = [asdict(row) for row in rows.get(result["method"], [])]
     table = {

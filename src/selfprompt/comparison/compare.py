@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from selfprompt.backbones.load import load_backbone
+from selfprompt.backbones.load import info
 from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
 from selfprompt.comparison.workers import Unit, Workers
 from selfprompt.data.protocol import Protocol, protocol_for
@@ -81,9 +81,9 @@ class Comparison(BaseModel):
 
 def protocol_of(backbone: str, image_size: int | None = None, **changes: Any) -> Protocol:
     """The protocol of a comparison: the backbone's own, with changes."""
-    info = load_backbone(backbone, image_size).info
+    known = info(backbone, image_size)
     try:
-        return protocol_for(info, **changes)
+        return protocol_for(known, **changes)
     except ValidationError as error:
         raise out_of_range(error) from None
 

@@ -104,7 +104,7 @@ def confusion(labels: Tensor, predicted: Tensor) -> list[tuple[int, int, int]]:
 def mistakes(labels: Tensor, predicted: Tensor, probability: Tensor, names: Sequence[str]) -> list[Mistake]:
     """The wrong answers that the model was surest of."""
     wrong = (predicted != labels).nonzero()[:, 0]
-    wrong = wrong[probability[wrong].argsort(descending=True, stable=True)][: record.MISTAKES].tolist()
+    wrong = wrong[probability[wrong].argsort(descending=True, stable=True)][: record.MISTAKES]
     return [
         Mistake(
             image=i,
@@ -113,7 +113,7 @@ def mistakes(labels: Tensor, predicted: Tensor, probability: Tensor, names: Sequ
             predicted=int(predicted[i]),
             probability=float(probability[i]),
         )
-        for i in wrong
+        for i in map(int, wrong)
     ]
 
 
