@@ -80,7 +80,7 @@ def facts_of(dataset: Dataset) -> dict[str, Any]:
     splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     sizes = {f"{k} images": len(v) if v is not None else "none, will be cut from train" for k, v in splits.items()}
     span = common_range(dataset.train.images)
-    smallest, count = Counter(dataset.class_names[i] for i in dataset.train.labels).most_common()[-1]
+    smallest, count = Counter(dataset.class_names[i] for i in dataset.train.known_labels).most_common()[-1]
     return {
         "classes": dataset.num_classes,
         **sizes,

@@ -22,6 +22,7 @@ from selfprompt.methods import RECORDS, make_method, read_spec, read_specs, reco
 from selfprompt.methods.recipe import Recipe
 from selfprompt.reports.table import Column, all_precisions, write_tables
 from selfprompt.runs.config import RunConfig
+from selfprompt.runs.material import Material
 from selfprompt.runs.tune import tune
 
 SETTINGS, JOURNAL = "comparison.json", "journal.log"
@@ -35,8 +36,7 @@ class Comparison(BaseModel):
         protocol: One for all methods.
         recipe: Changes to every method's published recipe.
         fields: Fields of methods, for those that have them; a spec's own beat them.
-        rates: Which of `Method.rates` the searches start at; a method without one starts at the recipe's, one that
-            trains the head alone at ``linear``'s.
+        rates: Which of `Method.rates` the searches start at (see `Method.searched_from`), if not at the recipe's.
         trials: Points that the search tries for every method.
         search: ``climb`` (see `climb`), or each paper's own ``grid``, all of it.
     """
@@ -64,9 +64,7 @@ class Comparison(BaseModel):
         name, own = read_spec(spec)
         known = record_of(name).factory.model_fields
         common = {key: value for key, value in self.fields.items() if key in known}
-        kind = "linear" if make_method(name, **(common | own)).trainable() == "head" else name
-        rates = record_of(kind).factory.rates
-        rate = {"lr": rates[self.rates]} if self.rates in rates else {}
+        rate = make_method(name, **(common | own)).searched_from(self.rates)
         return RunConfig.resolve(
             self.data,
             self.backbone,
@@ -136,10 +134,12 @@ def choose(comparison: Comparison, out: Path, spec: str) -> dict[str, Any]:
     if comparison.protocol.final == "train+val":  # trials are scored where the last runs end
         base = base.model_copy(update={"protocol": base.protocol.model_copy(update={"selection": "last"})})
 
+    material = Material()
+
     def trial(number: int, point: Point) -> tuple[float, float]:
         config = base.model_copy(update={"recipe": at(base.recipe, point), "test": False})
         folder = folder_of(out, spec) / f"trial-{number}"
-        result = tune(config, folder, resume=(folder / "run.json").exists())
+        result = tune(config, folder, resume=(folder / "run.json").exists(), material=material)
         kept = result.history[result.metrics["best_epoch"] - 1]
         return kept["val_accuracy"], kept["val_loss"]
 

@@ -83,7 +83,7 @@ def catch_up(folder: Path) -> None:
     train, val, test = (Decoded(part, model.protocol, keep=False) for part in (splits.train, splits.val, splits.test))
     names = image_names(splits, "test")
     if (folder / PREDICTIONS).exists():
-        rows = read_predictions(folder, dataset.class_names, splits.test.labels.tolist())
+        rows = read_predictions(folder, dataset.class_names, splits.test.known_labels.tolist())
         names = [row[0] for row in rows]
         predicted = torch.tensor([dataset.class_names.index(row[2]) for row in rows])
         probability = torch.tensor([row[3] for row in rows])
