@@ -150,10 +150,9 @@ def problems_of_split(dataset: Dataset, protocol: BaseProtocol | None = None) ->
 
 def say_lacking(dataset: Dataset, made: dict[str, Examples]) -> dict[str, list[str]]:
     """``SPLIT_lacks``: the classes of which a split that was cut has no image, said where there are any."""
+    everything = np.arange(dataset.num_classes)
     lacking = {
-        name: [
-            dataset.class_names[i] for i in sorted(set(range(dataset.num_classes)) - set(split.known_labels.tolist()))
-        ]
+        name: [dataset.class_names[i] for i in np.setdiff1d(everything, split.known_labels)]
         for name, split in made.items()
     }
     lacking = {name: classes for name, classes in lacking.items() if classes}
