@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,14 @@ ABOUT_METHODS = {"methods", "comparison/studies.py"}  # a study may be about met
 
 
 def lists(code: str) -> list[str]:
-    """Collections and texts of a source that name two methods or more."""
+    """Collections and texts of a source that name two methods or more; help gives examples."""
     found = []
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, (ast.Tuple, ast.List, ast.Set, ast.Dict)):
             inside = node.keys if isinstance(node, ast.Dict) else node.elts
             words = [part.value for part in inside if isinstance(part, ast.Constant) and isinstance(part.value, str)]
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            words = node.value.split(",")
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value:
+            words = re.split("[,()]", node.value)
         else:
             continue
         if sum(word.strip().partition(":")[0] in RECORDS for word in words) > 1:
@@ -30,7 +31,9 @@ def lists(code: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("code", ["x = ['spt', 'vpt']", "x = {'spt': 1, 'pc': 2}", "f('linear,spt:keep=0.5')"])
+@pytest.mark.parametrize(
+    "code", ["x = ['spt', 'vpt']", "x = {'spt': 1, 'pc': 2}", "f('linear,spt:keep=0.5')", "x = 'it takes (vpt, spt)'"]
+)
 def test_a_list_is_found(code: str) -> None:
     assert lists(code)
 

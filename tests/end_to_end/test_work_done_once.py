@@ -118,4 +118,4 @@ def test_a_process_of_a_comparison_loads_and_decodes_once(
     assert set(workers.most.values()) == {1}
     counted.clear()
     check_methods(comparison, methods)
-    assert not counted
+    assert not +counted
