@@ -18,6 +18,7 @@ from selfprompt.data.recorded import splits_for
 from selfprompt.data.sources import load_dataset
 from selfprompt.errors import UserError
 from selfprompt.reports import report
+from selfprompt.runs.analysis import catch_up
 from selfprompt.runs.config import RunConfig, read_run
 from selfprompt.runs.evaluate import evaluate
 from selfprompt.runs.tune import tune
@@ -27,9 +28,9 @@ NAMES = ("train_files", "val_files", "test_files")
 
 @pytest.fixture
 def run(folder: Path, weights: Path, tmp_path: Path) -> Path:
-    """A finished run on the folder."""
+    """A finished run on the folder, not analysed yet."""
     recipe = {"epochs": 1, "batch_size": 8}
-    tune(RunConfig.resolve(str(folder), str(weights), "linear", recipe=recipe), tmp_path / "run")
+    tune(RunConfig.resolve(str(folder), str(weights), "linear", recipe=recipe), tmp_path / "run", analysed=False)
     return tmp_path / "run"
 
 
@@ -66,6 +67,7 @@ def test_split_and_predictions_name_files(run: Path, folder: Path) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+    catch_up(run)
     page = report(run).read_text(encoding="utf-8")
     assert all(row["image"] in page for row in rows)
 
@@ -90,7 +92,7 @@ def test_images_that_are_gone_are_named(run: Path, folder: Path, caplog: pytest.
     assert evaluate(run, str(folder))["images"] == len(record(run)["test_files"]) - 1
     assert f"lacks 1 test image(s) of the run in {run}, such as {gone}" in caplog.text
     with pytest.raises(UserError, match=f"lacks 1 test image.*{gone}: restore them"):
-        report(run)
+        catch_up(run)
     for name in record(run)["test_files"][1:]:
         (folder / name).unlink()
     with pytest.raises(UserError, match="none of the test images"):

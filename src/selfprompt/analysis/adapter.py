@@ -108,15 +108,28 @@ def analyse(
     Raises:
         UserError: The method has no prompts, or a snapshot of the run is damaged.
     """
+    train, val = (Decoded(part, model.protocol, keep=False) for part in (splits.train, splits.val))
+    return look_into(model, train, val, run=run, images=images, leave_out=leave_out)
+
+
+def look_into(
+    model: PromptedModel,
+    train: Decoded,
+    val: Decoded,
+    *,
+    run: Path | None = None,
+    images: int = 64,
+    leave_out: bool = False,
+) -> Analysis:
+    """`analyse`, on images that may be decoded already; sources count validation images on behind training images."""
     insertion, device = prompted(model), next(model.parameters()).device
-    seen = Decoded(splits.val.take(spread(len(splits.val), images)), model.protocol)
-    pool = splits.train + splits.val  # the order in which sources are counted
-    if model.sources is not None and int(model.sources[..., 0].max()) >= len(pool):
+    count = len(train) + len(val)
+    if model.sources is not None and int(model.sources[..., 0].max()) >= count:
         raise UserError(
-            f"The prompts came from more than these {len(pool)} training images: give the data it was trained on."
+            f"The prompts came from more than these {count} training images: give the data it was trained on."
         )
-    looked = spread(len(splits.train), images)
-    near = Decoded(pool.take(looked), model.protocol)
+    looked = spread(len(train), images)
+    seen, near = val.take(spread(len(val), images)), train.take(looked)
     batch = images_of(model.normalize(move(seen.get(torch.arange(len(seen)).numpy()), device)))
 
     prompts = effective_prompts(model)

@@ -29,6 +29,11 @@ def effective_prompts(model: PromptedModel, insertion: PromptInsertion | None = 
     return prompts
 
 
+def has_prompts(model: PromptedModel) -> bool:
+    """Whether the model's insertion owns prompts."""
+    return isinstance(model.insertion, PromptInsertion) and model.insertion.num_prompts > 0
+
+
 def prompted(model: PromptedModel) -> PromptInsertion:
     """The model's insertion, which must own prompts.
 

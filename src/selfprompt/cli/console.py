@@ -92,13 +92,21 @@ def own_command() -> str:
 def finish(folder: Path, command: str | None = None) -> None:
     """Keep the command beside what it made, and write the page about it; of several processes the first does."""
     from selfprompt.files import replace_file
-    from selfprompt.reports import report
 
     if os.environ.get("RANK", "0") != "0":
         return
     if command is not None:
         replace_file(folder / "command.txt", command + "\n")
-    report(folder)
+    page(folder)
+
+
+def page(folder: Path) -> Path:
+    """Write the page about a run, a comparison or a benchmark; a run that was not analysed yet is now."""
+    from selfprompt.reports import report
+    from selfprompt.runs.analysis import catch_up
+
+    catch_up(folder)
+    return report(folder)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from selfprompt.cli.console import emit
+from selfprompt.cli.console import emit, page
 from selfprompt.cli.values import Seed
 
 
@@ -16,7 +16,5 @@ def command(folder: Path, *, seed: Seed = 0, json: bool = False) -> None:
         seed: Has no effect here; every command takes it.
         json: Print one JSON object.
     """
-    from selfprompt.reports import report
-
-    path = report(folder)
+    path = page(folder)
     emit({"report": str(path)}, json, str(path))

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict
 
-from selfprompt.backbones.load import load_backbone
+from selfprompt.backbones.load import info
 from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
 from selfprompt.comparison.workers import Unit, Workers
 from selfprompt.data.protocol import Protocol, protocol_for
@@ -23,6 +23,7 @@ from selfprompt.methods import RECORDS, make_method, read_spec, read_specs, reco
 from selfprompt.methods.recipe import Recipe
 from selfprompt.reports.table import Column, Compared, Result, Tried, all_precisions, write_tables
 from selfprompt.runs.config import RunConfig
+from selfprompt.runs.material import Material
 from selfprompt.runs.tune import tune
 from selfprompt.tuning.records import Tested
 
@@ -70,8 +71,7 @@ class Comparison(BaseModel):
         protocol: One for all methods.
         recipe: Changes to every method's published recipe.
         fields: Fields of methods, for those that have them; a spec's own beat them.
-        rates: Which of `Method.rates` the searches start at; a method without one starts at the recipe's, one that
-            trains the head alone at ``linear``'s.
+        rates: Which of `Method.rates` the searches start at (see `Method.searched_from`), if not at the recipe's.
         trials: Points that the search tries for every method.
         search: ``climb`` (see `climb`), or each paper's own ``grid``, all of it.
     """
@@ -99,9 +99,7 @@ class Comparison(BaseModel):
         name, own = read_spec(spec)
         known = record_of(name).factory.model_fields
         common = {key: value for key, value in self.fields.items() if key in known}
-        kind = "linear" if make_method(name, **(common | own)).trainable() == "head" else name
-        rates = record_of(kind).factory.rates
-        rate = {"lr": rates[self.rates]} if self.rates in rates else {}
+        rate = make_method(name, **(common | own)).searched_from(self.rates)
         return RunConfig.resolve(
             self.data,
             self.backbone,
@@ -116,9 +114,9 @@ class Comparison(BaseModel):
 
 def protocol_of(backbone: str, image_size: int | None = None, **changes: Any) -> Protocol:
     """The protocol of a comparison: the backbone's own, with changes."""
-    info = load_backbone(backbone, image_size).info
+    known = info(backbone, image_size)
     try:
-        return protocol_for(info, **changes)
+        return protocol_for(known, **changes)
     except ValidationError as error:
         raise out_of_range(error) from None
 
@@ -171,10 +169,12 @@ def choose(comparison: Comparison, out: Path, spec: str) -> Chosen:
     if comparison.protocol.final == "train+val":  # trials are scored where the last runs end
         base = base.model_copy(update={"protocol": base.protocol.model_copy(update={"selection": "last"})})
 
+    material = Material()
+
     def trial(number: int, point: Point) -> tuple[float, float]:
         config = base.model_copy(update={"recipe": at(base.recipe, point), "test": False})
         folder = folder_of(out, spec) / f"trial-{number}"
-        result = tune(config, folder, resume=(folder / "run.json").exists())
+        result = tune(config, folder, resume=(folder / "run.json").exists(), material=material)
         kept = result.history[result.metrics["best_epoch"] - 1]
         return kept["val_accuracy"], kept["val_loss"]
 
@@ -218,7 +218,8 @@ def final(comparison: Comparison, out: Path, spec: str, chosen: Chosen, seed: in
         half.rename(folder / "seed-0")  # it only lacks its test
     recipe = at(base.recipe, Point(chosen["lr"], chosen["decay"]))
     config = base.model_copy(update={"recipe": recipe, "seed": seed, "whole": whole})
-    done = tune(config, folder / f"seed-{seed}", resume=(folder / f"seed-{seed}" / "run.json").exists())
+    own = folder / f"seed-{seed}"
+    done = tune(config, own, resume=(own / "run.json").exists(), analysed=False)
     assert "test_images" in done.metrics
     return done.metrics
 

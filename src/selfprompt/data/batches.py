@@ -30,12 +30,19 @@ class Batches(ABC):
     """The examples of one split, by index.
 
     Attributes:
-        labels: (N,) int64.
         augmented: Whether they differ from epoch to epoch.
     """
 
-    labels: Tensor
     augmented: bool
+
+    @property
+    @abstractmethod
+    def labels(self) -> Tensor:
+        """(N,) int64.
+
+        Raises:
+            UserError: There are none.
+        """
 
     @abstractmethod
     def __len__(self) -> int:
@@ -54,22 +61,39 @@ class Decoded(Batches):
         protocol: How a source becomes a tensor.
         train: Whether the protocol's augmentation applies.
         seed: Seed of the augmentation.
+        keep: Decode what fits into memory at once; otherwise whatever is asked for, whenever it is.
 
     Raises:
         UserError: A source cannot be read: at once where examples are kept in memory.
     """
 
-    def __init__(self, examples: Examples, protocol: BaseProtocol, *, train: bool = False, seed: int = 0) -> None:
-        self.examples, self.view, self.seed = examples, protocol.view(), seed
-        self.labels = torch.from_numpy(examples.labels)
+    def __init__(
+        self, examples: Examples, protocol: BaseProtocol, *, train: bool = False, seed: int = 0, keep: bool = True
+    ) -> None:
+        self.examples, self.protocol, self.view, self.seed = examples, protocol, protocol.view(), seed
+        self._labels = None if examples.labels is None else torch.from_numpy(examples.labels)
         self.augmented = train and self.view.augments
         self._threads = ThreadPoolExecutor(max_workers=torch.get_num_threads(), thread_name_prefix="decode")
         self._kept: Inputs | None = None
-        if not self.augmented and self.view.size(len(examples)) < MEMORY_SHARE * free_memory():
+        if keep and not self.augmented and self.view.size(len(examples)) < MEMORY_SHARE * free_memory():
             self._kept = self._decode(np.arange(len(examples)), epoch=0)
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    @property
+    def labels(self) -> Tensor:
+        return torch.from_numpy(self.examples.known_labels)
+
+    def _batch(self, inputs: Inputs, indices: np.ndarray) -> Batch:
+        return Batch(inputs, None if self._labels is None else self._labels[torch.from_numpy(indices)])
+
+    def take(self, indices: np.ndarray) -> Decoded:
+        """Those at ``indices``, not augmented; decoded only where these are not yet."""
+        part = Decoded(self.examples.take(indices), self.protocol, keep=self._kept is None)
+        if self._kept is not None:
+            part._kept = take(self._kept, torch.from_numpy(indices))
+        return part
 
     def get(self, indices: np.ndarray, epoch: int | None = 0) -> Inputs:
         """The examples at ``indices``, augmented as in that epoch; not if it is None."""
@@ -93,7 +117,7 @@ class Decoded(Batches):
         """See `Batches.batches`; each is made while the one before is used."""
         if self._kept is not None:
             for indices in order:
-                yield Batch(self.get(indices), self.labels[torch.from_numpy(indices)])
+                yield self._batch(self.get(indices), indices)
             return
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch") as ahead:
             pending = ahead.submit(self.get, order[0], epoch) if order else None
@@ -101,7 +125,7 @@ class Decoded(Batches):
                 assert pending is not None
                 inputs = pending.result()
                 pending = ahead.submit(self.get, order[step + 1], epoch) if step + 1 < len(order) else None
-                yield Batch(inputs, self.labels[torch.from_numpy(indices)])
+                yield self._batch(inputs, indices)
 
 
 class Features(Batches):
@@ -115,7 +139,11 @@ class Features(Batches):
     augmented = False
 
     def __init__(self, features: Tensor, labels: Tensor) -> None:
-        self.features, self.labels = features, labels
+        self.features, self._labels = features, labels
+
+    @property
+    def labels(self) -> Tensor:
+        return self._labels
 
     def __len__(self) -> int:
         return len(self.labels)

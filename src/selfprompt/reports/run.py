@@ -2,50 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from PIL import Image
 
-from selfprompt.analysis import analyse, attention, relevance
-from selfprompt.analysis.adapter import Patch
-from selfprompt.data.datasets import Examples, Splits
-from selfprompt.data.recorded import splits_for
-from selfprompt.data.sources import load_located
 from selfprompt.files import read_text
-from selfprompt.inputs import images_of
 from selfprompt.methods import record_of
-from selfprompt.model import PromptedModel, load
-from selfprompt.prompts.insertion.prompted import PromptInsertion
 from selfprompt.reports import figures, pictures
 from selfprompt.reports.page import Section, write_page
 from selfprompt.runs.config import read_run
-from selfprompt.tuning.records import PREDICTIONS, Tested, read_history, read_metrics, read_predictions
+from selfprompt.runs.record import MISTAKES, PROMPTS, Analysis, Patch, PromptAnalysis, Shown, read_analysis
+from selfprompt.tuning.records import Tested, read_history, read_metrics
 
-MISTAKES, OVERLAYS, SHOWN = 9, 9, 9
 NAMED_CLASSES = 30
+Thumbnails = Mapping[Shown, Image.Image]
 
 
 def run_page(folder: Path) -> Path:
-    """Write the report of the finished run in a folder.
+    """Write the report of the finished run in a folder, from what the run left there.
 
     Raises:
-        UserError: The adapter, its backbone or its data are no longer to be had.
+        UserError: A file is missing or damaged.
     """
     config, metrics = read_run(folder).model_dump(mode="json"), read_metrics(folder, Tested)
-    history = read_history(folder, metrics)
-    model, dataset = load(folder), load_located(config["data"])
-    splits = splits_for(dataset, model.protocol, folder)
+    found, thumbnails = read_analysis(folder)
     record = record_of(config["method"]["name"])
     sections = [
         again(folder),
-        learning(history),
-        mistakes(folder, splits, list(dataset.class_names), model),
-        overlays(splits, list(dataset.class_names), model),
+        learning(read_history(folder, metrics)),
+        mistakes(found, thumbnails),
+        overlays(found, thumbnails),
     ]
-    if isinstance(model.insertion, PromptInsertion) and model.insertion.num_prompts:
-        sections += prompt_sections(folder, splits, model)
+    if found.prompts:
+        sections += prompt_sections(found.prompts, found.grid, thumbnails)
     sections += [details(config, metrics)]
     return write_page(
         folder,
@@ -94,53 +86,44 @@ def learning(history: list[dict[str, float]]) -> Section:
     return Section("Learning curves", plots=[(figures.curves(epochs, losses, "epoch", "loss"), ""), *plots])
 
 
-def mistakes(folder: Path, splits: Splits, names: list[str], model: PromptedModel) -> Section | None:
+def mistakes(found: Analysis, thumbnails: Thumbnails) -> Section:
     """The confusion matrix, and the mistakes that the model was surest of."""
-    if not (folder / PREDICTIONS).exists():
-        return None
-    rows = read_predictions(folder, names, splits.test.labels.tolist())
-    index = {name: i for i, name in enumerate(names)}
+    names = found.classes
     matrix = np.zeros((len(names), len(names)), dtype=int)
-    for _, label, predicted, _ in rows:
-        matrix[index[label], index[predicted]] += 1
-    wrong = [(i, row) for i, row in enumerate(rows) if row[1] != row[2]]
-    wrong.sort(key=lambda found: -found[1][3])
+    for label, predicted, images in found.confusion:
+        matrix[label, predicted] = images
     worst = [
         (
-            pictures.source(pictures.picture(pixels(splits.test, i, model))),
-            f"{predicted} ({100 * probability:.0f} %) for {label}, {image}",
+            pictures.source(thumbnails["test", one.image]),
+            f"{names[one.predicted]} ({100 * one.probability:.0f} %) for {names[one.label]}, {one.name}",
         )
-        for i, (image, label, predicted, probability) in wrong[:MISTAKES]
+        for one in found.mistakes
     ]
     plots, table = [], []
+    wrong = matrix * (1 - np.eye(len(names), dtype=int))
     if len(names) <= NAMED_CLASSES:
         plots.append((figures.confusion(matrix, names), ""))
     else:
-        pairs = np.argwhere(matrix * (1 - np.eye(len(names), dtype=int)) > 0)
-        pairs = sorted(pairs.tolist(), key=lambda pair: -matrix[tuple(pair)])[:MISTAKES]
-        table = [(names[i], names[j], int(matrix[i, j])) for i, j in pairs]
-    words = f"{len(wrong):,} of {len(rows):,} test images are answered wrongly."
+        pairs = sorted(np.argwhere(wrong > 0).tolist(), key=lambda pair: -wrong[tuple(pair)])[:MISTAKES]
+        table = [(names[i], names[j], int(wrong[i, j])) for i, j in pairs]
+    words = f"{wrong.sum():,} of {matrix.sum():,} test images are answered wrongly."
     galleries = [("The surest mistakes: predicted for true, and the image", worst)] if worst else []
     head = ("true", "predicted", "images") if table else ()
     return Section("Mistakes", words, plots=plots, galleries=galleries, head=head, rows=table)
 
 
-def overlays(splits: Splits, names: list[str], model: PromptedModel) -> Section:
+def overlays(found: Analysis, thumbnails: Thumbnails) -> Section:
     """What decisions rest on."""
-    shown = np.linspace(0, len(splits.test) - 1, min(OVERLAYS, len(splits.test))).round().astype(int)
-    images = np.stack([pixels(splits.test, int(i), model) for i in shown])
-    batch = images_of(model.normalize(torch.from_numpy(images)))
-    with torch.no_grad():
-        predicted = model.eval()(batch).argmax(dim=-1)
-    rests = relevance(model, batch, predicted).numpy()
-    galleries = [("Images", [(pictures.source(pictures.picture(x)), names[i]) for x, i in zip(images, predicted)])]
-    galleries.append(
-        ("What the answer rests on", [(pictures.source(pictures.overlaid(x, w)), "") for x, w in zip(images, rests)])
-    )
-    if isinstance(model.insertion, PromptInsertion) and model.insertion.num_prompts:
-        looks = attention(model, batch).to_patches[-1].numpy()
-        title = "Where the class token looks in the last block" if model.backbone.num_prefix else "Last attention"
-        galleries.append((title, [(pictures.source(pictures.overlaid(x, w)), "") for x, w in zip(images, looks)]))
+    shown = [(thumbnails["test", look.image], look) for look in found.looks]
+
+    def under(maps: list[tuple[Image.Image, list[float]]]) -> list[tuple[str, str]]:
+        return [(pictures.source(pictures.overlaid(image, np.array(values))), "") for image, values in maps]
+
+    galleries = [("Images", [(pictures.source(image), found.classes[look.predicted]) for image, look in shown])]
+    galleries.append(("What the answer rests on", under([(image, look.relevance) for image, look in shown])))
+    if attended := [(image, look.attention) for image, look in shown if look.attention is not None]:
+        title = "Where the class token looks in the last block" if found.class_token else "Last attention"
+        galleries.append((title, under(attended)))
     words = (
         "Test images with the predicted class. Attention weighted by its gradient and followed through all blocks "
         "(Chefer et al., arXiv 2103.15679), and the last block's bare attention, which says less: bright is much."
@@ -148,54 +131,45 @@ def overlays(splits: Splits, names: list[str], model: PromptedModel) -> Section:
     return Section("What it looks at", words, galleries=galleries)
 
 
-def prompt_sections(folder: Path, splits: Splits, model: PromptedModel) -> list[Section]:
+def prompt_sections(found: PromptAnalysis, grid: int, thumbnails: Thumbnails) -> list[Section]:
     """Where prompts came from, what they share with patches, how far they moved and what they are worth."""
-    found = analyse(model, splits, run=folder)
-    pool, patches = splits.train + splits.val, round(model.backbone.num_patches**0.5)
-    rows, layers = found["prompts"], sorted({row["layer"] for row in found["prompts"]})
 
-    def shot(place: Patch) -> str:
-        image = pixels(pool, place["image"], model)
-        return pictures.source(pictures.marked(image, place["row"], place["column"], patches))
+    def shot(patch: Patch) -> str:
+        return pictures.source(pictures.marked(thumbnails["train", patch.image], patch.row, patch.column, grid))
 
     galleries = []
-    for layer in sorted({layers[0], layers[len(layers) // 2], layers[-1]}):
-        own = [row for row in rows if row["layer"] == layer][:SHOWN]
-        starts = [(shot(row["source"]), f"prompt {row['prompt'] + 1}") for row in own if "source" in row]
-        if starts:
+    for layer, own in found.pictured.items():
+        if starts := [(shot(row.source), f"prompt {row.prompt + 1}") for row in own if row.source]:
             galleries.append((f"Block {layer + 1}: the patch that each prompt started from", starts))
-        nearest = [(shot(row["nearest"][0]), f"cosine {row['nearest'][0]['similarity']:.2f}") for row in own]
+        nearest = [(shot(near), f"cosine {near.similarity:.2f}") for row in own for near in row.nearest[:1]]
         galleries.append((f"Block {layer + 1}: the patch nearest to each trained prompt", nearest))
-    words = f"The first {SHOWN} prompts of some blocks, in training images; the frame marks the patch."
+    words = f"The first {PROMPTS} prompts of some blocks, in training images; the frame marks the patch."
     sections = [Section("Where prompts come from", words, galleries=galleries)]
 
-    blocks = [str(row["layer"] + 1) for row in found["layers"]]
+    blocks, layers = [str(row.layer + 1) for row in found.layers], sorted({row.layer for row in found.prompts})
     plots = []
-    if len(found["training"]) > 1:
-        epochs = [row["epoch"] for row in found["training"]]
-        shared = {
-            f"block {layer + 1}": [row["mutual_information"][layer] for row in found["training"]] for layer in layers
-        }
+    if len(found.training) > 1:
+        epochs = [row.epoch for row in found.training]
+        shared = {f"block {layer + 1}": [row.mutual_information[layer] for row in found.training] for layer in layers}
         caption = "0 is the start"
         plots.append((figures.curves(epochs, shared, "epoch", "mutual information with patches"), caption))
     else:
-        with_own = [row for row in found["layers"] if "mutual_information" in row]
-        values = [row["mutual_information"] for row in with_own]
+        values = [row.mutual_information for row in found.layers if row.mutual_information is not None]
         plots.append((figures.bars(blocks[: len(values)], values, "block", "mutual information"), ""))
-    attended = [100 * row["attention_to_prompts"] for row in found["layers"]]
+    attended = [100 * row.attention_to_prompts for row in found.layers]
     caption = "all prompts of a block together"
     plots.append((figures.bars(blocks, attended, "block", "the class token's attention to prompts, %"), caption))
     for name, what, caption in (
         ("moved", "distance moved", "from the start, over the start's length"),
         ("saliency", "worth", "change of the loss without it, to first order (Prompt Condensation's score)"),
     ):
-        if name in rows[0]:
-            matrix = np.array([[row[name] for row in rows if row["layer"] == layer] for layer in layers])
+        if getattr(found.prompts[0], name) is not None:
+            matrix = np.array([[getattr(row, name) for row in found.prompts if row.layer == i] for i in layers])
             plots.append((figures.heat(matrix, "prompt", "block", what), caption))
     words = (
         "Normalised mutual information between prompts and the patch tokens of validation images, both after the "
         "norm through which the block's attention sees them; the estimator is ours. "
-        f"{found['images']} images were looked at."
+        f"{found.images} images were looked at."
     )
     return [*sections, Section("What prompts became", words, plots=plots)]
 
@@ -218,8 +192,3 @@ def details(config: dict[str, Any], metrics: Tested) -> Section:
 def said(fields: dict[str, Any]) -> str:
     """Fields in one line."""
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in fields.items() if value is not None)
-
-
-def pixels(examples: Examples, index: int, model: PromptedModel) -> np.ndarray:
-    """One image as the model sees it, (3, S, S) uint8."""
-    return model.protocol.view().read(examples.images[index])

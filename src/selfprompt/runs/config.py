@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
-from selfprompt.backbones.load import load_backbone
+from selfprompt.backbones.load import info
 from selfprompt.data.protocol import AnyProtocol, protocol_for
 from selfprompt.data.sources import locate
 from selfprompt.errors import UserError, out_of_range
@@ -16,8 +16,6 @@ from selfprompt.methods import from_description, make_method, read_spec, record_
 from selfprompt.methods.base import Method
 from selfprompt.methods.recipe import Recipe
 from selfprompt.runs.presets import EMBEDDED
-from selfprompt.tuning.checkpoint import Settings, settings_of
-from selfprompt.tuning.engine import checked_trackers
 
 NAME = "run.json"
 
@@ -76,7 +74,6 @@ class RunConfig(BaseModel):
 
         ``method`` may carry fields of its own (see `read_spec`).
         """
-        checked_trackers(rest.get("trackers", ()), Path())
         for flag, given in {"DATA": data, "--backbone": backbone, "--method": method}.items():
             if given is not None:
                 must_be_utf8(flag, given)
@@ -90,10 +87,10 @@ class RunConfig(BaseModel):
             raise UserError(
                 f"--backbone {backbone} needs DATA: give a folder of class folders, or a registered name."
             )
-        info = load_backbone(backbone or "builtin", image_size).info
+        known = info(backbone or "builtin", image_size)
         own = record_of(method).factory.model_fields
         suggested = {k: v for k, v in default.get("fields", {}).items() if k in own}
-        chosen = make_method(method, **(suggested | (fields or {}) | own_fields)).settled(info.pretraining)
+        chosen = make_method(method, **(suggested | (fields or {}) | own_fields)).settled(known.pretraining)
         rate = {"lr": chosen.rates["embedded"]} if default and "embedded" in chosen.rates else {}
         changes = default.get("recipe", {}) | rate | (recipe or {})
         try:
@@ -101,18 +98,12 @@ class RunConfig(BaseModel):
                 data=locate(data) if data else default["data"],
                 backbone=backbone or "builtin",
                 method=chosen,
-                recipe=chosen.recipe_with(info.pretraining, changes),
-                protocol=protocol_for(info, **(default.get("protocol", {}) | (protocol or {}))),
+                recipe=chosen.recipe_with(known.pretraining, changes),
+                protocol=protocol_for(known, **(default.get("protocol", {}) | (protocol or {}))),
                 **rest,
             )
         except ValidationError as error:
             raise out_of_range(error) from None
-
-
-def settings_in(config: RunConfig) -> Settings:
-    """What of a configuration tells its run from another's; its data and backbone may stand elsewhere by now."""
-    method = config.method.describe()
-    return settings_of(method, config.recipe, config.protocol, config.seed) | {"whole": config.whole}
 
 
 def read_run(folder: Path) -> RunConfig:

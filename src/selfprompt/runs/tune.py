@@ -6,27 +6,38 @@ import json
 import re
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from selfprompt.backbones.load import load_backbone
-from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import with_splits
 from selfprompt.data.recorded import NAME as SPLIT_NAME
 from selfprompt.data.recorded import image_names, splits_for
-from selfprompt.data.sources import load_located
 from selfprompt.errors import UserError
 from selfprompt.files import claimed, replace_file, unused
-from selfprompt.methods import make_method
+from selfprompt.methods.linear import Linear
 from selfprompt.model import build
-from selfprompt.runs.config import NAME, RunConfig, read_run, settings_in
+from selfprompt.runs.analysis import analyse_run
+from selfprompt.runs.config import NAME, RunConfig, read_run
+from selfprompt.runs.material import Material
 from selfprompt.runs.probe import linear_probe
-from selfprompt.tuning.checkpoint import same_run
-from selfprompt.tuning.engine import Engine
+from selfprompt.tuning.checkpoint import Settings, same_run, settings_of
+from selfprompt.tuning.engine import Engine, checked_trackers
 from selfprompt.tuning.evaluation import predictions
 from selfprompt.tuning.fit import Result, fit
 from selfprompt.tuning.loop import OnStep
-from selfprompt.tuning.records import Metrics, Tested, read_history, read_metrics, write_metrics, write_predictions
+from selfprompt.tuning.records import (
+    METRICS,
+    Metrics,
+    Tested,
+    read_history,
+    read_metrics,
+    write_metrics,
+    write_predictions,
+)
 
 
 def tune(
@@ -36,22 +47,27 @@ def tune(
     resume: bool = False,
     on_step: OnStep | None = None,
     command: str | None = None,
+    analysed: bool = True,
+    material: Material | None = None,
     **options: Any,
 ) -> Result:
     """Run a configuration: split, start, fit, then test once, and write everything to ``out``.
 
     Args:
         config: What to run.
-        out: The run's folder: run.json, split.json, log.jsonl, log.csv, checkpoint.pt, prompts/,
-            predictions.csv, metrics.json and the adapter; runs/DATA-METHOD-TIME if left out.
+        out: The run's folder: run.json, split.json, log.jsonl, log.csv, checkpoint.pt, prompts/, predictions.csv,
+            metrics.json, analysis.json, thumbnails.png and the adapter; runs/DATA-METHOD-TIME if left out.
         resume: Go on where the run in ``out`` was stopped; otherwise a folder with another run is refused.
         on_step: Called after every step.
         command: The command that asked for the run; command.txt.
+        analysed: Make the analysis that the run's page shows, once it is tested.
+        material: What earlier runs on the same data have read and decoded already.
         **options: Further arguments of `fit`.
 
     Raises:
         UserError: The folder is taken or cannot be written; from the data, the backbone, the method or the fit.
     """
+    checked_trackers(config.trackers, Path())
     engine = Engine(config.recipe.precision)
     with ExitStack() as held:
 
@@ -65,7 +81,7 @@ def tune(
 
         folder = engine.from_main(claim)
         engine = Engine(config.recipe.precision, config.trackers, folder)
-        return run_in(folder, config, engine, resume, on_step, command, options)
+        return run_in(folder, config, engine, resume, on_step, command, analysed, material or Material(), options)
 
 
 def default_folder(config: RunConfig) -> Path:
@@ -75,6 +91,12 @@ def default_folder(config: RunConfig) -> Path:
     return Path("runs") / f"{stem}-{config.method.name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
+def settings_in(config: RunConfig) -> Settings:
+    """What of a configuration tells its run from another's; its data and backbone may stand elsewhere by now."""
+    method = config.method.describe()
+    return settings_of(method, config.recipe, config.protocol, config.seed) | {"whole": config.whole}
+
+
 def run_in(
     out: Path,
     config: RunConfig,
@@ -82,20 +104,23 @@ def run_in(
     resume: bool,
     on_step: OnStep | None,
     command: str | None,
+    analysed: bool,
+    material: Material,
     options: dict[str, Any],
 ) -> Result:
     """`tune` in a folder that this process, or the first of several, has claimed."""
     if resume and (out / NAME).exists():
         same_run(out, settings_in(read_run(out)), settings_in(config))
-    if resume and (out / "metrics.json").exists():
+    if resume and (out / METRICS).exists():
         old = read_metrics(out, Metrics)
         if old["test_accuracy"] is not None or not config.test:
             return Result(old, read_history(out, old), out)
-    dataset = load_located(config.data)
+    dataset = material.dataset(config.data)
     splits = splits_for(dataset, config.protocol, out) if resume else with_splits(dataset, config.protocol)
     backbone = load_backbone(config.backbone, config.protocol.side)
-    names = list(dataset.class_names)
-    model = build(config.method, backbone, dataset.num_classes, config.protocol, names, config.seed)
+    model = build(
+        config.method, backbone, dataset.num_classes, config.protocol, list(dataset.class_names), config.seed
+    )
     if engine.is_main:
         if command is not None:
             replace_file(out / "command.txt", command + "\n")
@@ -105,8 +130,9 @@ def run_in(
 
     examples = splits.train + splits.val if config.whole else splits.train
     model.protocol = model.protocol.completed(examples)
-    train = Decoded(examples, model.protocol, train=True, seed=config.seed)
-    val = None if config.whole else Decoded(splits.val, model.protocol)
+    images = partial(material.decoded, splits=splits, protocol=model.protocol)
+    train = images("whole" if config.whole else "train", examples, train=True, seed=config.seed)
+    val = None if config.whole else images("val", splits.val)
     result = fit(
         model,
         train,
@@ -123,19 +149,21 @@ def run_in(
     if not config.test:
         engine.close()
         return result
-    test = Decoded(splits.test, model.protocol)
+    test = images("test", splits.test)
     with model.insertion.folded(model.backbone), engine.computing(model):
         predicted, probability, _ = predictions(model, test, engine, 2 * config.recipe.batch_size)
     accuracy = 100 * int((predicted == test.labels).sum()) / len(test)
     assert "test_images" not in result.metrics
     metrics: Tested = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test)}
     measured = {"test_accuracy": accuracy}
-    if config.probe and config.method.trainable() == "prompts":
-        linear = make_method("linear", readout=config.method.readout)
-        bare = build(linear, backbone, dataset.num_classes, config.protocol)
+    probed = config.probe and config.method.trainable() == "prompts"
+    if val is None and (probed or analysed):  # it was trained on, too
+        count = len(splits.train)
+        train, val = train.take(np.arange(count)), train.take(np.arange(count, len(train)))
+    if val and probed:
+        bare = build(Linear(readout=config.method.readout), backbone, dataset.num_classes, config.protocol)
         engine.place(bare)
-        plain = train if val and not train.augmented else Decoded(splits.train, model.protocol)
-        val = val or Decoded(splits.val, model.protocol)
+        plain = train.take(np.arange(len(train))) if train.augmented else train
         with engine.computing(bare), engine.autocast():
             probed = linear_probe(bare, plain, val, test)
             metrics["linear_probe_test_accuracy"] = measured["linear_probe_test_accuracy"] = probed
@@ -145,7 +173,10 @@ def run_in(
     model.metrics["test_accuracy"] = accuracy
     if engine.is_main:
         model.save_pretrained(out)
-        write_predictions(out, image_names(splits, "test"), dataset.class_names, test.labels, predicted, probability)
+        names = image_names(splits, "test")
+        write_predictions(out, names, dataset.class_names, test.labels, predicted, probability)
         write_metrics(out, metrics)
+        if val and analysed:
+            analyse_run(out, model, dataset.class_names, train, val, test, names, predicted, probability)
     engine.wait()
     return Result(metrics, result.history, out)

@@ -18,7 +18,7 @@ from selfprompt.errors import first_line
 from selfprompt.files import checked, comma_separated, damaged, json_object, read_as, read_text, replace_file
 from selfprompt.prompts.insertion.base import Insertion
 
-PREDICTIONS = "predictions.csv"
+METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
 COLUMNS = ("image", "label", "predicted", "probability")
 
 
@@ -170,7 +170,7 @@ def read_metrics(folder: Path, kind: type[M]) -> M:
         UserError: It is missing or damaged.
     """
     fix = f"remove it and resume with selfprompt tune --resume {folder}, or the comparison's own command"
-    path = folder / "metrics.json"
+    path = folder / METRICS
     found = read_as(path, kind, fix)
     if found["trainable_parameters"] > found["total_parameters"]:
         raise damaged(path, "it trains more parameters than there are", fix)
@@ -197,4 +197,4 @@ def read_history(folder: Path, metrics: Measured) -> list[dict[str, float]]:
 
 def write_metrics(folder: Path, metrics: Measured) -> None:
     """metrics.json."""
-    replace_file(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    replace_file(folder / METRICS, json.dumps(metrics, indent=2) + "\n")

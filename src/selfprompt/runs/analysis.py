@@ -1,0 +1,131 @@
+"""The analysis of a run: what its page shows and a model must be asked for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from selfprompt.analysis import attention, relevance
+from selfprompt.analysis.adapter import look_into
+from selfprompt.analysis.effective import has_prompts
+from selfprompt.data.batches import Decoded, in_order
+from selfprompt.data.recorded import image_names, splits_for
+from selfprompt.data.sources import load_located
+from selfprompt.inputs import images_of, move
+from selfprompt.model import PromptedModel, load
+from selfprompt.runs import record
+from selfprompt.runs.config import NAME, read_run
+from selfprompt.runs.record import Analysis, Look, Mistake, PromptAnalysis, thumbnail, write_analysis
+from selfprompt.tuning.records import METRICS, PREDICTIONS, Metrics, read_metrics, read_predictions
+
+logger = logging.getLogger("selfprompt")
+
+
+def analyse_run(
+    folder: Path,
+    model: PromptedModel,
+    classes: Sequence[str],
+    train: Decoded,
+    val: Decoded,
+    test: Decoded,
+    names: Sequence[str],
+    predicted: Tensor,
+    probability: Tensor,
+) -> None:
+    """Write analysis.json and thumbnails.png.
+
+    Args:
+        folder: The run's.
+        model: Trained.
+        classes: Their names.
+        train, val, test: Its images.
+        names: Of the test images.
+        predicted, probability: (N,) each, of the test images.
+    """
+    prompts = look_into(model, train, val, run=folder) if has_prompts(model) else None
+    found = Analysis(
+        classes=list(classes),
+        confusion=confusion(test.labels, predicted),
+        mistakes=mistakes(test.labels, predicted, probability, names),
+        looks=looks(model, test, predicted),
+        class_token=model.backbone.num_prefix > 0,
+        grid=round(model.backbone.num_patches**0.5),
+        prompts=None if prompts is None else PromptAnalysis.model_validate(prompts),
+    )
+
+    def pixels(split: str, image: int) -> np.ndarray:
+        part, place = (test, image) if split == "test" else (train, image)
+        if split == "train" and image >= len(train):
+            part, place = val, image - len(train)
+        return images_of(part.get(np.array([place]), epoch=None))[0].numpy()
+
+    write_analysis(folder, found, {shown: thumbnail(pixels(*shown)) for shown in found.shown})
+
+
+def catch_up(folder: Path) -> None:
+    """Make the analysis of a finished run that has none: one of an older version, or of a comparison.
+
+    Raises:
+        UserError: The adapter, its backbone or its data are not available, or a file is damaged.
+    """
+    if not all((folder / name).is_file() for name in (NAME, METRICS)) or (folder / record.NAME).is_file():
+        return
+    if read_metrics(folder, Metrics)["test_accuracy"] is None:
+        return
+    logger.warning("The run in %s has no %s: it is made now, from its data and backbone.", folder, record.NAME)
+    model, dataset = load(folder), load_located(read_run(folder).data)
+    splits = splits_for(dataset, model.protocol, folder)
+    train, val, test = (Decoded(part, model.protocol, keep=False) for part in (splits.train, splits.val, splits.test))
+    names = image_names(splits, "test")
+    if (folder / PREDICTIONS).exists():
+        rows = read_predictions(folder, dataset.class_names, splits.test.known_labels.tolist())
+        names = [row[0] for row in rows]
+        predicted = torch.tensor([dataset.class_names.index(row[2]) for row in rows])
+        probability = torch.tensor([row[3] for row in rows])
+    else:
+        batches = test.batches(in_order(len(test), 64))
+        with torch.no_grad():
+            logits = torch.cat([model(model.normalize(batch.inputs)).float() for batch in batches])
+        probability, predicted = logits.softmax(dim=-1).max(dim=-1)
+    analyse_run(folder, model, dataset.class_names, train, val, test, names, predicted, probability)
+
+
+def confusion(labels: Tensor, predicted: Tensor) -> list[tuple[int, int, int]]:
+    """(true class, predicted class, images), where there are any."""
+    pairs, counts = torch.stack([labels, predicted.long()]).unique(dim=1, return_counts=True)
+    return [(true, guess, count) for (true, guess), count in zip(pairs.T.tolist(), counts.tolist())]
+
+
+def mistakes(labels: Tensor, predicted: Tensor, probability: Tensor, names: Sequence[str]) -> list[Mistake]:
+    """The wrong answers that the model was surest of."""
+    wrong = (predicted != labels).nonzero()[:, 0]
+    wrong = wrong[probability[wrong].argsort(descending=True, stable=True)][: record.MISTAKES]
+    return [
+        Mistake(
+            image=i,
+            name=names[i],
+            label=int(labels[i]),
+            predicted=int(predicted[i]),
+            probability=float(probability[i]),
+        )
+        for i in map(int, wrong)
+    ]
+
+
+def looks(model: PromptedModel, test: Decoded, predicted: Tensor) -> list[Look]:
+    """What the answers for some test images, spread evenly, rest on."""
+    shown = np.linspace(0, len(test) - 1, min(record.LOOKS, len(test))).round().astype(int)
+    device = next(model.parameters()).device
+    batch = images_of(model.normalize(move(test.get(shown), device)))
+    classes = predicted[torch.from_numpy(shown)].long()
+    rests = relevance(model, batch, classes.to(device)).tolist()
+    last = attention(model, batch).to_patches[-1].tolist() if has_prompts(model) else [None] * len(shown)
+    return [
+        Look(image=image, predicted=guess, relevance=rest, attention=seen)
+        for image, guess, rest, seen in zip(shown.tolist(), classes.tolist(), rests, last)
+    ]
