@@ -31,9 +31,10 @@ def lists(code: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    "code", ["x = ['spt', 'vpt']", "x = {'spt': 1, 'pc': 2}", "f('linear,spt:keep=0.5')", "x = 'it takes (vpt, spt)'"]
-)
+LISTS = ["x = ['spt', 'vpt']", "x = {'spt': 1, 'pc': 2}", "f('linear,spt:keep=0.5')", "x = 'it takes (vpt, spt)'"]
+
+
+@pytest.mark.parametrize("code", LISTS)
 def test_a_list_is_found(code: str) -> None:
     assert lists(code)
 
