@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from selfprompt.backbones import RECORDS
-from selfprompt.backbones.load import load_backbone
+from selfprompt.backbones.load import info
 from selfprompt.data import sources
 from selfprompt.data.datasets import Dataset, problems_of_split
 from selfprompt.data.images import ImageSource, common_range, read_image
@@ -21,9 +21,9 @@ from selfprompt.errors import UserError
 
 
 def check_installation() -> list[str]:
-    """Problems of the packaged files: each one loaded."""
+    """Problems of the packaged files: of backbones the header, names and shapes, of data sets all."""
     problems = []
-    for kind, records, load in (("backbone", RECORDS, load_backbone), ("dataset", sources.RECORDS, load_located)):
+    for kind, records, load in (("backbone", RECORDS, info), ("dataset", sources.RECORDS, load_located)):
         for name in (name for record in records.values() if record.brought for name in record.names):
             try:
                 load(name)
@@ -80,7 +80,7 @@ def facts_of(dataset: Dataset) -> dict[str, Any]:
     splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     sizes = {f"{k} images": len(v) if v is not None else "none, will be cut from train" for k, v in splits.items()}
     span = common_range(dataset.train.images)
-    smallest, count = Counter(dataset.class_names[i] for i in dataset.train.labels).most_common()[-1]
+    smallest, count = Counter(dataset.class_names[i] for i in dataset.train.known_labels).most_common()[-1]
     return {
         "classes": dataset.num_classes,
         **sizes,

@@ -6,7 +6,6 @@ where published models have these; else they are guessed and the guess is said, 
 
 from __future__ import annotations
 
-import logging
 import math
 from functools import partial
 from pathlib import Path
@@ -24,8 +23,6 @@ from selfprompt.backbones.told import Told
 from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError, first_line
 
-logger = logging.getLogger("selfprompt")
-
 HEADS = {
     (192, 12): 3,
     (384, 12): 6,
@@ -40,8 +37,12 @@ HEADS = {
 """Heads by width and depth, as published: ViT-Ti, S, B, L, so400m, H, g (Zhai et al.), g (DINOv2) and G."""
 
 
-def build(state: dict[str, Tensor], path: Path, told: Told, pretraining: Pretraining) -> VisionTransformer:
+def build(
+    state: dict[str, Tensor], path: Path, told: Told, pretraining: Pretraining
+) -> tuple[VisionTransformer, str | None]:
     """A VisionTransformer of the shapes that a file's weights have and of what is told, on the meta device.
+
+    With it comes a sentence on what was guessed, if anything was.
 
     Raises:
         UserError: The shapes are no ViT's, contradict what is told, or leave open what would change every answer.
@@ -50,16 +51,20 @@ def build(state: dict[str, Tensor], path: Path, told: Told, pretraining: Pretrai
         if told.architecture is not None:
             ViT(timm.create_model(told.architecture), BackboneInfo(f"{path} ({told.architecture})", "", "unknown", 0))
         known = told.complete or told.architecture is not None
-        arguments = shown(state, path, told.size) if known else assumed(state, path, told, pretraining)
+        guess = None
+        if known:
+            arguments = shown(state, path, told.size)
+        else:
+            arguments, guess = assumed(state, path, told, pretraining)
         depth = told.arguments.get("depth", arguments["depth"])
         if depth != arguments["depth"]:
             raise UserError(
                 f"{path} has {arguments['depth']} blocks and is said to have depth {depth!r:.60}: mend it."
             )
-        arguments |= {**told.arguments, "num_classes": 0}
+        arguments |= {**told.arguments, "num_classes": 0, "weight_init": "skip"}
         make: Any = VisionTransformer if told.architecture is None else partial(timm.create_model, told.architecture)
         try:
-            return make(**arguments)
+            return make(**arguments), guess
         except Exception as error:  # timm asserts and raises what it likes
             raise UserError(f"{path} and what is said of it fit no ViT ({first_line(error)}): mend it.") from None
 
@@ -107,8 +112,12 @@ def shown(state: dict[str, Tensor], path: Path, size: tuple[int, int] | None) ->
     return arguments
 
 
-def assumed(state: dict[str, Tensor], path: Path, told: Told, pretraining: Pretraining) -> dict[str, Any]:
+def assumed(
+    state: dict[str, Tensor], path: Path, told: Told, pretraining: Pretraining
+) -> tuple[dict[str, Any], str | None]:
     """`shown`, and what shows in no weight: as published models of that width and depth have it, or as is usual.
+
+    With it comes a sentence on what was only guessed.
 
     Raises:
         UserError: Two activations are as usual as each other (CLIP's), or the MLP is of an unknown kind.
@@ -128,13 +137,12 @@ def assumed(state: dict[str, Tensor], path: Path, told: Told, pretraining: Pretr
     arguments["norm_layer"] = partial(LayerNorm, eps=1e-5 if arguments["pre_norm"] else 1e-6)
     usual = arguments["class_token"] and arguments["qkv_bias"] and not arguments["pre_norm"] and not gated
     if pretraining == "mocov3" or ((usual or pretraining == "dino") and (width, depth) in HEADS):
-        return arguments
+        return arguments, None
     guesses = {
         "num_heads": f"{arguments['num_heads']} heads",
         "act_layer": "SwiGLU" if gated else "GELU",
         "norm_layer": f"a norm epsilon of {arguments['norm_layer'].keywords['eps']}",
         "global_pool": f"pooling by {arguments['global_pool']}",
     }
-    if guess := ", ".join(text for key, text in guesses.items() if key not in said):
-        logger.warning("%s: assumed %s. If wrong, %s.", path, guess, how)
-    return arguments
+    guess = ", ".join(text for key, text in guesses.items() if key not in said)
+    return arguments, f"{path}: assumed {guess}. If wrong, {how}." if guess else None

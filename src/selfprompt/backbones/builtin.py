@@ -19,6 +19,6 @@ RECORD = Record(
 WEIGHTS = Path(__file__).parent / "builtin_vit" / "vit_tiny_mae.safetensors"
 
 
-def load() -> ViT:
-    """The packaged backbone."""
-    return load_file(WEIGHTS)
+def load(weights: bool = True) -> ViT:
+    """The packaged backbone (see `load_file`)."""
+    return load_file(WEIGHTS, weights)

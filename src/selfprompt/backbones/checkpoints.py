@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import pickle
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from selfprompt.backbones.info import BackboneInfo, Pretraining
 from selfprompt.backbones.told import read_beside, read_header
 from selfprompt.backbones.vit import ViT, checked
 from selfprompt.errors import UserError, first_line
+
+logger = logging.getLogger("selfprompt")
 
 PRETRAINING_ONLY = ("decoder_", "mask_token", "head.", "head_dist.", "fc.", "projector.", "predictor.")
 FIRST, SECOND = "patch_embed.proj.weight", "blocks.0.attn.qkv.weight"
@@ -47,8 +50,12 @@ PREFIXES = (
 """What is taken first of several dictionaries in a file, and of several ViTs in a dictionary."""
 
 
-def load_file(path: Path) -> ViT:
+def load_file(path: Path, weights: bool = True) -> ViT:
     """Load a ViT from a ``.safetensors``, ``.pth``, ``.pt`` or ``.bin`` file.
+
+    Args:
+        path: The file.
+        weights: Read them, too; otherwise names and shapes alone, and the ViT stays on the meta device.
 
     Raises:
         UserError: The file is missing, is damaged, holds objects that would run code, is no ViT, or one whose
@@ -56,10 +63,10 @@ def load_file(path: Path) -> ViT:
     """
     if not path.is_file():
         raise UserError(f"There is no weights file {path}.")
-    contents, header = read_file(path)
-    state, pretraining = find_encoder(contents, path)
+    contents, header = read_file(path, "cpu" if weights else "meta")
+    state, pretraining = find_encoder(contents, path, weights)
     told = read_beside(path, contents.get("arch")) if header is None else read_header(header, path)
-    vit = build(state, path, told, pretraining)
+    vit, guess = build(state, path, told, pretraining)
     if pretraining == "unknown" or told.complete:
         pretraining = told.pretraining
     wrong = [k for k, v in vit.state_dict().items() if k in state and state[k].shape != v.shape]
@@ -70,20 +77,24 @@ def load_file(path: Path) -> ViT:
     if lost.missing_keys or lost.unexpected_keys:
         kind, key = ("lacks", lost.missing_keys) if lost.missing_keys else ("has an unknown", lost.unexpected_keys)
         raise UserError(f"{path} {kind} weight {key[0]} (and {len(key) - 1} more): it is no plain ViT's file.")
+    if guess and weights:
+        logger.warning(guess)
     size = int(vit.patch_embed.img_size[0])
     name = f"vit_{vit.embed_dim}x{len(vit.blocks)}_patch{vit.patch_embed.patch_size[0]}_{size}"
-    return checked(ViT(vit, BackboneInfo(str(path), name, pretraining, size, **told.seen)))
+    backbone = ViT(vit, BackboneInfo(str(path), name, pretraining, size, **told.seen))
+    return checked(backbone) if weights else backbone
 
 
-def read_file(path: Path) -> tuple[dict[str, Any], Any]:
-    """The contents of a weights file, and our own header where it has one."""
+def read_file(path: Path, device: str) -> tuple[dict[str, Any], Any]:
+    """The contents of a weights file on a device, and our own header where it has one."""
     try:
         if path.suffix == ".safetensors":
             with safetensors.safe_open(path, framework="pt") as file:
                 header = (file.metadata() or {}).get("selfprompt")
-            return dict(safetensors.torch.load_file(path)), json.loads(header) if header else None
+            found = safetensors.torch.load_file(path)  # read where it is touched
+            return {k: v.to(device) for k, v in found.items()}, json.loads(header) if header else None
         with torch.serialization.safe_globals([argparse.Namespace]):
-            contents = torch.load(path, map_location="cpu", weights_only=True)
+            contents = torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(
             f"{path} holds Python objects that would run code, and was not loaded: "
@@ -96,7 +107,7 @@ def read_file(path: Path) -> tuple[dict[str, Any], Any]:
     return contents, None
 
 
-def find_encoder(contents: dict[str, Any], path: Path) -> tuple[dict[str, Tensor], Pretraining]:
+def find_encoder(contents: dict[str, Any], path: Path, weights: bool) -> tuple[dict[str, Tensor], Pretraining]:
     """The encoder's weights under timm's names, and the kind of pretraining that the layout tells."""
     state, keys = unwrap(contents, path)
     state = {k: v for k, v in state.items() if isinstance(v, Tensor)}
@@ -108,7 +119,7 @@ def find_encoder(contents: dict[str, Any], path: Path) -> tuple[dict[str, Tensor
     if prefix not in PREFIXES and len(prefixes) > 1:
         raise UserError(f"{path} holds several ViTs ({', '.join(prefixes)}): save the one that is meant alone.")
     state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    expect_weights({k: v for k, v in state.items() if not k.startswith(PRETRAINING_ONLY)}, path)
+    expect_weights({k: v for k, v in state.items() if not k.startswith(PRETRAINING_ONLY)}, path, weights)
     pretraining: Pretraining = "unknown"
     if "mask_token" in state and "blocks.0.ls1.gamma" in state:
         state, pretraining = from_dinov2(state), "dino"
@@ -121,16 +132,19 @@ def find_encoder(contents: dict[str, Any], path: Path) -> tuple[dict[str, Tensor
     return {k: v for k, v in state.items() if not k.startswith(PRETRAINING_ONLY)}, pretraining
 
 
-def expect_weights(state: dict[str, Tensor], path: Path) -> None:
-    """Raise `UserError` unless they are finite floats of the ranks that a ViT's have, in blocks counted from 0."""
+def expect_weights(state: dict[str, Tensor], path: Path, read: bool) -> None:
+    """Raise `UserError` unless they are floats of the ranks that a ViT's have, in blocks counted from 0.
+
+    Those that were ``read`` must be finite; the others are on the meta device.
+    """
     depth = len({k.split(".")[1] for k in state if k.startswith("blocks.")})
     blocks = {str(i) for i in range(depth)}
     for key, value in state.items():
-        if not value.is_floating_point() or value.layout != torch.strided or value.is_meta:
+        if not value.is_floating_point() or value.layout != torch.strided or value.is_meta == read:
             wrong = f"holds no plain floats ({value.dtype}, {value.layout}, {value.device})"
         elif value.ndim != RANKS.get(key, value.ndim) or not value.numel():
             wrong = f"has the shape {tuple(value.shape)}, which fits no ViT"
-        elif not value.float().isfinite().all():
+        elif read and not value.float().isfinite().all():
             wrong = "is NaN or infinite"
         elif key.startswith("blocks.") and key.split(".")[1] not in blocks:
             wrong = f"is of none of the {depth} blocks, counted from 0"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from torch import nn
@@ -12,6 +12,7 @@ from torch import nn
 from selfprompt.backbones import RECORDS, timm_hub
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.checkpoints import load_file
+from selfprompt.backbones.info import BackboneInfo
 from selfprompt.backbones.vit import ViT, checked
 from selfprompt.errors import UserError
 
@@ -35,12 +36,43 @@ def load_backbone(source: str | os.PathLike[str] | nn.Module, image_size: int | 
     name = os.fspath(source)
     if name in RECORDS:
         return resized(packaged(name), image_size)
-    file = Path(name).absolute()
-    if file.exists() or name.endswith(WEIGHT_SUFFIXES):
+    if is_file(name):
+        file = Path(name).absolute()
         there = [path for path in (file, file.parent / "config.json") if path.is_file()]
         state = tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in there)
         return resized(from_file(name, state), image_size)
     return from_timm(name, image_size)
+
+
+def info(source: str | os.PathLike[str] | nn.Module, image_size: int | None = None) -> BackboneInfo:
+    """What is known of a backbone, from a file's names and shapes, or timm's or the hub's configuration.
+
+    No weight is read: that they are there, and finite, shows when they are loaded.
+
+    Args:
+        source, image_size: Of `load_backbone`, whose ``info`` this is.
+
+    Raises:
+        UserError: There is no such backbone, or it is of another class of model.
+    """
+    if isinstance(source, nn.Module):
+        return load_backbone(source, image_size).info
+    name = os.fspath(source)
+    if name not in RECORDS and not is_file(name):
+        return timm_hub.load_timm(name, image_size, weights=False).info
+    load = RECORDS[name].factory if name in RECORDS else partial(load_file, Path(name))
+    found: ViT = load(weights=False)
+    if name in RECORDS:
+        found.info = dataclasses.replace(found.info, name=name)
+    if changes_size(found, image_size):
+        assert image_size is not None
+        return found.info_at(image_size)
+    return found.info
+
+
+def is_file(name: str) -> bool:
+    """Whether a name is a file's, there or not."""
+    return Path(name).absolute().exists() or name.endswith(WEIGHT_SUFFIXES)
 
 
 @lru_cache(maxsize=2)
@@ -65,6 +97,21 @@ def from_timm(name: str, image_size: int | None) -> Backbone:
 
 def resized(backbone: Backbone, image_size: int | None) -> Backbone:
     """The backbone for square inputs of that size, or of its own; the one given stays as it is."""
+    if not changes_size(backbone, image_size):
+        return backbone
+    assert image_size is not None
+    if not isinstance(backbone, ViT):
+        own = backbone.info.image_size
+        raise UserError(f"{backbone.info.name} takes images of {own} pixels alone: leave --image-size out.")
+    return backbone.resized(image_size)
+
+
+def changes_size(backbone: Backbone, image_size: int | None) -> bool:
+    """Whether a backbone must be resized for square inputs of that size, or of its own.
+
+    Raises:
+        UserError: Its own are not square.
+    """
     name, own = backbone.info.name, (backbone.info.image_size or 0,) * 2
     if isinstance(backbone, ViT):
         own = tuple(backbone.vit.patch_embed.img_size)
@@ -73,8 +120,4 @@ def resized(backbone: Backbone, image_size: int | None) -> Backbone:
             f"{name} takes images of {own[0]} x {own[1]} pixels, and selfprompt gives it square ones: "
             f"give their size (--image-size {min(own)})."
         )
-    if image_size is None or own == (image_size, image_size):
-        return backbone
-    if not isinstance(backbone, ViT):
-        raise UserError(f"{name} takes images of {own[0]} pixels alone: leave --image-size out.")
-    return backbone.resized(image_size)
+    return image_size is not None and own != (image_size, image_size)

@@ -39,10 +39,15 @@ def list_names() -> list[str]:
     return timm.list_models(module="vision_transformer", pretrained=True, exclude_filters=list(OTHER_BLOCKS))
 
 
-def load_timm(name: str, image_size: int | None = None) -> ViT:
+def load_timm(name: str, image_size: int | None = None, weights: bool = True) -> ViT:
     """Load pretrained weights by timm name, from the hub or its local cache.
 
     The class is looked at first, without weights: what cannot be used is not downloaded.
+
+    Args:
+        name: timm's, or ``hf-hub:NAME``.
+        image_size: Side of the input in pixels if not the model's own.
+        weights: Load them, too; otherwise the ViT stays on the meta device.
 
     Raises:
         UserError: No such name, no network and no cached copy, or another class of model.
@@ -56,8 +61,11 @@ def load_timm(name: str, image_size: int | None = None) -> ViT:
         raise unknown("backbone", name, tags)
     with torch.device("meta"):
         empty = wrap_module(create(bare, pretrained=False), name)
-    if image_size is not None:
-        empty.expect_size(image_size)
+        if image_size is not None:
+            empty.expect_size(image_size)
+        if not weights:
+            own = image_size in (None, empty.info.image_size)
+            return empty if own else wrap_module(create(bare, pretrained=False, img_size=image_size), name)
     backbone = checked(wrap_module(create(bare, pretrained=True), name))
     if image_size in (None, backbone.info.image_size):
         return backbone

@@ -83,12 +83,16 @@ class ViT(Stepwise):
         Raises:
             UserError: The size is no positive multiple of the patch size.
         """
-        self.expect_size(image_size)
-        known, vit = self.fingerprint(), private_copy(self.vit)
+        info, known, vit = self.info_at(image_size), self.fingerprint(), private_copy(self.vit)
         vit.set_input_size(img_size=(image_size, image_size))  # type: ignore[operator]
-        other = ViT(vit, dataclasses.replace(self.info, image_size=image_size, crop_fraction=1.0))
+        other = ViT(vit, info)
         with other.computing(known):
             return other
+
+    def info_at(self, image_size: int) -> BackboneInfo:
+        """What is known of it once `resized`; errors as there."""
+        self.expect_size(image_size)
+        return dataclasses.replace(self.info, image_size=image_size, crop_fraction=1.0)
 
     def expect_size(self, image_size: int) -> None:
         """Raise `UserError` unless square inputs of that size are whole patches."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
-from selfprompt.backbones.load import load_backbone
+from selfprompt.backbones.load import info
 from selfprompt.data.protocol import AnyProtocol, protocol_for
 from selfprompt.data.sources import locate
 from selfprompt.errors import UserError, out_of_range
@@ -87,10 +87,10 @@ class RunConfig(BaseModel):
             raise UserError(
                 f"--backbone {backbone} needs DATA: give a folder of class folders, or a registered name."
             )
-        info = load_backbone(backbone or "builtin", image_size).info
+        known = info(backbone or "builtin", image_size)
         own = record_of(method).factory.model_fields
         suggested = {k: v for k, v in default.get("fields", {}).items() if k in own}
-        chosen = make_method(method, **(suggested | (fields or {}) | own_fields)).settled(info.pretraining)
+        chosen = make_method(method, **(suggested | (fields or {}) | own_fields)).settled(known.pretraining)
         rate = {"lr": chosen.rates["embedded"]} if default and "embedded" in chosen.rates else {}
         changes = default.get("recipe", {}) | rate | (recipe or {})
         try:
@@ -98,8 +98,8 @@ class RunConfig(BaseModel):
                 data=locate(data) if data else default["data"],
                 backbone=backbone or "builtin",
                 method=chosen,
-                recipe=chosen.recipe_with(info.pretraining, changes),
-                protocol=protocol_for(info, **(default.get("protocol", {}) | (protocol or {}))),
+                recipe=chosen.recipe_with(known.pretraining, changes),
+                protocol=protocol_for(known, **(default.get("protocol", {}) | (protocol or {}))),
                 **rest,
             )
         except ValidationError as error:
