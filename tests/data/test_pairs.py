@@ -18,9 +18,12 @@ from torchvision.transforms import ToTensor
 
 from conftest import make_backbone
 from selfprompt.data.arrays import to_pixels
+from selfprompt.data.batches import Decoded, in_order
+from selfprompt.data.datasets import Dataset, with_splits
 from selfprompt.data.examples import Examples
 from selfprompt.data.images import read_image
 from selfprompt.data.pairs import as_examples
+from selfprompt.data.protocol import Protocol
 from selfprompt.data.sources import load_dataset
 from selfprompt.errors import UserError
 from selfprompt.methods.recipe import Recipe
@@ -135,6 +138,41 @@ def test_labels_of_many_types(labels: Any, right: list[int]) -> None:
     assert len(Examples([], np.array([]))) == 0
 
 
+def test_what_is_known_of_images_stays_with_them() -> None:
+    labelled, plain = Examples(RGB, LABELS, list("abcdef")), Examples(RGB)
+    both = as_examples(labelled.take(np.array([4, 1])) + labelled.take(np.array([0])))
+    assert (both.labels.tolist(), both.groups.tolist()) == ([LABELS[4], LABELS[1], LABELS[0]], ["e", "b", "a"])
+    assert (plain + plain.take(np.array([2]))).labels is None
+    batch = next(iter(Decoded(plain, Protocol(image_size=8)).batches(in_order(6, 6))))
+    assert batch.labels is None
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Examples(RGB) + Examples(RGB, LABELS), "have labels and others have none"),
+        (lambda: Examples(RGB, LABELS, LABELS) + Examples(RGB, LABELS), "have groups and others have none"),
+        (lambda: Examples(RGB, LABELS, LABELS[1:]), "6 images and 5 groups: give one group for each"),
+    ],
+)
+def test_nothing_known_is_dropped(make: Callable[[], Examples], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        make()
+
+
+@pytest.mark.parametrize(
+    "need",
+    [
+        lambda plain: with_splits(Dataset("plain", ("a", "b"), plain), Protocol()),
+        lambda plain: fit(create_model(make_backbone(), "linear", num_classes=2), plain, None),
+        lambda plain: Decoded(plain, Protocol(image_size=8)).labels,
+    ],
+)
+def test_what_needs_labels_says_so(need: Any) -> None:
+    with pytest.raises(UserError, match="These images have no labels, which are needed here"):
+        need(Examples(RGB))
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
@@ -161,7 +199,7 @@ def test_labels_of_many_types(labels: Any, right: list[int]) -> None:
         (lambda: Examples(list(RGB), np.array([2**64 - 1] * 6, np.uint64)), "The label '18446744073709551615' is no"),
         (lambda: Examples(list(RGB), np.array([0, "a"] * 3, object)), "The label 'a' is no class index"),
         (lambda: Examples(list(RGB), np.array(3)), "one class index an image: give one for each"),
-        *((lambda odd=odd: Examples(list(RGB), odd), "The labels are given as") for odd in ODD),
+        *((lambda odd=odd: Examples(list(RGB), odd), "The labels are given as") for odd in ODD[1:]),
         *((lambda odd=odd: Examples(odd, [0, 1]), "The images are given as") for odd in ODD),
         (lambda: Examples(list(RGB), np.eye(2)[LABELS]), "give labels.argmax"),
         (lambda: Examples(list(RGB), np.array(["a", "b"] * 3)), "The label 'a' is no class index"),

@@ -64,7 +64,7 @@ class Decoded(Batches):
         self, examples: Examples, protocol: BaseProtocol, *, train: bool = False, seed: int = 0, keep: bool = True
     ) -> None:
         self.examples, self.protocol, self.view, self.seed = examples, protocol, protocol.view(), seed
-        self.labels = torch.from_numpy(examples.labels)
+        self._labels = None if examples.labels is None else torch.from_numpy(examples.labels)
         self.augmented = train and self.view.augments
         self._threads = ThreadPoolExecutor(max_workers=torch.get_num_threads(), thread_name_prefix="decode")
         self._kept: Inputs | None = None
@@ -73,6 +73,18 @@ class Decoded(Batches):
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64.
+
+        Raises:
+            UserError: There are none.
+        """
+        return torch.from_numpy(self.examples.known_labels)
+
+    def _batch(self, inputs: Inputs, indices: np.ndarray) -> Batch:
+        return Batch(inputs, None if self._labels is None else self._labels[torch.from_numpy(indices)])
 
     def take(self, indices: np.ndarray) -> Decoded:
         """Those at ``indices``, not augmented; decoded only where these are not yet."""
@@ -103,7 +115,7 @@ class Decoded(Batches):
         """See `Batches.batches`; each is made while the one before is used."""
         if self._kept is not None:
             for indices in order:
-                yield Batch(self.get(indices), self.labels[torch.from_numpy(indices)])
+                yield self._batch(self.get(indices), indices)
             return
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch") as ahead:
             pending = ahead.submit(self.get, order[0], epoch) if order else None
@@ -111,7 +123,7 @@ class Decoded(Batches):
                 assert pending is not None
                 inputs = pending.result()
                 pending = ahead.submit(self.get, order[step + 1], epoch) if step + 1 < len(order) else None
-                yield Batch(inputs, self.labels[torch.from_numpy(indices)])
+                yield self._batch(inputs, indices)
 
 
 class Features(Batches):

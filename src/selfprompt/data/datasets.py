@@ -72,7 +72,7 @@ class Dataset:
         found = hashlib.sha256("\n".join(self.class_names).encode(errors="surrogatepass"))
         for name, split in self.own.items():
             files = "\n".join(file_names(split, self.root) or []).encode(errors="surrogatepass")
-            found.update(f"\n{name} {len(split)}\n".encode() + files + split.labels.astype("<i8").tobytes())
+            found.update(f"\n{name} {len(split)}\n".encode() + files + split.known_labels.astype("<i8").tobytes())
         return found.hexdigest()[:12]
 
 
@@ -102,15 +102,16 @@ def with_splits(dataset: Dataset, protocol: BaseProtocol) -> Splits:
         if name != "train" and (shared := shared_file(dataset.train, split)):
             raise UserError(f"{shared} is a training image and a {name} image of {dataset.name}: remove one of them.")
     rest, seed = dataset.train, protocol.split_seed
+    labels = rest.known_labels
     left, made, stratified = np.arange(len(rest)), {}, True
     try:
         if dataset.test is None:
-            left, made["test"], stratified = cut(rest.labels, left, protocol.test_fraction, seed)
+            left, made["test"], stratified = cut(labels, left, protocol.test_fraction, seed)
         if protocol.train_images is not None and protocol.train_images < len(left):
-            _, left, by_class = cut(rest.labels, left, protocol.train_images, seed, trained=1)
+            _, left, by_class = cut(labels, left, protocol.train_images, seed, trained=1)
             stratified &= by_class
         if dataset.val is None:
-            left, made["val"], by_class = cut(rest.labels, left, protocol.val_fraction, seed)
+            left, made["val"], by_class = cut(labels, left, protocol.val_fraction, seed)
             stratified &= by_class
     except TooFew:
         larger = "" if protocol.train_images is None else ", a larger --train-images"
@@ -149,8 +150,9 @@ def problems_of_split(dataset: Dataset, protocol: BaseProtocol | None = None) ->
 
 def say_lacking(dataset: Dataset, made: dict[str, Examples]) -> dict[str, list[str]]:
     """``SPLIT_lacks``: the classes of which a split that was cut has no image, said where there are any."""
+    everything = np.arange(dataset.num_classes)
     lacking = {
-        name: [dataset.class_names[i] for i in sorted(set(range(dataset.num_classes)) - set(split.labels.tolist()))]
+        name: [dataset.class_names[i] for i in np.setdiff1d(everything, split.known_labels)]
         for name, split in made.items()
     }
     lacking = {name: classes for name, classes in lacking.items() if classes}

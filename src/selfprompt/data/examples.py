@@ -1,4 +1,4 @@
-"""Labelled images in one order."""
+"""Images in one order, with their labels and groups where these are known."""
 
 from __future__ import annotations
 
@@ -17,43 +17,69 @@ from selfprompt.errors import UserError
 
 @dataclass(frozen=True)
 class Examples:
-    """Images and their labels, in one order.
+    """Images in an order, and what is known of each.
 
     Args:
         images: N image sources in an order (paths, PIL images, or uint8 arrays of shape (H, W) or (H, W, 3)).
-        labels: N class indices; kept as an (N,) int64 array.
+        labels: N class indices, kept as an (N,) int64 array; None where they are not known.
+        groups: N names or numbers of what images belong together by (a patient, a place); None without groups.
 
     Raises:
-        UserError: One of them is no sequence, there are more or fewer labels than images, or a label is no whole
-            number.
+        UserError: One of them is no sequence, there are more or fewer labels or groups than images, or a label is no
+            whole number.
     """
 
     images: Sequence[ImageSource]
-    labels: np.ndarray
+    labels: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        must_be_ordered("images", self.images)
-        must_be_ordered("labels", self.labels)
+        for what in ("images", "labels", "groups"):
+            if what == "images" or getattr(self, what) is not None:
+                must_be_ordered(what, getattr(self, what))
         if hasattr(self.images, "iloc"):  # a column of pandas, which finds by its index, not by place
             object.__setattr__(self, "images", list(self.images))
         elif not hasattr(self.images, "__len__"):
             object.__setattr__(self, "images", [as_it_is_now(image) for image in self.images])
-        object.__setattr__(self, "labels", class_indices(self.labels))
-        if len(self.images) != len(self.labels):
-            raise UserError(
-                f"There are {len(self.images)} images and {len(self.labels)} labels: give one label for each image."
-            )
+        if self.labels is not None:
+            object.__setattr__(self, "labels", class_indices(self.labels))
+        if self.groups is not None:
+            object.__setattr__(self, "groups", np.asarray(self.groups))
+        for what, values in (("label", self.labels), ("group", self.groups)):
+            if values is not None and values.shape != (len(self.images),):
+                count = len(values) if values.ndim == 1 else f"{values.shape}"
+                raise UserError(
+                    f"There are {len(self.images)} images and {count} {what}s: give one {what} for each image."
+                )
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.images)
+
+    @property
+    def known_labels(self) -> np.ndarray:
+        """The labels, where there must be some.
+
+        Raises:
+            UserError: There are none.
+        """
+        if self.labels is None:
+            raise UserError("These images have no labels, which are needed here: give one class index for each.")
+        return self.labels
 
     def take(self, indices: np.ndarray) -> Examples:
         """The examples at ``indices``, in that order."""
-        return Examples(Picked(self.images, indices), self.labels[indices])
+        labels, groups = (None if known is None else known[indices] for known in (self.labels, self.groups))
+        return Examples(Picked(self.images, indices), labels, groups)
 
     def __add__(self, other: Examples) -> Examples:
-        """These examples, then the others."""
-        return Examples([*self.images, *other.images], np.concatenate([self.labels, other.labels]))
+        """These examples, then the others.
+
+        Raises:
+            UserError: One of both has labels or groups, and the other has not.
+        """
+        labels = joined("labels", self.labels, other.labels)
+        groups = joined("groups", self.groups, other.groups)
+        return Examples([*self.images, *other.images], labels, groups)
 
 
 @dataclass(frozen=True)
@@ -68,6 +94,19 @@ class Picked(Sequence[ImageSource]):
 
     def __getitem__(self, i: Any) -> Any:
         return self.images[int(self.indices[i])]
+
+
+def joined(what: str, some: np.ndarray | None, others: np.ndarray | None) -> np.ndarray | None:
+    """What is known of some examples, then of others.
+
+    Raises:
+        UserError: Of one of both nothing is.
+    """
+    if some is None or others is None:
+        if some is not others:
+            raise UserError(f"Some of the images have {what} and others have none: give them to all, or to none.")
+        return None
+    return np.concatenate([some, others])
 
 
 def must_be_ordered(what: str, given: Any) -> None:
@@ -128,14 +167,15 @@ def check_labels(examples: Examples, num_classes: int, what: str) -> None:
         what: Whose images, in a sentence.
 
     Raises:
-        UserError: A label is negative, or ``num_classes`` or more.
+        UserError: There are none, or one is negative, or ``num_classes`` or more.
     """
-    odd = Counter(examples.labels[(examples.labels < 0) | (examples.labels >= num_classes)].tolist())
+    labels = examples.known_labels
+    odd = Counter(labels[(labels < 0) | (labels >= num_classes)].tolist())
     if odd:
         label, count = odd.most_common(1)[0]
         if label < 0:
             fix = "leave images without a label out"
-        elif label == num_classes and examples.labels.min() > 0:
+        elif label == num_classes and labels.min() > 0:
             fix = "they seem to start at 1, so subtract 1"
         else:
             fix = "mend the labels, or num_classes"

@@ -37,7 +37,8 @@ def as_examples(pairs: Any, accept: Callable[[Any], Any] | None = None) -> Examp
     accept = accept or checked
     if isinstance(pairs, Examples):
         images = Accepted(pairs.images, accept)
-        return Examples(list(images) if isinstance(pairs.images, (list, tuple)) else images, pairs.labels)
+        images = list(images) if isinstance(pairs.images, (list, tuple)) else images
+        return Examples(images, pairs.labels, pairs.groups)
     known = files_of(pairs)
     images, labels = [], []
     held = isinstance(pairs, (list, tuple))

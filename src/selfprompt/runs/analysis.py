@@ -83,7 +83,7 @@ def catch_up(folder: Path) -> None:
     train, val, test = (Decoded(part, model.protocol, keep=False) for part in (splits.train, splits.val, splits.test))
     names = image_names(splits, "test")
     if (folder / PREDICTIONS).exists():
-        rows = read_predictions(folder, dataset.class_names, splits.test.labels.tolist())
+        rows = read_predictions(folder, dataset.class_names, splits.test.known_labels.tolist())
         names = [row[0] for row in rows]
         predicted = torch.tensor([dataset.class_names.index(row[2]) for row in rows])
         probability = torch.tensor([row[3] for row in rows])
@@ -104,7 +104,7 @@ def confusion(labels: Tensor, predicted: Tensor) -> list[tuple[int, int, int]]:
 def mistakes(labels: Tensor, predicted: Tensor, probability: Tensor, names: Sequence[str]) -> list[Mistake]:
     """The wrong answers that the model was surest of."""
     wrong = (predicted != labels).nonzero()[:, 0]
-    wrong = wrong[probability[wrong].argsort(descending=True, stable=True)][: record.MISTAKES].tolist()
+    wrong = wrong[probability[wrong].argsort(descending=True, stable=True)][: record.MISTAKES]
     return [
         Mistake(
             image=i,
@@ -113,7 +113,7 @@ def mistakes(labels: Tensor, predicted: Tensor, probability: Tensor, names: Sequ
             predicted=int(predicted[i]),
             probability=float(probability[i]),
         )
-        for i in wrong
+        for i in map(int, wrong)
     ]
 
 

@@ -35,7 +35,7 @@ def data_of(model: PromptedModel, train: Examples, val: Examples | None) -> dict
     """What tells a run's images and backbone from another's: counts, and fingerprints of labels and weights."""
     labels = hashlib.sha256("\n".join(model.class_names or ()).encode())
     for split in (train, val) if val else (train,):
-        labels.update(split.labels.tobytes())
+        labels.update(split.known_labels.tobytes())
     counts = {"training images": len(train), "validation images": len(val or ())}
     return {**counts, "labels": labels.hexdigest()[:12], "backbone": model.backbone_hash[:12]}
 
