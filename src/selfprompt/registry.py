@@ -34,6 +34,8 @@ class Record:
         extra: The extra that must be installed.
         debian: The Debian package that must be installed.
         on_disk: Whether it is looked for on disk.
+        compared: A method's place in the comparison that is made where none are named, from 1; 0 leaves it out.
+        variants: Fields with which a benchmark runs it besides, such as ``frozen_prompts=true``.
         pretrained_on: Data sets whose images a backbone was pretrained on.
         entry: What of its module answers to the name.
         module: Its module's name (filled in by `walk`).
@@ -49,6 +51,8 @@ class Record:
     extra: str | None = None
     debian: str | None = None
     on_disk: bool = False
+    compared: int = 0
+    variants: tuple[str, ...] = ()
     pretrained_on: tuple[str, ...] = ()
     entry: str = "load"
     module: str = ""

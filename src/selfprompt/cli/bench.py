@@ -11,6 +11,7 @@ from selfprompt.cli.flags import MethodFlags, RecipeFlags, given
 from selfprompt.cli.values import Count, Seed, one_of
 from selfprompt.comparison.suites import SUITES
 from selfprompt.errors import UserError
+from selfprompt.methods import compared
 
 if TYPE_CHECKING:
     Benchmark = str
@@ -23,7 +24,7 @@ else:
 def command(
     suite: Benchmark,
     *,
-    methods: str = "linear,full,vpt,spt,spt:prompt_rms=0.1,vpt:frozen_prompts=true,spt:frozen_prompts=true",
+    methods: str = ",".join(compared(variants=True)),
     backbone: str | None = None,
     root: Path | None = None,
     preset: Preset = None,

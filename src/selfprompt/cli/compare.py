@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from selfprompt.cli.console import finish, own_command, progress, report
-from selfprompt.cli.flags import MethodFlags, ProtocolFlags, RecipeFlags, given
+from selfprompt.cli.flags import MethodFlags, RecipeFlags, SearchProtocolFlags, given
 from selfprompt.cli.values import Count, Seed, one_of
 from selfprompt.comparison.studies import STUDIES
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     StudyName = str | None
 else:
     StudyName = one_of(STUDIES)
-
-DEFAULT = ("linear", "full", "vpt", "spt")
 
 
 def command(
@@ -31,7 +29,7 @@ def command(
     search: Literal["climb", "grid"] = "climb",
     method_flags: MethodFlags = None,
     recipe_flags: RecipeFlags = None,
-    protocol_flags: ProtocolFlags = None,
+    protocol_flags: SearchProtocolFlags = None,
     image_size: Count | None = None,
     jobs: Count = 1,
     on: Literal["here", "ray"] = "here",
@@ -46,8 +44,8 @@ def command(
 
     Args:
         data: As for tune; without it, the embedded images under the mini benchmark's settings.
-        methods: Names with commas between, with fields where wanted: linear,spt,spt:prompt_rms=0.1
-            (linear,full,vpt,spt).
+        methods: Names with commas between, with fields where wanted: linear,spt,spt:prompt_rms=0.1 (a linear
+            probe, full fine-tuning, VPT and SPT).
         study: One of the SPT paper's studies: of the prompts' number, of prototypes and the share of the images that
             they are made of, of the size of the training set and of the model.
         backbone: A timm name, a weights file, or builtin (the default).
@@ -66,6 +64,7 @@ def command(
     from selfprompt.comparison.study import run_study
     from selfprompt.comparison.suites import MINI
     from selfprompt.comparison.workers import Workers
+    from selfprompt.methods import compared
     from selfprompt.reports.table import footer
 
     size = {} if image_size is None else {"image_size": image_size}
@@ -84,7 +83,7 @@ def command(
         )
 
     plan = STUDIES[study] if study else None
-    wanted = methods.split(",") if methods is not None else plan.methods if plan else DEFAULT
+    wanted = methods.split(",") if methods is not None else plan.methods if plan else compared()
     wanted = [spec.strip() for spec in wanted]
     with progress(f"comparing on {data or 'mnist5k'}") as advance:
         workers = Workers(jobs, on, advance)

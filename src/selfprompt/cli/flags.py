@@ -44,12 +44,13 @@ def help_of(model: type[BaseModel]) -> dict[str, str]:
 
 
 if TYPE_CHECKING:
-    MethodFlags = RecipeFlags = ProtocolFlags = BaseModel | None
+    MethodFlags = RecipeFlags = ProtocolFlags = SearchProtocolFlags = BaseModel | None
 else:
     MethodFlags = flags("Method", TokenFields)
     RecipeFlags = flags("Recipe", Recipe)
     NO_FLAGS = ("image_size", "mean", "std", "metric", "value_range")  # of the backbone, or of one value
-    ProtocolFlags = flags("Protocol", ImageSettings, Split, Selection, without=NO_FLAGS)
+    ProtocolFlags = flags("Protocol", ImageSettings, Split, Selection, without=(*NO_FLAGS, "final"))  # of one run
+    SearchProtocolFlags = flags("Protocol", ImageSettings, Split, Selection, without=NO_FLAGS)
 
 
 def given(flags: BaseModel | None) -> dict[str, Any]:

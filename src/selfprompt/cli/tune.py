@@ -63,7 +63,7 @@ def command(
         config = RunConfig.resolve(
             data,
             backbone,
-            "spt" if method is None else method,
+            **({} if method is None else {"method": method}),
             fields=given(method_flags),
             recipe=given(recipe_flags),
             protocol=given(protocol_flags),

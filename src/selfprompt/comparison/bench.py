@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selfprompt.backbones import RECORDS
-from selfprompt.backbones.load import load_backbone
+from selfprompt.backbones.load import info
 from selfprompt.comparison.compare import (
     COLUMNS,
     Comparison,
@@ -26,6 +26,7 @@ from selfprompt.data.sources import NAME, load_located, names
 from selfprompt.errors import UserError
 from selfprompt.files import claimed, replace_file
 from selfprompt.methods import read_specs
+from selfprompt.methods.full import Full
 from selfprompt.reports.table import Column, all_precisions, markdown, write_tables
 
 
@@ -114,12 +115,12 @@ def bench(
     counted = {name: left for name, listed in groups.items() if (left := [d for d in listed if d not in marked])}
     results = [summary(spec, {d: measured[spec, d] for d in tasks}, counted) for spec in methods]
     unseen = [data for listed in counted.values() for data in listed]
-    if full := next((r for r in results if r["method"] == "full"), None):
+    if full := next((r for r in results if r["method"] == Full.name), None):
         for result in results:
             result["tasks_above_full"] = sum(
                 result["tasks"][d]["test_accuracy_mean"] > full["tasks"][d]["test_accuracy_mean"] for d in unseen
             )
-    rows = published(suite.name, load_backbone(first.backbone, first.protocol.image_size).info.pretraining)
+    rows = published(suite.name, info(first.backbone, first.protocol.image_size).pretraining)
     for result in results:
         result["published"] = [asdict(row) for row in rows.get(result["method"], [])]
     table = {
@@ -131,7 +132,7 @@ def bench(
         "results": results,
         "settings": first.model_dump(mode="json", exclude={"data"}),
     }
-    write_tables(out, "table", table, group_columns(counted, "full" in methods, len(unseen), rows), results)
+    write_tables(out, "table", table, group_columns(counted, Full.name in methods, len(unseen), rows), results)
     replace_file(out / "tasks.md", markdown(task_columns(groups, marked), results))
     return table
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from selfprompt.backbones.load import load_backbone
+from selfprompt.backbones.load import info
 from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
 from selfprompt.comparison.workers import Unit, Workers
 from selfprompt.data.protocol import Protocol, protocol_for
@@ -35,8 +35,7 @@ class Comparison(BaseModel):
         protocol: One for all methods.
         recipe: Changes to every method's published recipe.
         fields: Fields of methods, for those that have them; a spec's own beat them.
-        rates: Which of `Method.rates` the searches start at; a method without one starts at the recipe's, one that
-            trains the head alone at ``linear``'s.
+        rates: Which of `Method.rates` the searches start at (see `Method.searched_from`), if not at the recipe's.
         trials: Points that the search tries for every method.
         search: ``climb`` (see `climb`), or each paper's own ``grid``, all of it.
     """
@@ -64,9 +63,7 @@ class Comparison(BaseModel):
         name, own = read_spec(spec)
         known = record_of(name).factory.model_fields
         common = {key: value for key, value in self.fields.items() if key in known}
-        kind = "linear" if make_method(name, **(common | own)).trainable() == "head" else name
-        rates = record_of(kind).factory.rates
-        rate = {"lr": rates[self.rates]} if self.rates in rates else {}
+        rate = make_method(name, **(common | own)).searched_from(self.rates)
         return RunConfig.resolve(
             self.data,
             self.backbone,
@@ -81,9 +78,9 @@ class Comparison(BaseModel):
 
 def protocol_of(backbone: str, image_size: int | None = None, **changes: Any) -> Protocol:
     """The protocol of a comparison: the backbone's own, with changes."""
-    info = load_backbone(backbone, image_size).info
+    known = info(backbone, image_size)
     try:
-        return protocol_for(info, **changes)
+        return protocol_for(known, **changes)
     except ValidationError as error:
         raise out_of_range(error) from None
 

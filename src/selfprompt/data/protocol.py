@@ -182,7 +182,7 @@ AnyProtocol = Annotated[SerializeAsAny[BaseProtocol], BeforeValidator(of_its_kin
 """A field that holds a protocol of any kind."""
 
 
-def of_images(protocol: BaseProtocol) -> Protocol:
+def image_protocol(protocol: BaseProtocol) -> Protocol:
     """A protocol, as one of images.
 
     Raises:

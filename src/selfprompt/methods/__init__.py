@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 RECORDS = registry.walk(__name__)
 
 
+def compared(variants: bool = False) -> list[str]:
+    """The methods of a comparison where none are named; with the variants that benchmarks run besides."""
+    records = sorted((r for r in RECORDS.values() if r.compared), key=lambda record: record.compared)
+    more = [f"{record.name}:{fields}" for record in records for fields in record.variants]
+    return [record.name for record in records] + (more if variants else [])
+
+
 def record_of(name: str) -> registry.Record:
     """The record of a method.
 

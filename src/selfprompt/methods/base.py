@@ -10,7 +10,7 @@ from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.info import Pretraining, Readout
 from selfprompt.marks import optional
 from selfprompt.methods.fields import PromptFields, SharedFields, TokenFields
-from selfprompt.methods.recipe import Grid, Recipe
+from selfprompt.methods.recipe import HEAD_RATES, Grid, Recipe
 from selfprompt.methods.stages import Stage
 from selfprompt.prompts.condensation.base import Condensation
 from selfprompt.prompts.condensation.saliency import Saliency
@@ -71,6 +71,11 @@ class Method(SharedFields, ABC):
         if self.grid and self.grid.base and changes.get("batch_size") and "lr" not in changes:
             changes = {**changes, "lr": own.lr * changes["batch_size"] / own.batch_size}
         return Recipe(**(own.model_dump() | changes))
+
+    def searched_from(self, settings: str | None) -> dict[str, float]:
+        """What a search under some settings begins with in the place of the recipe's: `rates`, or those of a head."""
+        rates = HEAD_RATES if self.trainable() == "head" else self.rates
+        return {"lr": rates[settings]} if settings and settings in rates else {}
 
     @optional
     def published_readout(self, pretraining: Pretraining) -> Readout:

@@ -35,5 +35,6 @@ RECORD = Record(
     name="full",
     paper="vpt2022",
     idea="Every weight is trained: the cost that prompts avoid, and the accuracy they are held against.",
+    compared=2,
     entry="Full",
 )

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from selfprompt.backbones.info import Pretraining
 from selfprompt.methods.base import Trainable, WithoutPrompts
-from selfprompt.methods.recipe import Recipe
+from selfprompt.methods.recipe import HEAD_RATES, Recipe
 from selfprompt.registry import Record
 
 
@@ -21,7 +21,7 @@ class Linear(WithoutPrompts):
     """
 
     name: ClassVar[str] = "linear"
-    rates: ClassVar[Mapping[str, float]] = {"embedded": 3.2e-2, "mini": 3e-2}
+    rates: ClassVar[Mapping[str, float]] = HEAD_RATES
 
     def trainable(self) -> Trainable:
         return "head"
@@ -34,5 +34,6 @@ RECORD = Record(
     name="linear",
     paper="mae2021",
     idea="A linear classifier on the frozen backbone's features: what prompts must beat.",
+    compared=1,
     entry="Linear",
 )

@@ -57,5 +57,7 @@ RECORD = Record(
     name="spt",
     paper="spt2024",
     idea="Prompts that start as prototypes of the task's own patch tokens.",
+    compared=4,
+    variants=("prompt_rms=0.1", "frozen_prompts=true"),
     entry="SPT",
 )

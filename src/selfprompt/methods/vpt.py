@@ -39,5 +39,7 @@ RECORD = Record(
     name="vpt",
     paper="vpt2022",
     idea="A few tokens at the input or at every block are trained, from small random numbers.",
+    compared=3,
+    variants=("frozen_prompts=true",),
     entry="VPT",
 )

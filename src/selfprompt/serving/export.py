@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from selfprompt.backbones.base import private_copy
-from selfprompt.data.protocol import of_images
+from selfprompt.data.protocol import image_protocol
 from selfprompt.errors import UserError
 from selfprompt.files import unwritable
 from selfprompt.model import PromptedModel, load
@@ -49,7 +49,7 @@ def export(adapter: str | Path | PromptedModel, out: str | Path, *, backbone: An
     model = adapter if isinstance(adapter, PromptedModel) else load(adapter, backbone)
     model.worth_keeping()
     model = private_copy(model).eval()
-    size = of_images(model.protocol).image_size
+    size = image_protocol(model.protocol).image_size
     device = next(model.parameters()).device
     example = (torch.zeros(2, 3, size, size, dtype=torch.uint8, device=device),)
     dynamic = ({0: torch.export.Dim("batch")},)

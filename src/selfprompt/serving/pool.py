@@ -192,7 +192,7 @@ class AdapterPool(nn.Module):
         if not isinstance(insertion, AtEveryBlock):
             raise UserError(
                 f"{name!r} is a {config.method['name']} adapter that a pool cannot serve: it takes deep prompts "
-                f"(vpt, spt, vfpt, pc, e2vpt)."
+                f"that are keys and values alone, such as vpt's."
             )
         if self.bank.readout not in (None, config.method["readout"]):
             raise UserError(
