@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
 from selfprompt.backbones import load
+from selfprompt.comparison.compare import Comparison, check_methods, compare, protocol_of
+from selfprompt.comparison.workers import Unit
 from selfprompt.data.views import image
 from selfprompt.errors import UserError
 from selfprompt.reports import report
@@ -28,9 +31,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         counts[str(source)] += 1
         return read(source, *rest)
 
-    def loading(path):
-        counts["backbone"] += 1
-        return loaded(path)
+    def loading(path, weights=True):
+        counts["backbone"] += weights
+        return loaded(path, weights)
 
     monkeypatch.setattr(image, "read_image", reading)
     monkeypatch.setattr(load, "load_file", loading)
@@ -78,3 +81,41 @@ def test_a_page_is_drawn_from_what_the_run_left(
     shutil.rmtree(folder)
     assert report(run).read_bytes() == page
     assert report(run).read_bytes() == page
+
+
+class InTurn:
+    """`Workers` whose processes are this one: each unit begins without what others hold."""
+
+    def __init__(self, counted: Counter[str]) -> None:
+        self.counted, self.units, self.most = counted, 0, Counter[str]()
+
+    def run(self, units: Sequence[Unit]) -> list[dict]:
+        found = []
+        for unit in units:
+            for loader in (load.packaged, load.from_file, load.from_timm):
+                loader.cache_clear()
+            self.counted.clear()
+            found.append(unit.work(*unit.arguments))
+            self.most |= self.counted
+        self.units += len(units)
+        return found
+
+
+@pytest.mark.parametrize("final", ["train", "train+val"])
+def test_a_process_of_a_comparison_loads_and_decodes_once(
+    final: str, folder: Path, weights: Path, tmp_path: Path, counted: Counter[str]
+) -> None:
+    protocol = protocol_of(str(weights), final=final)
+    comparison = Comparison(
+        data=str(folder), backbone=str(weights), protocol=protocol, recipe=RECIPE | {"epochs": 1}, trials=2
+    )
+    workers = InTurn(counted)
+    methods = ["linear", "full", "vpt:num_prompts=2", "spt:num_prompts=2"]
+    compare(comparison, methods, tmp_path / "out", seeds=3, workers=workers)  # type: ignore[arg-type]
+    assert workers.units == 4 + 4 * 3
+    assert workers.most.pop("backbone") == 1
+    assert len(workers.most) == 30
+    assert set(workers.most.values()) == {1}
+    counted.clear()
+    check_methods(comparison, methods)
+    assert not +counted

@@ -22,6 +22,7 @@ from selfprompt.methods import RECORDS, make_method, read_spec, read_specs, reco
 from selfprompt.methods.recipe import Recipe
 from selfprompt.reports.table import Column, all_precisions, write_tables
 from selfprompt.runs.config import RunConfig
+from selfprompt.runs.material import Material
 from selfprompt.runs.tune import tune
 
 SETTINGS, JOURNAL = "comparison.json", "journal.log"
@@ -133,10 +134,12 @@ def choose(comparison: Comparison, out: Path, spec: str) -> dict[str, Any]:
     if comparison.protocol.final == "train+val":  # trials are scored where the last runs end
         base = base.model_copy(update={"protocol": base.protocol.model_copy(update={"selection": "last"})})
 
+    material = Material()
+
     def trial(number: int, point: Point) -> tuple[float, float]:
         config = base.model_copy(update={"recipe": at(base.recipe, point), "test": False})
         folder = folder_of(out, spec) / f"trial-{number}"
-        result = tune(config, folder, resume=(folder / "run.json").exists())
+        result = tune(config, folder, resume=(folder / "run.json").exists(), material=material)
         kept = result.history[result.metrics["best_epoch"] - 1]
         return kept["val_accuracy"], kept["val_loss"]
 

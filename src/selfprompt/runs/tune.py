@@ -6,23 +6,23 @@ import json
 import re
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from selfprompt.backbones.load import load_backbone
-from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import with_splits
 from selfprompt.data.recorded import NAME as SPLIT_NAME
 from selfprompt.data.recorded import image_names, splits_for
-from selfprompt.data.sources import load_located
 from selfprompt.errors import UserError
 from selfprompt.files import claimed, replace_file, unused
 from selfprompt.methods.linear import Linear
 from selfprompt.model import build
 from selfprompt.runs.analysis import analyse_run
 from selfprompt.runs.config import NAME, RunConfig, read_run
+from selfprompt.runs.material import Material
 from selfprompt.runs.probe import linear_probe
 from selfprompt.tuning.checkpoint import same_run, settings_of
 from selfprompt.tuning.engine import Engine, checked_trackers
@@ -40,6 +40,7 @@ def tune(
     on_step: OnStep | None = None,
     command: str | None = None,
     analysed: bool = True,
+    material: Material | None = None,
     **options: Any,
 ) -> Result:
     """Run a configuration: split, start, fit, then test once, and write everything to ``out``.
@@ -52,6 +53,7 @@ def tune(
         on_step: Called after every step.
         command: The command that asked for the run; command.txt.
         analysed: Make the analysis that the run's page shows, once it is tested.
+        material: What earlier runs on the same data have read and decoded already.
         **options: Further arguments of `fit`.
 
     Raises:
@@ -71,7 +73,7 @@ def tune(
 
         folder = engine.from_main(claim)
         engine = Engine(config.recipe.precision, config.trackers, folder)
-        return run_in(folder, config, engine, resume, on_step, command, analysed, options)
+        return run_in(folder, config, engine, resume, on_step, command, analysed, material or Material(), options)
 
 
 def default_folder(config: RunConfig) -> Path:
@@ -95,6 +97,7 @@ def run_in(
     on_step: OnStep | None,
     command: str | None,
     analysed: bool,
+    material: Material,
     options: dict[str, Any],
 ) -> Result:
     """`tune` in a folder that this process, or the first of several, has claimed."""
@@ -104,7 +107,7 @@ def run_in(
         metrics = read_metrics(out)
         if metrics["test_accuracy"] is not None or not config.test:
             return Result(metrics, read_history(out, metrics), out)
-    dataset = load_located(config.data)
+    dataset = material.dataset(config.data)
     splits = splits_for(dataset, config.protocol, out) if resume else with_splits(dataset, config.protocol)
     backbone = load_backbone(config.backbone, config.protocol.side)
     model = build(
@@ -119,8 +122,9 @@ def run_in(
 
     examples = splits.train + splits.val if config.whole else splits.train
     model.protocol = model.protocol.completed(examples)
-    train = Decoded(examples, model.protocol, train=True, seed=config.seed)
-    val = None if config.whole else Decoded(splits.val, model.protocol)
+    images = partial(material.decoded, splits=splits, protocol=model.protocol)
+    train = images("whole" if config.whole else "train", examples, train=True, seed=config.seed)
+    val = None if config.whole else images("val", splits.val)
     result = fit(
         model,
         train,
@@ -137,7 +141,7 @@ def run_in(
     if not config.test:
         engine.close()
         return result
-    test = Decoded(splits.test, model.protocol)
+    test = images("test", splits.test)
     with model.insertion.folded(model.backbone), engine.computing(model):
         predicted, probability, _ = answers(model, test, engine, 2 * config.recipe.batch_size)
     accuracy = 100 * int((predicted == test.labels).sum()) / len(test)

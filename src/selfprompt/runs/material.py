@@ -1,0 +1,36 @@
+"""What runs on the same data need of it, made once and handed from one to the next."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from selfprompt.data.batches import Decoded
+from selfprompt.data.datasets import Dataset, Splits
+from selfprompt.data.examples import Examples
+from selfprompt.data.protocol import BaseProtocol
+from selfprompt.data.sources import load_located
+
+
+class Material:
+    """Data sets, and images as their protocols have them: whoever holds it holds them in memory."""
+
+    def __init__(self) -> None:
+        self._datasets: dict[str, Dataset] = {}
+        self._decoded: dict[tuple[str, str, str], Decoded] = {}
+
+    def dataset(self, data: str) -> Dataset:
+        """See `load_located`."""
+        if data not in self._datasets:
+            self._datasets[data] = load_located(data)
+        return self._datasets[data]
+
+    def decoded(
+        self, part: str, examples: Examples, splits: Splits, protocol: BaseProtocol, **options: Any
+    ) -> Decoded:
+        """The images of one part of some splits; ``options`` as of `Decoded`."""
+        key = (part, json.dumps(splits.record), protocol.model_dump_json())
+        held = self._decoded.get(key)
+        if held is None or held.augmented:
+            held = self._decoded[key] = Decoded(examples, protocol, **options)
+        return held
