@@ -58,6 +58,9 @@ PAPERS = {
         2022,
         "2106.10199",
     ),
+    "lntune2024": Paper(
+        "Strong Baselines for Parameter-Efficient Few-Shot Fine-Tuning", "Basu et al.", "AAAI", 2024, "2304.01917"
+    ),
     "mae2021": Paper("Masked Autoencoders Are Scalable Vision Learners", "He et al.", "CVPR", 2022, "2111.06377"),
     "vtab2019": Paper(
         "A Large-scale Study of Representation Learning with the Visual Task Adaptation Benchmark",
