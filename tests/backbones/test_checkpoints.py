@@ -240,11 +240,8 @@ OURS = {
     [
         ({"architecture": None}, "architecture: "),
         ({"architecture": [1]}, "architecture: "),
-        (
-            {"architecture": OURS["architecture"] | {"depth": 99999999}},
-            "its metadata says depth 9999",
-        ),
-        ({"architecture": OURS["architecture"] | {"depth": "two"}}, "its metadata says depth 'two'"),
+        ({"architecture": OURS["architecture"] | {"depth": 99999999}}, "its metadata says depth 9999"),
+        ({"architecture": OURS["architecture"] | {"depth": "two"}}, "has 2 blocks and its metadata says depth 'two'"),
         ({"architecture": OURS["architecture"] | {"embed_dim": 10**6}}, "has the shape"),
         ({"architecture": OURS["architecture"] | {"num_heads": 0}}, "fit no ViT"),
         ({"pretraining": "magic"}, "pretraining: "),
