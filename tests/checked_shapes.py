@@ -14,11 +14,17 @@ ROOMS = ("tower", "heads", "objectives", "prompts", *(f"backbones.{name}" for na
 CHECK = jaxtyping.jaxtyped
 
 
+def names_shapes(made: Any) -> bool:
+    """Whether a function or a dataclass has annotations with shapes."""
+    hints = map(str, getattr(made, "__annotations__", {}).values())
+    return any("[Tensor" in hint or "KeysValues" in hint for hint in hints)
+
+
 def unless_traced(*, typechecker: Any) -> Callable[[Any], Any]:
-    """jaxtyping's check of all but local functions, which would be compiled anew at every call."""
+    """jaxtyping's check of what names shapes; local functions would be compiled anew at every call."""
 
     def decorate(made: Any) -> Any:
-        if torch.compiler.is_compiling() or "<locals>" in getattr(made, "__qualname__", ""):
+        if torch.compiler.is_compiling() or "<locals>" in getattr(made, "__qualname__", "") or not names_shapes(made):
             return made
         if not inspect.isclass(made):
             return CHECK(made, typechecker=typechecker)
