@@ -57,24 +57,25 @@ class Stepwise(Backbone, ABC):
         """The MLP branch of block ``i`` without its residual, (B, N, D) to (B, N, D)."""
 
     @final
-    def block(self, i: int, tokens: Tokens, edit: BlockEdit = PLAIN, read: int | None = None) -> Tokens:
+    def block(self, i: int, tokens: Tokens, edit: BlockEdit = PLAIN, read: slice | None = None) -> Tokens:
         """Block ``i`` as it is edited: both branches, each added to the stream.
 
         Args:
             i: The block.
             tokens: The stream.
             edit: What an insertion wants of it.
-            read: Of how many of the first tokens the outputs are wanted; None means all.
+            read: Of which tokens the outputs are wanted; None means all.
         """
         whole = tokens.x if edit.asking is None else insert(tokens, edit.asking).x
+        wanted = slice(None) if read is None else read
         # a slice for each use, not one: so gradients are summed as they always were, to the bit
-        x, first = whole[:, :read], None if read is None and whole is tokens.x else whole[:, :read]
+        x, part = whole[:, wanted], None if read is None and whole is tokens.x else whole[:, wanted]
         normal = self.normalize(i, tokens.x)
-        asking = normal if first is None else self.normalize(i, first)
+        asking = normal if part is None else self.normalize(i, part)
         out = self.attention(i, normal, asking, edit)
         if edit.branch is not None:
-            out = edit.branch(self.normalize(i, whole[:, :read]), out)
-            x = whole[:, :read]
+            out = edit.branch(self.normalize(i, whole[:, wanted]), out)
+            x = whole[:, wanted]
         x = x + out
         x = x if edit.between is None else edit.between(x)
         return Tokens(x + self.mlp(i, x), tokens.num_prefix, tokens.mask, tokens.at)
@@ -88,7 +89,7 @@ class Stepwise(Backbone, ABC):
         *,
         rows: Tensor | None = None,
         blocks: int | None = None,
-        read: int | None = None,
+        read: slice | None = None,
         checkpointing: bool = False,
     ) -> Tokens:
         content = self.content(inputs)

@@ -24,6 +24,8 @@ class AtEveryBlock(KeyedInsertion, ABC):
         keep_outputs: Leave the last block's prompt outputs in the stream.
     """
 
+    by_token = True
+
     def __init__(self, depth: int, num_prompts: int, width: int, *, keep_outputs: bool = False, **rest: Any) -> None:
         super().__init__(depth, num_prompts, width, **rest)
         self.keep_outputs = keep_outputs
