@@ -101,6 +101,13 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         return self.tower.backbone
 
     @property
+    def source(self) -> Backbone | DualEncoder:
+        """What another model may be built from: the frozen transformer, with that of texts where there is one."""
+        if isinstance(self.head, ClassText):
+            return DualEncoder(self.backbone, self.head.tower, self.head.scale)
+        return self.backbone
+
+    @property
     def insertion(self) -> Insertion:
         """How prompts meet the tokens."""
         return self.prompted.insertion

@@ -151,7 +151,12 @@ def image_parts(model: Any) -> tuple[Any, nn.Linear | None]:
         init_values=None if isinstance(first.ls_1, nn.Identity) else 1.0,
     )
     state = {k: v.detach().float() for k, v in model.state_dict().items() if k.startswith("visual.")}
-    vit.load_state_dict(timm_vit.checkpoint_filter_fn(state, vit), strict=False)
+    known = timm_vit.checkpoint_filter_fn(state, vit)
+    embed: Any = vit.patch_embed.proj
+    if embed.bias is not None:  # without a norm before the blocks, timm's has one
+        known["patch_embed.proj.bias"] = torch.zeros_like(embed.bias)
+    known.setdefault("head.bias", torch.zeros(visual.proj.shape[1]))
+    vit.load_state_dict(known)
     return vit, linear(visual.proj)
 
 

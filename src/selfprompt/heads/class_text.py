@@ -55,8 +55,9 @@ class ClassText(Head):
         self._made: Tensor | None = None
         known: dict[tuple[int, ...], str] = {}
         for row, name in zip(self.rows[0], self.names):
-            if known.setdefault(tuple(row), name) is not name and not self.per_class:
+            if tuple(row) in known and not self.per_class:
                 raise UserError(f"The classes {known[tuple(row)]!r} and {name!r} have the same text: rename one.")
+            known[tuple(row)] = name
 
     @property
     def tower(self) -> ClipText:

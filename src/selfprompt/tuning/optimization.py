@@ -20,7 +20,8 @@ def make_optimizer(model: PromptedModel, recipe: Recipe) -> torch.optim.Optimize
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            decay = recipe.head_weight_decay if name.startswith("head.") else recipe.weight_decay
+            head = name.startswith("head.") and not name.startswith("head.text.")
+            decay = recipe.head_weight_decay if head else recipe.weight_decay
             groups.setdefault(0.0 if parameter.ndim <= 1 else decay, []).append(parameter)
     listed = [{"params": params, "weight_decay": decay} for decay, params in groups.items()]
     if recipe.optimizer == "sgd":
