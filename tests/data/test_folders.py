@@ -22,7 +22,7 @@ from selfprompt.data.sources.folder import images_below
 from selfprompt.data.tree import walk
 from selfprompt.doctor import check_data
 from selfprompt.errors import UserError
-from selfprompt.pretraining.mae import load_corpus
+from selfprompt.pretraining.corpus import load_corpus
 from selfprompt.runs.config import RunConfig
 
 

@@ -10,7 +10,6 @@ adds colour inversion and channel gains, since line art and grey photographs hav
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import time
@@ -18,124 +17,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors.torch import save
-from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
-from timm.models.vision_transformer import Block, VisionTransformer
-from torch import Tensor, nn
 
-from selfprompt.data.images import ImageSource, common_range, read_image
-from selfprompt.data.sources import load_located, locate
-from selfprompt.data.sources.folder import images_below
-from selfprompt.data.tree import subfolders
 from selfprompt.errors import UserError
 from selfprompt.files import only_one, replace_file, unwritable
+from selfprompt.model import not_finite
+from selfprompt.pretraining.autoencoder import MaskedAutoencoder
 from selfprompt.pretraining.config import PretrainConfig
+from selfprompt.pretraining.corpus import draw_batch, load_corpus
+from selfprompt.tuning.checkpoint import same_run, save_state, saved_state
+from selfprompt.tuning.engine import Engine
+from selfprompt.tuning.optimization import cosine, diverged, parameter_groups
 
-
-class MaskedAutoencoder(nn.Module):
-    """Encoder, one-block decoder, and the loss.
-
-    Shape: images (B, 3, S, S) of values in [0, 1] to a scalar.
-    """
-
-    def __init__(self, config: PretrainConfig) -> None:
-        super().__init__()
-        if config.image_size % config.patch_size or config.width % config.heads:
-            raise UserError("--image-size must be a multiple of --patch-size, and --width of --heads.")
-        if config.width % 4 or config.decoder_width % 4 or config.decoder_width % max(1, config.decoder_width // 32):
-            raise UserError("--width and --decoder-width must be multiples of 4, the latter of 32 from 64 on.")
-        if config.mask_ratio * (config.image_size // config.patch_size) ** 2 + 1e-9 < 1:
-            raise UserError("--mask-ratio hides no patch of so small an image: raise it, or lower --patch-size.")
-        self.config = config
-        self.encoder: Any = VisionTransformer(**config.architecture())
-        side = config.image_size // config.patch_size
-        positions = build_sincos2d_pos_embed([side, side], dim=config.width)
-        with torch.no_grad():
-            self.encoder.pos_embed.copy_(torch.cat([torch.zeros(1, config.width), positions])[None])
-        self.to_decoder = nn.Linear(config.width, config.decoder_width)
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, config.decoder_width))
-        nn.init.normal_(self.mask_token, std=0.02)
-        self.decoder_positions: Tensor
-        self.register_buffer("decoder_positions", build_sincos2d_pos_embed([side, side], dim=config.decoder_width))
-        self.decoder = Block(config.decoder_width, num_heads=max(1, config.decoder_width // 32), qkv_bias=True)
-        self.decoder_norm = nn.LayerNorm(config.decoder_width)
-        self.to_pixels = nn.Linear(config.decoder_width, 3 * config.patch_size**2)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """The reconstruction loss of a batch, patches masked at random by torch's generator."""
-        p, encoder = self.config.patch_size, self.encoder
-        mean = images.new_tensor(self.config.mean).view(1, -1, 1, 1)
-        std = images.new_tensor(self.config.std).view(1, -1, 1, 1)
-        images = (images - mean) / std
-        target = F.unfold(images, p, stride=p).transpose(1, 2)  # (B, M, 3 p p)
-        target = (target - target.mean(-1, keepdim=True)) / (target.var(-1, keepdim=True) + 1e-6).sqrt()
-
-        patches = encoder.patch_embed(images) + encoder.pos_embed[:, 1:]  # (B, M, D)
-        batch, count, width = patches.shape
-        keep = count - int(self.config.mask_ratio * count + 1e-9)
-        order = torch.rand(batch, count, device=images.device).argsort(dim=1)
-        back = order.argsort(dim=1)
-        visible = patches.gather(1, order[:, :keep, None].expand(-1, -1, width))
-        first = (encoder.cls_token + encoder.pos_embed[:, :1]).expand(batch, -1, -1)
-        latent = encoder.norm(encoder.blocks(torch.cat([first, visible], dim=1)))
-
-        latent = self.to_decoder(latent)[:, 1:]
-        tokens = torch.cat([latent, self.mask_token.expand(batch, count - keep, -1)], dim=1)
-        tokens = tokens.gather(1, back[:, :, None].expand(-1, -1, tokens.shape[-1])) + self.decoder_positions
-        predicted = self.to_pixels(self.decoder_norm(self.decoder(tokens)))
-        masked = (back >= keep).float()
-        return ((predicted - target).square().mean(-1) * masked).sum() / masked.sum()
-
-
-def load_corpus(data: str | Path, side: int) -> tuple[Tensor, list[np.ndarray]]:
-    """All images of a data source, labels unread, as one (N, 3, side, side) uint8 tensor.
-
-    Returns:
-        The images, and the index groups that are sampled equally often: the folders directly under a folder,
-        or everything as one group.
-    """
-    sources: list[ImageSource] = []
-    groups: list[np.ndarray] = []
-    located = locate(data)
-    path = Path(located)
-    folders = (subfolders(path) or [path]) if path.is_absolute() else []
-    for found in [images_below(folder, path) for folder in folders] or [list(load_located(located).train.images)]:
-        if found:
-            groups.append(np.arange(len(sources), len(sources) + len(found)))
-            sources += found
-    if not sources:
-        raise UserError(f"{data} has no images to pretrain on.")
-    images = np.empty((len(sources), 3, side, side), dtype=np.uint8)
-    span = common_range(sources)
-    for row, source in enumerate(sources):
-        images[row] = np.asarray(read_image(source, span).resize((side, side))).transpose(2, 0, 1)
-    return torch.from_numpy(images), groups
-
-
-def augment(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """Random crop (20 to 100 % of the area), flip, inversion and channel gains, one draw for each image.
-
-    Shape: (B, 3, H, W) uint8 to (B, 3, size, size) float in [0, 1].
-    """
-    batch = len(images)
-
-    def draw(low: float, high: float, *shape: int) -> Tensor:
-        return torch.rand(batch, *shape, generator=generator) * (high - low) + low
-
-    scale = draw(0.2, 1.0).sqrt()
-    aspect = torch.exp(draw(math.log(3 / 4), math.log(4 / 3)) / 2)
-    width, height = (scale * aspect).clamp(max=1), (scale / aspect).clamp(max=1)
-    flip = torch.where(draw(0, 1) < 0.5, -1.0, 1.0)
-    theta = torch.zeros(batch, 2, 3)
-    theta[:, 0, 0], theta[:, 1, 1] = width * flip, height
-    theta[:, 0, 2], theta[:, 1, 2] = (1 - width) * draw(-1, 1), (1 - height) * draw(-1, 1)
-    grid = F.affine_grid(theta, [batch, 3, size, size], align_corners=False)
-    out = F.grid_sample(images.float() / 255, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    out = torch.where((draw(0, 1) < 0.5).view(-1, 1, 1, 1), 1 - out, out)
-    return (out * draw(0.6, 1.4, 3)[:, :, None, None]).clamp(0, 1)
+WARMUP = 0.05  # of the steps
 
 
 def pretrain(
@@ -143,22 +38,25 @@ def pretrain(
     out: Path,
     config: PretrainConfig,
     on_step: Callable[[int, int, float], None] | None = None,
+    checkpoint_seconds: float = 60.0,
 ) -> dict[str, Any]:
     """Train a `MaskedAutoencoder` on the images of ``data`` and save its encoder to ``out``.
 
-    A file ``OUT.partial`` is kept on the way; the same call takes it up again where it was stopped.
+    A checkpoint ``OUT.partial`` is kept on the way; the same call resumes from it.
 
     Args:
         data: A folder (its direct subfolders are sampled equally often), a registered name, or ``hf:NAME``.
         out: The weights' file, safetensors in float16, with architecture and recipe in its header.
         config: Architecture and recipe.
         on_step: Called with (step, steps, loss) after every step.
+        checkpoint_seconds: Least time between two checkpoints.
 
     Returns:
         The final loss (mean over the last hundredth of the steps), images in the corpus, steps, seconds.
 
     Raises:
-        UserError: There are no images, ``out`` is taken or cannot be written, or the loss is no number.
+        UserError: There are no images, ``out`` is taken or cannot be written, the checkpoint is damaged or of other
+            settings, or the loss became NaN or infinite.
     """
     if out.is_dir():
         raise UserError(f"{out} is a folder: give --out a file, such as {out / 'backbone.safetensors'}.")
@@ -167,72 +65,57 @@ def pretrain(
     except OSError as error:
         raise unwritable(out, error) from None
     with only_one(out.with_name(f".{out.name}.lock"), out):
-        return train(data, out, config, on_step)
+        engine = Engine("float32")
+        here = [engine.device] if engine.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=here):  # steps seed torch's generators
+            return train(data, out, config, engine, on_step, checkpoint_seconds)
 
 
 def train(
-    data: str | Path, out: Path, config: PretrainConfig, on_step: Callable[[int, int, float], None] | None
+    data: str | Path,
+    out: Path,
+    config: PretrainConfig,
+    engine: Engine,
+    on_step: Callable[[int, int, float], None] | None,
+    checkpoint_seconds: float,
 ) -> dict[str, Any]:
     """`pretrain`, alone with its file."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(config.seed)
-    model = MaskedAutoencoder(config).to(device)
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    rest = [p for p in model.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}],
-        lr=config.lr,
-        betas=config.betas,
-    )
-    steps = max(1, config.images_seen // config.batch_size)
-    start, losses, seconds = 0, [], 0.0
-    partial = out.with_name(out.name + ".partial")
+    model = MaskedAutoencoder(config)
+    network = engine.prepare(model)
+    groups = parameter_groups(model, lambda name: config.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
+    partial, settings = out.with_name(out.name + ".partial"), config.model_dump_json()
+    done, losses, seconds = 0, [], 0.0
     if partial.exists():
-        try:
-            state = torch.load(partial, weights_only=True)
-            same = state["config"] == config.model_dump_json()
-            if same:
-                model.load_state_dict(state["model"])
-                optimizer.load_state_dict(state["optimizer"])
-                start, losses, seconds = state["step"], state["losses"], state["seconds"]
-        except Exception as error:  # the reader raises whatever damaged bytes lead it to
-            raise UserError(f"{partial} is damaged ({type(error).__name__}): remove it to start again.") from None
-        if not same:
-            raise UserError(f"{partial} was made with another recipe: remove it, or give the same flags.")
-    images, groups = load_corpus(data, 2 * config.image_size)
+        with saved_state(partial) as state:
+            same_run(partial, json.loads(state["config"]), json.loads(settings))
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            done, losses, seconds = state["step"], state["losses"], state["seconds"]
+    images, folders = load_corpus(data, 2 * config.image_size)
 
+    steps = max(1, config.images_seen // config.batch_size)
     begun = saved = time.monotonic()
-    for step in range(start, steps):
+    for step in range(done, steps):
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         torch.manual_seed(config.seed * 1_000_003 + step)
-        group = torch.randint(len(groups), (config.batch_size,), generator=generator)
-        draws = torch.rand(config.batch_size, generator=generator).double()
-        chosen = [int(groups[g][int(u * len(groups[g]))]) for g, u in zip(group.tolist(), draws.tolist())]
-        batch = augment(images[chosen], config.image_size, generator).to(device)
-
-        rate = config.lr * min((step + 1) / max(1, 0.05 * steps), 0.5 * (1 + math.cos(math.pi * step / steps)))
-        for parameters in optimizer.param_groups:
-            parameters["lr"] = rate
-        loss = model(batch)
+        batch = draw_batch(images, folders, config.batch_size, config.image_size, generator).to(engine.device)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, step, steps)
+        loss = network(batch)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        engine.backward(loss)
         optimizer.step()
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
-            raise UserError(f"The loss became {losses[-1]} at step {step}: use a smaller --lr than {config.lr:g}.")
+            raise diverged(f"The loss became {losses[-1]} at step {step}", config.lr)
         if on_step:
             on_step(step + 1, steps, losses[-1])
-        if time.monotonic() - saved > 60:
+        if time.monotonic() - saved > checkpoint_seconds:
             saved = time.monotonic()
-            state = {"config": config.model_dump_json(), "model": model.state_dict(), "step": step + 1}
-            state |= {
-                "optimizer": optimizer.state_dict(),
-                "losses": losses,
-                "seconds": seconds + saved - begun,
-            }
-            buffer = io.BytesIO()
-            torch.save(state, buffer)
-            replace_file(partial, buffer.getvalue())
+            state = {"config": settings, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
+            save_state(partial, state | {"step": step + 1, "losses": losses, "seconds": seconds + saved - begun})
 
     tail = losses[-max(1, steps // 100) :]
     summary = {
@@ -241,6 +124,23 @@ def train(
         "steps": steps,
         "seconds": seconds + time.monotonic() - begun,
     }
+    write_encoder(out, model, summary)
+    partial.unlink(missing_ok=True)
+    return summary
+
+
+def learning_rate(config: PretrainConfig, step: int, steps: int) -> float:
+    """The lesser of a linear warm-up over 5 % of the steps, and half a cosine from the peak to 0 over all of them."""
+    return min(config.lr * ((step + 1) / max(1, WARMUP * steps)), cosine(config.lr, 0.0, step / steps))
+
+
+def write_encoder(out: Path, model: MaskedAutoencoder, summary: dict[str, Any]) -> None:
+    """The weights' file: the encoder in float16; architecture, recipe and what was measured in the header.
+
+    Raises:
+        UserError: A weight is NaN or infinite, or the file cannot be written.
+    """
+    config = model.config
     header = {
         "architecture": config.architecture(),
         "pretraining": "mae",
@@ -252,8 +152,6 @@ def train(
         **summary,
     }
     weights = {k: v.half().contiguous() for k, v in model.encoder.cpu().state_dict().items()}
-    if not all(value.isfinite().all() for value in weights.values()):
-        raise UserError(f"A weight became NaN or infinite: use a smaller --lr than {config.lr:g}.")
+    if odd := not_finite(weights):
+        raise diverged(f"The weight {odd} became NaN or infinite", config.lr)
     replace_file(out, save(weights, metadata={"selfprompt": json.dumps(header)}))
-    partial.unlink(missing_ok=True)
-    return summary

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,6 +56,28 @@ def same_run(folder: Path, there: dict[str, Any], own: dict[str, Any]) -> None:
             )
 
 
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Replace a checkpoint, whole or not at all."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    replace_file(path, buffer.getvalue())
+
+
+@contextmanager
+def saved_state(path: Path) -> Iterator[dict[str, Any]]:
+    """Inside, what `save_state` wrote is put to use; an error there is the file's.
+
+    Raises:
+        UserError: The file is damaged, or holds objects that would run code.
+    """
+    try:
+        yield torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
+    except Exception as error:  # damaged bytes lead to errors of any kind
+        raise damaged(path, type(error).__name__, FIX) from None
+
+
 @dataclass
 class Progress:
     """Where a run stands. Random numbers need no keeping: every draw follows from (seed, epoch, step).
@@ -93,9 +117,7 @@ class Progress:
 
     def save(self, folder: Path) -> None:
         """Replace the folder's checkpoint."""
-        buffer = io.BytesIO()
-        torch.save({f.name: getattr(self, f.name) for f in fields(self)}, buffer)
-        replace_file(folder / NAME, buffer.getvalue())
+        save_state(folder / NAME, {f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
     def load(cls, folder: Path, run: dict[str, Any], model: PromptedModel) -> Progress | None:
@@ -107,15 +129,12 @@ class Progress:
         path = folder / NAME
         if not path.exists():
             return None
-        try:
-            saved = torch.load(path, map_location="cpu", weights_only=True)
+        with saved_state(path) as saved:
             if lacking := {f.name for f in fields(cls)} - {"run", *saved}:
                 raise KeyError(lacking)
             progress = KIND.validate_python(saved)
             progress.adapter, progress.best = upgraded(progress.adapter), upgraded(progress.best)
             progress.average = None if progress.average is None else upgraded(progress.average)
-        except Exception as error:  # the reader raises whatever damaged bytes lead it to
-            raise damaged(path, type(error).__name__, FIX) from None
         same_run(folder, progress.run, run)
         with using(path, FIX):
             for state in (progress.best, progress.average, progress.adapter):

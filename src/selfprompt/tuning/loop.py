@@ -21,7 +21,7 @@ from selfprompt.tuning.checkpoint import Progress
 from selfprompt.tuning.engine import Engine, out_of_memory
 from selfprompt.tuning.evaluation import evaluate_network
 from selfprompt.tuning.fixed_features import features_are_fixed, frozen_features
-from selfprompt.tuning.optimization import MovingAverage, learning_rate
+from selfprompt.tuning.optimization import MovingAverage, diverged, learning_rate
 from selfprompt.tuning.records import write_logs, write_prompts
 from selfprompt.tuning.task import Task
 
@@ -188,8 +188,7 @@ class Loop:
         return loss.detach().cpu().double()
 
     def _diverged(self, what: str) -> Diverged:
-        where = f"in epoch {self.progress.epoch + 1}"
-        return Diverged(f"{what} {where}: use a smaller --lr than {self.recipe.lr:g}.")
+        return diverged(f"{what} in epoch {self.progress.epoch + 1}", self.recipe.lr)
 
     def _validate(self, val: Batches | None) -> None:
         progress, model = self.progress, self.model

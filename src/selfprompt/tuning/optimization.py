@@ -1,13 +1,16 @@
-"""Parameter groups, learning rate, moving average and batch size of the fit loop."""
+"""Optimiser, learning rate, moving average and batch size of the fit loop."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from selfprompt.backbones.precision import fused_is_faster
+from selfprompt.errors import Diverged
 from selfprompt.memory import free_memory
 from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel
@@ -17,16 +20,26 @@ SHORT = 10  # steps
 
 def make_optimizer(model: PromptedModel, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW or SGD; prompts and head have weight decays of their own, one-dimensional parameters none."""
-    groups: dict[float, list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            head = name.startswith("head.") and not name.startswith("head.text.")
-            decay = recipe.head_weight_decay if head else recipe.weight_decay
-            groups.setdefault(0.0 if parameter.ndim <= 1 else decay, []).append(parameter)
-    listed = [{"params": params, "weight_decay": decay} for decay, params in groups.items()]
+    groups = parameter_groups(
+        model, lambda name: recipe.head_weight_decay if of_the_head(name) else recipe.weight_decay
+    )
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(listed, lr=recipe.lr, momentum=recipe.momentum)
-    return torch.optim.AdamW(listed, lr=recipe.lr)
+        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
+    return torch.optim.AdamW(groups, lr=recipe.lr)
+
+
+def of_the_head(name: str) -> bool:
+    """Whether a model's parameter, by its name, is the head's own: prompts of the classes' texts are prompts."""
+    return name.startswith("head.") and not name.startswith("head.text.")
+
+
+def parameter_groups(network: nn.Module, decay: Callable[[str], float]) -> list[dict[str, Any]]:
+    """What a network trains, as groups of one weight decay each: by a parameter's name, and 0 for one dimension."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(0.0 if parameter.ndim <= 1 else decay(name), []).append(parameter)
+    return [{"params": params, "weight_decay": value} for value, params in groups.items()]
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
@@ -36,16 +49,21 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     only, step at ``min_lr``: they begin at the peak, and the cosine ends one step behind the last.
     """
     if steps < SHORT and recipe.warmup * steps < 1:
-        return cosine(recipe, step / steps)
+        return cosine(recipe.lr, recipe.min_lr, step / steps)
     done = (step + 1) / steps
     if done <= recipe.warmup:
         return recipe.lr * done / recipe.warmup
-    return cosine(recipe, (done - recipe.warmup) / max(1e-12, 1 - recipe.warmup))
+    return cosine(recipe.lr, recipe.min_lr, (done - recipe.warmup) / max(1e-12, 1 - recipe.warmup))
 
 
-def cosine(recipe: Recipe, along: float) -> float:
-    """Half a cosine from the peak (0) to ``min_lr`` (1)."""
-    return recipe.min_lr + (recipe.lr - recipe.min_lr) * 0.5 * (1 + math.cos(math.pi * along))
+def cosine(peak: float, end: float, along: float) -> float:
+    """Half a cosine from ``peak``, where ``along`` is 0, to ``end``, where it is 1."""
+    return end + (peak - end) * 0.5 * (1 + math.cos(math.pi * along))
+
+
+def diverged(what: str, lr: float) -> Diverged:
+    """The error for a loss or weight that became NaN or infinite at a learning rate."""
+    return Diverged(f"{what}: use a smaller --lr than {lr:g}.")
 
 
 class MovingAverage:
