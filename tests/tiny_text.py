@@ -61,7 +61,7 @@ class TinyText(Backbone):
         *,
         rows: Tensor | None = None,
         blocks: int | None = None,
-        read: int | None = None,
+        read: slice | None = None,
         checkpointing: bool = False,
     ) -> Tokens:
         assert isinstance(inputs, Text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,17 +26,20 @@ from selfprompt.adapters.format import (
     write_adapter,
 )
 from selfprompt.backbones.base import Backbone
+from selfprompt.backbones.clip import DualEncoder
 from selfprompt.backbones.info import Readout
 from selfprompt.backbones.load import BackboneSource, load_backbone
 from selfprompt.data.protocol import BaseProtocol, protocol_for
 from selfprompt.errors import UserError
 from selfprompt.files import replace_file, using
 from selfprompt.heads.base import Head
+from selfprompt.heads.class_text import ClassText
 from selfprompt.heads.linear import LinearHead
 from selfprompt.inputs import Inputs, Text, move
 from selfprompt.methods import from_description, make_method
 from selfprompt.methods.base import Method
 from selfprompt.prompts.insertion.base import Insertion, drawing
+from selfprompt.prompts.insertion.none import NoPrompts
 from selfprompt.prompts.insertion.prompted import PromptInsertion
 from selfprompt.tower import Tower
 
@@ -45,60 +48,53 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
     """A frozen backbone with prompts and a head of its own. Made by `selfprompt.create_model`.
 
     Args:
-        backbone: The frozen transformer; the model has a private copy, and the caller's stays as it is.
-        insertion: How prompts meet its tokens; owns the prompts.
-        head: Readout features to logits.
+        tower: Backbone, insertion and readout: images to features.
+        head: Features to logits; one of the classes' texts has a tower of its own.
         method: What it was built by, settled for the backbone.
         protocol: What inputs the model wants.
+        backbone_hash: The fingerprint of what was frozen.
         class_names: Names of the head's outputs.
-        seed: Seed of what the insertion owns beside prompts.
 
     Attributes:
-        tower: Backbone, insertion and readout: images to features.
         prompts: The trained prompts, one parameter (layers, P, D); None for a method without.
     """
 
     def __init__(
         self,
-        backbone: Backbone,
-        insertion: Insertion,
+        tower: Tower,
         head: Head,
         *,
         method: Method,
         protocol: BaseProtocol,
+        backbone_hash: str,
         class_names: list[str] | None = None,
-        seed: int = 0,
     ) -> None:
         super().__init__()
         self._hub_mixin_config = None  # adapter_config.json takes the place of the mixin's config.json
-        backbone = backbone.own.private()
-        self.normalize = protocol.view().prepare
-        self.tower, self.head = Tower(backbone, insertion, method.readout or "backbone", self.normalize), head
+        self.tower, self.head = tower, head
         self.method, self.protocol, self.class_names = method, protocol, class_names
+        self.normalize = tower.prepare
         self.sources: Tensor | None = None
         self.initialized = method.initialization() is None
         self.metrics: dict[str, Any] | None = None
-        self.backbone_hash = backbone.fingerprint()
-        for name, parameter in backbone.named_parameters():
-            trained = method.trains(backbone.get_submodule(name.rpartition(".")[0]), name)
-            parameter.requires_grad_(trained)
-            if trained:
-                parameter.data = parameter.data.clone()
-        for module in backbone.unread(self.readout):
-            module.requires_grad_(False)
-        insertion.requires_grad_(method.trainable() == "prompts")
-        insertion.attach(backbone, seed)
+        self.backbone_hash = backbone_hash
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("backbone", "insertion"):  # a Module would take them for parts of its own
-            setattr(self.tower, name, value)
+            setattr(self.tower if name == "backbone" else self.prompted, name, value)
         else:
             super().__setattr__(name, value)
 
     @property
     def towers(self) -> dict[str, Tower]:
         """Every transformer that may hold something trained, by what it takes."""
-        return {self.protocol.inputs: self.tower}
+        towers = {self.protocol.inputs: self.tower}
+        return towers | {"text": self.head.text} if isinstance(self.head, ClassText) else towers
+
+    @property
+    def prompted(self) -> Tower:
+        """The tower that has prompts: that of the inputs, unless only the classes' texts have any."""
+        return next((tower for tower in self.towers.values() if tower.insertion.prompts is not None), self.tower)
 
     @property
     def backbone(self) -> Backbone:
@@ -106,9 +102,16 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         return self.tower.backbone
 
     @property
+    def source(self) -> Backbone | DualEncoder:
+        """What another model may be built from: the frozen transformer, with that of texts where there is one."""
+        if isinstance(self.head, ClassText):
+            return DualEncoder(self.backbone, self.head.tower, self.head.scale)
+        return self.backbone
+
+    @property
     def insertion(self) -> Insertion:
-        """How prompts meet its tokens."""
-        return self.tower.insertion
+        """How prompts meet the tokens."""
+        return self.prompted.insertion
 
     @property
     def readout(self) -> Readout:
@@ -163,14 +166,38 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         Raises:
             UserError: The batches give fewer tokens than there are prompts.
         """
-        initialization = self.method.initialization()
-        if initialization is None or not isinstance(self.insertion, PromptInsertion):
-            return
-        layers, num_prompts, _ = self.insertion.prompts.shape
-        images = self._images(batches) if initialization.needs_data else ()
-        start = initialization.prepare(self.backbone, images, layers, num_prompts, seed)
-        self.insertion.start_from(start)
-        self.sources, self.initialized = start.sources, True
+        for tower in self.towers.values():
+            part, insertion = self.part(tower), tower.insertion
+            initialization = part.initialization() if part else None
+            if initialization is None or not isinstance(insertion, PromptInsertion):
+                continue
+            layers, num_prompts, _ = insertion.prompts.shape
+            images = self._images(batches) if initialization.needs_data else ()
+            start = initialization.prepare(tower.backbone, images, layers, num_prompts, seed)
+            insertion.start_from(start)
+            if tower is self.prompted:
+                self.sources = start.sources
+            self.initialized = True
+
+    def part(self, tower: Tower) -> Method | None:
+        """The method that has something in a tower."""
+        return self.method.part("inputs" if tower is self.tower else "classes")
+
+    def for_classes(self, names: Sequence[str]) -> PromptedModel:
+        """The same prompts for other classes, by their names; this model stays as it is.
+
+        Raises:
+            UserError: Its head knows the classes that it was trained on, and no others.
+        """
+        names = list(names)
+        return PromptedModel(
+            self.tower,
+            self.head.for_classes(names),
+            method=self.method,
+            protocol=self.protocol,
+            backbone_hash=self.backbone_hash,
+            class_names=names,
+        ).train(self.training)
 
     def _images(self, batches: Iterable[Inputs | tuple[Any, ...]]) -> Iterator[Inputs]:
         device = next(self.parameters()).device
@@ -189,7 +216,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         state: dict[str, Tensor] = {}
         for name, tower in self.towers.items():
             state |= {f"towers.{name}.insertion.{k}": v for k, v in tower.insertion.state_dict().items()}
-        state |= {f"head.{k}": v for k, v in self.head.state_dict().items()}
+        state |= {f"head.{k}": v for k, v in self.head.state_dict().items() if not k.startswith("text.")}
         for name, tower in self.towers.items():
             trained = {k: p.detach() for k, p in tower.backbone.named_parameters() if p.requires_grad}
             state |= {f"towers.{name}.backbone.{k}": p for k, p in trained.items()}
@@ -284,7 +311,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
 
 def build(
     method: Method,
-    backbone: Backbone,
+    backbone: Backbone | DualEncoder,
     num_classes: int,
     protocol: BaseProtocol | None = None,
     class_names: list[str] | None = None,
@@ -294,7 +321,8 @@ def build(
 
     Args:
         method: What it is built by.
-        backbone: The transformer; it stays as it is, as the model has a private copy.
+        backbone: The transformer, or that of images with that of texts; it stays as it is, as the model has a
+            private copy.
         num_classes: Outputs of the head.
         protocol: What images it will see; the backbone's own by default.
         class_names: Names of the outputs.
@@ -302,27 +330,69 @@ def build(
             generators are left as they are.
 
     Raises:
-        UserError: The protocol is of another image size, or there are fewer than two classes.
+        UserError: The protocol is of another image size, there are fewer than two classes, or the method needs texts
+            of classes and there are none.
     """
     protocol = protocol or protocol_for(backbone.info)
     protocol.check(backbone.info)
     if num_classes < 2:
         raise UserError(f"A classifier needs two classes or more, and num_classes is {num_classes}.")
     method = method.settled(backbone.info.pretraining)
-    with drawing(seed):
-        std = method.head_std(backbone.info.pretraining)
-        head = LinearHead(backbone.num_features, num_classes, method.head_norm, std)
-    insertion = method.insertion(backbone)
+    own, dual = (backbone.image, backbone) if isinstance(backbone, DualEncoder) else (backbone, None)
+    prepare = protocol.view().prepare
+    kind = method.head() or ("class_text" if dual else "linear")
+    if kind == "linear":
+        with drawing(seed):
+            std = method.head_std(backbone.info.pretraining)
+            head: Head = LinearHead(own.num_features, num_classes, method.head_norm, std)
+    else:
+        if dual is None or class_names is None:
+            lacking = "a backbone with texts, such as open_clip:NAME/TAG" if dual is None else "the classes' names"
+            raise UserError(f"Method {method.name} needs {lacking}.")
+        part = method.part("classes")
+        insertion = part.text_insertion(dual.text, num_classes) if part else NoPrompts()
+        text = tower_of(dual.text, insertion, part, "backbone", prepare, seed)
+        head = ClassText(text, class_names, method.patterns(), dual.scale)
+    part = method.part("inputs")
+    insertion = part.insertion(own) if part else NoPrompts()
+    tower = tower_of(own, insertion, part, method.readout or "backbone", prepare, seed)
     return PromptedModel(
-        backbone, insertion, head, method=method, protocol=protocol, class_names=class_names, seed=seed
+        tower,
+        head,
+        method=method,
+        protocol=protocol,
+        backbone_hash=backbone.fingerprint(),
+        class_names=class_names,
     )
+
+
+def tower_of(
+    backbone: Backbone,
+    insertion: Insertion,
+    method: Method | None,
+    readout: Readout,
+    prepare: Callable[[Any], Inputs],
+    seed: int,
+) -> Tower:
+    """A tower around a private copy of a backbone, in which only what its method trains is not frozen."""
+    backbone = backbone.own.private()
+    for name, parameter in backbone.named_parameters():
+        trained = method is not None and method.trains(backbone.get_submodule(name.rpartition(".")[0]), name)
+        parameter.requires_grad_(trained)
+        if trained:
+            parameter.data = parameter.data.clone()
+    for module in backbone.unread(readout):
+        module.requires_grad_(False)
+    insertion.requires_grad_(method is not None and method.trainable() == "prompts")
+    insertion.attach(backbone, seed)
+    return Tower(backbone, insertion, readout, prepare)
 
 
 def create_model(
     backbone: str | os.PathLike[str] | nn.Module,
     method: str | Method = "spt",
     *,
-    num_classes: int,
+    num_classes: int | None = None,
     image_size: int | None = None,
     protocol: BaseProtocol | None = None,
     class_names: Sequence[str] | None = None,
@@ -334,7 +404,7 @@ def create_model(
     Args:
         backbone: A timm name, a weights file, ``"builtin"``, or a timm module (which stays as it is).
         method: A name of `list_methods`, or a `Method`.
-        num_classes: Outputs of the head.
+        num_classes: Outputs of the head; as many as there are names, where these are given.
         image_size: Side of the input in pixels, if not the backbone's own.
         protocol: What images it will see; by default as the backbone was evaluated.
         class_names: Names of the outputs.
@@ -345,6 +415,10 @@ def create_model(
         UserError: The backbone or method is not to be had, a field is wrong, or the names are not one for each class.
     """
     names = None if class_names is None else list(class_names)
+    if num_classes is None:
+        if names is None:
+            raise UserError("How many classes there are is not said: give num_classes, or class_names.")
+        num_classes = len(names)
     if names is not None and (isinstance(class_names, str) or len(names) != num_classes):
         raise UserError(
             f"class_names is {class_names!r:.80}: give a list of {num_classes} names, one for each class."

@@ -37,6 +37,14 @@ PAPERS = {
         2023,
         "2306.05067",
     ),
+    "clip2021": Paper(
+        "Learning Transferable Visual Models From Natural Language Supervision",
+        "Radford et al.",
+        "ICML",
+        2021,
+        "2103.00020",
+    ),
+    "coop2022": Paper("Learning to Prompt for Vision-Language Models", "Zhou et al.", "IJCV", 2022, "2109.01134"),
     "cvpt2025": Paper("Cross Visual Prompt Tuning", "Huang et al.", "ICCV", 2025, "2408.14961"),
     "e2vpt2023": Paper(
         "E2VPT: An Effective and Efficient Approach for Visual Prompt Tuning",

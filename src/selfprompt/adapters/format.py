@@ -77,7 +77,7 @@ def read_adapter(folder: Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
     """Read both files.
 
     Raises:
-        UserError: A file is missing or damaged, comes from a newer version, or has no head.
+        UserError: A file is missing or damaged, or comes from a newer version.
     """
     for name in FILES:
         if not (folder / name).is_file():
@@ -104,8 +104,6 @@ def read_adapter(folder: Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
         state = safetensors.torch.load_file(folder / WEIGHTS_NAME)
     except (safetensors.SafetensorError, OSError) as error:
         raise damaged(folder / WEIGHTS_NAME, first_line(error), FIX) from None
-    if not any(k.startswith("head.") for k in state):
-        raise UserError(f"{folder / WEIGHTS_NAME} has no head: save the adapter again with save_pretrained.")
     return config, upgraded(state)
 
 

@@ -108,7 +108,14 @@ def remove(tokens: Tokens, count: int) -> Tokens:
 
 
 class Edits:
-    """What `Backbone.run` asks on its way; as it stands, nothing is changed."""
+    """What `Backbone.run` asks on its way; as it stands, nothing is changed.
+
+    Attributes:
+        by_token: Whether what becomes of a token depends on that token and the prompts alone, so that a text may be
+            run in parts.
+    """
+
+    by_token: bool = False
 
     @optional
     def words(
@@ -204,7 +211,7 @@ class Backbone(nn.Module, ABC):
         *,
         rows: Int[Tensor, " batch"] | None = None,
         blocks: int | None = None,
-        read: int | None = None,
+        read: slice | None = None,
         checkpointing: bool = False,
     ) -> Tokens:
         """All blocks, each as it is edited.
@@ -215,7 +222,7 @@ class Backbone(nn.Module, ABC):
             seen: Called after every block.
             rows: Told to the insertion (see `Context`).
             blocks: Stop after so many; None runs all.
-            read: Of how many of the first tokens the last block's outputs are wanted; None means all.
+            read: Of which tokens the last block's outputs are wanted; None means all.
             checkpointing: Keep no activations within blocks for the backward pass.
 
         Returns:
@@ -263,8 +270,8 @@ class Backbone(nn.Module, ABC):
         """
 
     @optional
-    def read_by(self, pool: Readout) -> int | None:
-        """How many of the first tokens `readout` reads; None means all."""
+    def read_by(self, pool: Readout) -> slice | None:
+        """Which tokens `readout` reads; None means all."""
         return None
 
     @optional

@@ -13,7 +13,9 @@ from torch import nn
 from selfprompt.backbones import RECORDS, timm_hub
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.checkpoints import load_file
+from selfprompt.backbones.clip import DualEncoder
 from selfprompt.backbones.info import BackboneInfo
+from selfprompt.backbones.open_clip import PREFIX, load_open_clip
 from selfprompt.backbones.vit import ViT, checked
 from selfprompt.errors import UserError
 
@@ -23,8 +25,8 @@ BackboneSource: TypeAlias = str | os.PathLike[str] | nn.Module
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar")
 
 
-def load_backbone(source: BackboneSource, image_size: int | None = None) -> Backbone:
-    """Find a backbone by timm name, weights file, ``"builtin"``, or take a module.
+def load_backbone(source: BackboneSource, image_size: int | None = None) -> Backbone | DualEncoder:
+    """Find a backbone by timm name, ``open_clip:NAME/TAG``, weights file or ``"builtin"``, or take a module.
 
     Args:
         source: What to load.
@@ -35,11 +37,15 @@ def load_backbone(source: BackboneSource, image_size: int | None = None) -> Back
     """
     if isinstance(source, Backbone):
         return resized(source, image_size)
+    if isinstance(source, DualEncoder):
+        return of_size(source, image_size)
     if isinstance(source, nn.Module):
         return resized(checked(timm_hub.wrap_module(source)), image_size)
     name = os.fspath(source)
     if name in RECORDS:
         return resized(packaged(name), image_size)
+    if name.startswith(PREFIX):
+        return of_size(from_open_clip(name), image_size)
     if is_file(name):
         file = Path(name).absolute()
         there = [path for path in (file, file.parent / "config.json") if path.is_file()]
@@ -97,6 +103,18 @@ def from_file(name: str, state: tuple[tuple[Path, int, int], ...]) -> Backbone:
 def from_timm(name: str, image_size: int | None) -> Backbone:
     """A timm model, loaded once."""
     return timm_hub.load_timm(name, image_size)
+
+
+@lru_cache(maxsize=1)
+def from_open_clip(name: str) -> DualEncoder:
+    """An open_clip model, loaded once."""
+    return load_open_clip(name)
+
+
+def of_size(pair: DualEncoder, image_size: int | None) -> DualEncoder:
+    """The pair for square images of that size."""
+    image = resized(pair.image, image_size)
+    return pair if image is pair.image else DualEncoder(image, pair.text, pair.scale)
 
 
 def resized(backbone: Backbone, image_size: int | None) -> Backbone:

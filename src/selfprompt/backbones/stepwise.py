@@ -66,24 +66,25 @@ class Stepwise(Backbone, ABC):
         """The MLP branch of block ``i`` without its residual, (B, N, D) to (B, N, D)."""
 
     @final
-    def block(self, i: int, tokens: Tokens, edit: BlockEdit = PLAIN, read: int | None = None) -> Tokens:
+    def block(self, i: int, tokens: Tokens, edit: BlockEdit = PLAIN, read: slice | None = None) -> Tokens:
         """Block ``i`` as it is edited: both branches, each added to the stream.
 
         Args:
             i: The block.
             tokens: The stream.
             edit: What an insertion wants of it.
-            read: Of how many of the first tokens the outputs are wanted; None means all.
+            read: Of which tokens the outputs are wanted; None means all.
         """
         stream = tokens.x if edit.asking is None else insert(tokens, edit.asking).x
+        wanted = slice(None) if read is None else read
         # a slice for each use, not one: so gradients are summed as they always were, to the bit
-        x, first = stream[:, :read], None if read is None and stream is tokens.x else stream[:, :read]
+        x, part = stream[:, wanted], None if read is None and stream is tokens.x else stream[:, wanted]
         normal = self.normalize(i, tokens.x)
-        asking = normal if first is None else self.normalize(i, first)
+        asking = normal if part is None else self.normalize(i, part)
         out = self.attention(i, normal, asking, edit)
         if edit.branch is not None:
-            out = edit.branch(self.normalize(i, stream[:, :read]), out)
-            x = stream[:, :read]
+            out = edit.branch(self.normalize(i, stream[:, wanted]), out)
+            x = stream[:, wanted]
         x = x + out
         x = x if edit.between is None else edit.between(x)
         return Tokens(x + self.mlp(i, x), tokens.num_prefix, tokens.mask, tokens.at)
@@ -97,7 +98,7 @@ class Stepwise(Backbone, ABC):
         *,
         rows: Int[Tensor, " batch"] | None = None,
         blocks: int | None = None,
-        read: int | None = None,
+        read: slice | None = None,
         checkpointing: bool = False,
     ) -> Tokens:
         content = self.content(inputs)

@@ -1,18 +1,17 @@
 """timm's VisionTransformer family: ViT, DeiT, DINO, DINOv2, MAE, CLIP and SigLIP image towers.
 
-Only the model's own parts are called; nothing of timm is copied. The two block kinds of the family that have
-separate branches are taken: pre-norm (`Block`) and post-norm (`ResPostBlock`).
+Only the model's own parts are called; nothing of timm is copied.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from timm.models.vision_transformer import (
     Attention,  # pyright: ignore[reportPrivateImportUsage]
     Block,
@@ -21,19 +20,19 @@ from timm.models.vision_transformer import (
 )
 from torch import Tensor, nn
 
-from selfprompt.backbones.base import PLAIN, UNEDITED, BlockEdit, KeysValues, Role, Tokens, private_copy
+from selfprompt.backbones.base import UNEDITED, Tokens, private_copy
 from selfprompt.backbones.info import BackboneInfo, Readout
-from selfprompt.backbones.precision import as_under_autocast, fused_is_faster
-from selfprompt.backbones.stepwise import Stepwise
+from selfprompt.backbones.precision import as_under_autocast
+from selfprompt.backbones.timm_blocks import TimmBlocks
 from selfprompt.errors import UserError, first_line
 from selfprompt.inputs import Inputs, images_of
 
 EPSILON = 1e-6
-LARGEST_SIDE = 2**14  # pixels
 """Of a fresh LayerNorm, as in ViT."""
+LARGEST_SIDE = 2**14  # pixels
 
 
-class ViT(Stepwise):
+class ViT(TimmBlocks):
     """A timm VisionTransformer as a `Backbone`.
 
     The module is taken over: its classifier is removed, its weights are frozen, and it stays in eval mode
@@ -42,12 +41,13 @@ class ViT(Stepwise):
     Args:
         vit: The model.
         info: Where it comes from and what it wants to see.
+        projection: What the readout's features go through, such as CLIP's into the space that it shares with texts.
 
     Raises:
         UserError: Another class of model, or a block that cannot be prompted; the message says what is lacking.
     """
 
-    def __init__(self, vit: nn.Module, info: BackboneInfo) -> None:
+    def __init__(self, vit: nn.Module, info: BackboneInfo, projection: nn.Linear | None = None) -> None:
         super().__init__()
         if lacking := what_lacks(vit):
             raise UserError(
@@ -67,16 +67,21 @@ class ViT(Stepwise):
         vit.reset_classifier(0)
         vit.requires_grad_(False)
         self.vit: Any = vit
+        self.projection = None if projection is None else projection.requires_grad_(False)
         self.eval()
         self.info = info
         first: Any = vit.blocks[0].attn
         self.depth, self.width, self.num_heads = len(vit.blocks), vit.embed_dim, first.num_heads
-        self.num_features = vit.num_features
+        self.num_features = vit.num_features if projection is None else projection.out_features
         self.num_patches = vit.patch_embed.num_patches
         self.num_prefix = vit.num_prefix_tokens
         self.patch_size = embed.feat_ratio()
         self.token_fan_in = 3 * self.patch_size**2
         self.fixed_size, self.fused_attention = embed.strict_img_size, first.fused_attn
+
+    @property
+    def blocks(self) -> Sequence[Any]:
+        return self.vit.blocks
 
     def resized(self, image_size: int) -> ViT:
         """The same weights for square inputs of another size: positions interpolated as timm does it.
@@ -86,7 +91,7 @@ class ViT(Stepwise):
         """
         info, known, vit = self.info_at(image_size), self.fingerprint(), private_copy(self.vit)
         vit.set_input_size(img_size=(image_size, image_size))  # type: ignore[operator]
-        other = ViT(vit, info)
+        other = ViT(vit, info, self.projection)
         with other.computing(known):
             return other
 
@@ -126,99 +131,9 @@ class ViT(Stepwise):
         patches = content.unflatten(1, vit.patch_embed.grid_size) if vit.dynamic_img_size else content
         return Tokens(vit.norm_pre(vit.patch_drop(vit._pos_embed(patches))), self.num_prefix)
 
-    @as_under_autocast
-    def normalize(self, i: int, x: Float[Tensor, "*batch tokens width"]) -> Float[Tensor, "*batch tokens width"]:
-        block: Any = self.vit.blocks[i]
-        return block.norm1(x) if isinstance(block, Block) else x
-
-    @as_under_autocast
-    def attention(
-        self,
-        i: int,
-        x: Float[Tensor, "batch tokens width"],
-        asking: Float[Tensor, "batch queries width"],
-        edit: BlockEdit = PLAIN,
-    ) -> Float[Tensor, "batch queries width"]:
-        block: Any = self.vit.blocks[i]
-        attn = block.attn
-        if asking is x and edit.extra_kv is None:
-            q, k, v = attn.qkv(x).unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        else:  # apart, as queries alone are kept for the backward pass once keys and values are joined to others
-            (q,), (k, v) = self._project(attn, asking, 0, 1), self._project(attn, x, 1, 3)
-        q, k = attn.q_norm(q), attn.k_norm(k)
-        if edit.extra_kv is not None:
-            more = [e.to(k.dtype).expand(k.shape[0], *e.shape[-3:]) for e in edit.extra_kv]
-            k, v = (torch.cat([e, t], dim=2) for e, t in zip(more, (k, v)))
-        if edit.temperature is not None:
-            q = q / edit.temperature.to(q.dtype)
-        mask = None
-        if edit.extra_mask is not None:
-            mask = F.pad(edit.extra_mask, (0, k.shape[-2] - edit.extra_mask.shape[-1]), value=True)[:, None, None]
-        return self._attend(block, "tokens", asking, q, k, v, mask)
-
-    @as_under_autocast
-    def cross_attention(
-        self, i: int, x: Float[Tensor, "batch queries width"], kv: KeysValues
-    ) -> Float[Tensor, "batch queries width"]:
-        block: Any = self.vit.blocks[i]
-        (q,) = self._project(block.attn, x, 0, 1)
-        k, v = (e.to(q.dtype).expand(x.shape[0], *e.shape[-3:]) for e in kv)
-        return self._attend(block, "prompts", x, block.attn.q_norm(q), k, v)
-
-    @staticmethod
-    def _project(attn: Any, x: Tensor, first: int, last: int) -> tuple[Tensor, ...]:
-        """Some of queries (0), keys (1) and values (2) of (..., N, D) tokens, each (..., heads, N, d)."""
-        if is_plain(attn.qkv):
-            inner = attn.qkv.out_features // 3
-            part = slice(first * inner, last * inner)
-            out = F.linear(x, attn.qkv.weight[part], None if attn.qkv.bias is None else attn.qkv.bias[part])
-        else:  # something wraps the layer, or hooks into it, and must be asked as a whole
-            out = attn.qkv(x).unflatten(-1, (3, -1))[..., first:last, :].flatten(-2)
-        out = out.unflatten(-1, (last - first, attn.num_heads, -1))
-        return out.movedim(-3, 0).transpose(-3, -2).unbind(0)
-
-    def _attend(
-        self,
-        block: Any,
-        role: Role,
-        asking: Float[Tensor, "batch queries width"],
-        q: Float[Tensor, "batch heads queries head_width"],
-        k: Float[Tensor, "batch heads keys head_width"],
-        v: Float[Tensor, "batch heads keys head_width"],
-        seen: Bool[Tensor, "batch 1 1 keys"] | None = None,
-    ) -> Float[Tensor, "batch queries width"]:
-        attn = block.attn
-        if self.fused_attention and self.watch is None and fused_is_faster(q.device, q.dtype):
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
-        else:
-            scores = (q * attn.scale) @ k.transpose(-2, -1)
-            scores = scores if seen is None else scores.masked_fill(~seen, -torch.inf)
-            weights = scores.softmax(dim=-1)
-            if self.watch is not None:
-                self.watch(role, weights)
-            out = weights @ v
-        out = attn.norm(out.transpose(1, 2).flatten(2))
-        if getattr(attn, "gate", None) is not None:
-            out = out * attn.gate(asking).sigmoid()
-        out = attn.proj(out)
-        return block.ls1(out) if isinstance(block, Block) else block.norm1(out)
-
-    @as_under_autocast
-    def mlp(self, i: int, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
-        block: Any = self.vit.blocks[i]
-        return block.ls2(block.mlp(block.norm2(x))) if isinstance(block, Block) else block.norm2(block.mlp(x))
-
-    @as_under_autocast
-    def keys_values(
-        self, i: int, prompts: Float[Tensor, "*batch prompts width"], normalize: bool = True
-    ) -> KeysValues:
-        block: Any = self.vit.blocks[i]
-        attn = block.attn
-        k, v = self._project(attn, self.normalize(i, prompts) if normalize else prompts, 1, 3)
-        return attn.k_norm(k), v
-
-    def read_by(self, pool: Readout) -> int | None:
-        return 1 if pool == "backbone" and self.vit.global_pool == "token" and self.vit.attn_pool is None else None
+    def read_by(self, pool: Readout) -> slice | None:
+        first = pool == "backbone" and self.vit.global_pool == "token" and self.vit.attn_pool is None
+        return slice(1) if first else None
 
     def unread(self, pool: Readout = "backbone") -> tuple[nn.Module, ...]:
         if pool != "fresh_average":
@@ -228,6 +143,10 @@ class ViT(Stepwise):
 
     @as_under_autocast
     def readout(self, tokens: Tokens, pool: Readout = "backbone") -> Float[Tensor, "batch features"]:
+        features = self._pooled(tokens, pool)
+        return features if self.projection is None else self.projection(features)
+
+    def _pooled(self, tokens: Tokens, pool: Readout) -> Float[Tensor, "batch width"]:
         vit = self.vit
         if pool == "backbone":
             return vit.forward_head(vit.norm(tokens.x), pre_logits=True)
@@ -240,12 +159,6 @@ class ViT(Stepwise):
         if pool == "fresh_average":
             return F.layer_norm(mean, mean.shape[-1:], eps=EPSILON)
         return (vit.fc_norm if isinstance(vit.norm, nn.Identity) else vit.norm)(mean)
-
-
-def is_plain(layer: nn.Module) -> bool:
-    """Whether a layer computes what its weights alone say: no subclass, no hook, no other method in place."""
-    hooks = layer._forward_hooks or layer._forward_pre_hooks
-    return type(layer) is nn.Linear and not hooks and "forward" not in layer.__dict__
 
 
 def checked(backbone: ViT) -> ViT:
@@ -261,6 +174,7 @@ def checked(backbone: ViT) -> ViT:
     try:
         with torch.no_grad():
             own = backbone.vit(images.to(weight))
+            own = own if backbone.projection is None else backbone.projection(own)
             tokens = backbone.run(images.to(weight), UNEDITED)
             features = backbone.readout(tokens)
     except Exception as error:  # whatever a model from outside raises

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -26,6 +27,12 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def forward(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch classes"]:
         """Features to scores."""
+
+    @optional
+    @contextmanager
+    def folded(self) -> Iterator[None]:
+        """Inside, what depends on no input is computed once: no weight may change there."""
+        yield
 
     @optional
     def for_classes(self, names: Sequence[str]) -> Head:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.info import Pretraining
-from selfprompt.methods.base import PromptMethod
+from selfprompt.methods.base import PromptMethod, Role
 from selfprompt.methods.recipe import Recipe
 from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.initialization.normal import Normal
@@ -33,6 +33,7 @@ class APT(PromptMethod):
 
     name: ClassVar[str] = "apt"
     start: ClassVar[Initialization] = Normal()
+    prompted: ClassVar[frozenset[Role]] = frozenset({"inputs", "classes"})
     rates: ClassVar[Mapping[str, float]] = {"mini": 1e-1}
     rank: int = Field(default=4, ge=1)
 

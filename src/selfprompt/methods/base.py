@@ -25,6 +25,9 @@ from selfprompt.prompts.insertion.none import NoPrompts
 from selfprompt.prompts.insertion.shallow import Shallow
 from selfprompt.prompts.parametrization.base import Parametrization
 
+Role = Literal["inputs", "classes"]
+"""Which tower: that of what is classified, or that of the classes' texts, where there is one."""
+
 Trainable = Literal["prompts", "head", "backbone"]
 """What is trained besides the head: all that the insertion owns, nothing, or weights of the backbone."""
 
@@ -37,15 +40,37 @@ class Method(SharedFields, ABC):
         grid: The learning rates and weight decays that the paper searches, if it publishes them.
         rates: Learning rates by the settings that they belong to: at ``embedded``'s, a search on the embedded images
             ended; at ``mini``'s, searches of the mini benchmark begin. Elsewhere the recipe's rate is taken.
+        prompted: The towers that it has something in.
     """
 
     name: ClassVar[str]
     grid: ClassVar[Grid | None] = None
     rates: ClassVar[Mapping[str, float]] = {}
+    prompted: ClassVar[frozenset[Role]] = frozenset({"inputs"})
+
+    @optional
+    def part(self, role: Role) -> Method | None:
+        """The method that has something in a tower; None leaves it as it is."""
+        return self if role in self.prompted else None
+
+    @optional
+    def head(self) -> Literal["linear", "class_text"] | None:
+        """What turns features into scores; left open, the classes' texts where the backbone has a tower for them."""
+        return None
+
+    @optional
+    def patterns(self) -> tuple[str, ...]:
+        """How a class's name becomes a text (see `ClassText`)."""
+        return tuple(self.template.split("|"))
 
     @abstractmethod
     def insertion(self, backbone: Backbone) -> Insertion:
         """How its prompts meet the tokens."""
+
+    @optional
+    def text_insertion(self, backbone: Backbone, classes: int) -> Insertion:
+        """How its prompts meet the words of the classes' texts: as the tokens of an input."""
+        return self.insertion(backbone)
 
     @abstractmethod
     def initialization(self) -> Initialization | None:
@@ -145,8 +170,13 @@ class PromptMethod(Method, PromptFields, ABC):
     def open_fields(self) -> dict[str, Any]:
         return {"num_prompts": self.count}
 
+    @optional
+    def own_start(self) -> Initialization:
+        """The paper's own start."""
+        return self.start
+
     def initialization(self) -> Initialization:
-        start = self.start if self.prototypes is None else Prototypes(self.prototypes)
+        start = self.own_start() if self.prototypes is None else Prototypes(self.prototypes)
         return start if self.prompt_rms is None else Rescaled(start, self.prompt_rms)
 
     @optional

@@ -20,12 +20,15 @@ class SharedFields(BaseModel):
             over patches and, where they have outputs in the last block, prompts (SPT's under MAE); fresh_average the
             same mean under a LayerNorm without scale and shift (VPT's under MAE). Left open, it is the paper's for
             the backbone's pretraining.
+        template: A class's text where the backbone has a tower of texts; {} is its name. Several, with | between, are
+            averaged.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     head_norm: Literal["none", "batch"] = "none"
     readout: Readout | None = None
+    template: str = "a photo of a {}."
 
 
 class PromptFields(SharedFields):

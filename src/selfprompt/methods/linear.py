@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from selfprompt.backbones.info import Pretraining
 from selfprompt.methods.base import Trainable, WithoutPrompts
@@ -22,6 +22,9 @@ class Linear(WithoutPrompts):
 
     name: ClassVar[str] = "linear"
     rates: ClassVar[Mapping[str, float]] = HEAD_RATES
+
+    def head(self) -> Literal["linear"]:
+        return "linear"
 
     def trainable(self) -> Trainable:
         return "head"

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from selfprompt.adapters.format import AdapterConfig, find_adapter, read_adapter
 from selfprompt.backbones.base import Backbone, BlockEdit, Context, Edits, Tokens
+from selfprompt.backbones.clip import DualEncoder
 from selfprompt.backbones.info import Readout
 from selfprompt.backbones.load import BackboneSource, load_backbone
 from selfprompt.data.protocol import BaseProtocol
@@ -128,7 +129,10 @@ class AdapterPool(nn.Module):
 
     def __init__(self, backbone: BackboneSource, image_size: int | None = None) -> None:
         super().__init__()
-        self.backbone = load_backbone(backbone, image_size).private()
+        loaded = load_backbone(backbone, image_size)
+        if isinstance(loaded, DualEncoder):
+            raise UserError(f"{loaded.info.name} has a tower of texts, of which a pool knows nothing yet.")
+        self.backbone = loaded.private()
         self.bank = Bank({}, None, next(self.backbone.parameters()))
 
     @property

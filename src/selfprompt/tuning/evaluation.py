@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import torch
 from torch import Tensor, nn
 
 from selfprompt.data.batches import Batches, in_order
 from selfprompt.errors import Diverged
+from selfprompt.heads.base import Head
 from selfprompt.inputs import move
 from selfprompt.objectives.labels import cross_entropy
 from selfprompt.tuning.engine import Engine
@@ -28,13 +31,16 @@ def predictions(
     rows = torch.zeros(3, len(images), dtype=torch.float64)
     order = [batch[engine.rank :: engine.world] for batch in in_order(len(images), batch_size * engine.world)]
     order = [indices for indices in order if len(indices)]
-    for indices, (inputs, labels) in zip(order, images.batches(order)):
-        assert labels is not None
-        with engine.autocast():
-            logits = network(move(inputs, engine.device)).float()
-        probability, predicted = logits.softmax(dim=-1).max(dim=-1)
-        losses = cross_entropy(logits, labels.to(engine.device))
-        rows[:, torch.from_numpy(indices)] = torch.stack([predicted, probability, losses]).cpu().double()
+    with ExitStack() as folded:
+        for head in (module for module in network.modules() if isinstance(module, Head)):
+            folded.enter_context(head.folded())
+        for indices, (inputs, labels) in zip(order, images.batches(order)):
+            assert labels is not None
+            with engine.autocast():
+                logits = network(move(inputs, engine.device)).float()
+            probability, predicted = logits.softmax(dim=-1).max(dim=-1)
+            losses = cross_entropy(logits, labels.to(engine.device))
+            rows[:, torch.from_numpy(indices)] = torch.stack([predicted, probability, losses]).cpu().double()
     predicted, probability, losses = engine.sum(rows)
     if not losses.isfinite().all():
         raise Diverged("The network's answers are NaN or infinite: train it with a smaller --lr.")

@@ -25,6 +25,7 @@ from selfprompt.model import PromptedModel
 from selfprompt.tuning.checkpoint import FIX, Progress, Settings, data_of, settings_of
 from selfprompt.tuning.checkpoint import NAME as CHECKPOINT
 from selfprompt.tuning.engine import Engine
+from selfprompt.tuning.evaluation import evaluate_network
 from selfprompt.tuning.loop import Loop, OnStep
 from selfprompt.tuning.optimization import images_that_fit, make_optimizer
 from selfprompt.tuning.passes import condense, is_condensed, rewind, start_prompts
@@ -178,8 +179,16 @@ class Training:
             self.seconds += loop.seconds
             self.compiling += loop.compiling
             self.model.load_adapter_state(progress.best)
-        assert progress is not None
         self.model.eval()
+        return progress or self.untrained(val)
+
+    def untrained(self, val: Batches | None) -> Progress:
+        """The progress of a method without stages: the model as it was built."""
+        progress = Progress(self.model.adapter_state(), {}, 1, run=self.run)
+        if val is not None:
+            with self.engine.computing(self.model):
+                accuracy, progress.best_loss = evaluate_network(self.model, val, self.engine, 64)
+            progress.best_accuracy = accuracy
         return progress
 
     def begin(self, stage: Stage, number: int, history: list[dict[str, float]]) -> Progress:

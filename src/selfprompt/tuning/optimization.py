@@ -21,11 +21,16 @@ SHORT = 10  # steps
 def make_optimizer(model: PromptedModel, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW or SGD; prompts and head have weight decays of their own, one-dimensional parameters none."""
     groups = parameter_groups(
-        model, lambda name: recipe.head_weight_decay if name.startswith("head.") else recipe.weight_decay
+        model, lambda name: recipe.head_weight_decay if of_the_head(name) else recipe.weight_decay
     )
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
     return torch.optim.AdamW(groups, lr=recipe.lr)
+
+
+def of_the_head(name: str) -> bool:
+    """Whether a model's parameter, by its name, is the head's own: prompts of the classes' texts are prompts."""
+    return name.startswith("head.") and not name.startswith("head.text.")
 
 
 def parameter_groups(network: nn.Module, decay: Callable[[str], float]) -> list[dict[str, Any]]:

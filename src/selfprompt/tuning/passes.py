@@ -40,7 +40,7 @@ def condense(model: PromptedModel, stage: Stage, train: Batches, batch_size: int
     model.tower.checkpointing = False
     order = in_order(len(train), batch_size)
     batches = (place(batch, device) for batch in train.batches(order))
-    kept = stage.then.apply(insertion, model.backbone, lambda batch: stage.objective(model, batch), batches)
+    kept = stage.then.apply(insertion, model.prompted.backbone, lambda batch: stage.objective(model, batch), batches)
     if model.sources is not None and kept is not None:
         model.sources = torch.where(kept[..., None], model.sources, -1)
 
@@ -48,7 +48,7 @@ def condense(model: PromptedModel, stage: Stage, train: Batches, batch_size: int
 def rewind(model: PromptedModel, train: Batches, seed: int) -> None:
     """Start prompts and head anew, from the next seed; what the prompts are made of stays."""
     names = model.class_names
-    fresh = build(model.method, model.backbone, model.num_classes, model.protocol, names, seed + 1)
+    fresh = build(model.method, model.source, model.num_classes, model.protocol, names, seed + 1)
     fresh.to(next(model.parameters()).device)
     start_prompts(fresh, train, seed + 1)
     stay = {k: v for k, v in model.adapter_state().items() if "parametrization" in k}

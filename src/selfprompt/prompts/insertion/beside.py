@@ -32,6 +32,8 @@ class Beside(PromptInsertion):
     Shape: prompts (depth, P, D), down (depth, r, D), up (depth, D, r), scale (depth,).
     """
 
+    by_token = True
+
     def __init__(self, depth: int, num_prompts: int, width: int, *, rank: int = 4, **rest: Unpack[OfPrompts]) -> None:
         super().__init__(depth, num_prompts, width, **rest)
         self.down = nn.Parameter(torch.zeros(depth, rank, width))

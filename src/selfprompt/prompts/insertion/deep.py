@@ -31,6 +31,8 @@ class AtEveryBlock(KeyedInsertion, ABC):
         keep_outputs: Leave the last block's prompt outputs in the stream.
     """
 
+    by_token = True
+
     def __init__(
         self, depth: int, num_prompts: int, width: int, *, keep_outputs: bool = False, **rest: Unpack[OfPrompts]
     ) -> None:

@@ -9,3 +9,4 @@ class NoPrompts(Insertion):
     """Every block as it is."""
 
     prompts = None
+    by_token = True

@@ -1,0 +1,228 @@
+"""Classes as texts: features beside those of the classes' names (CLIP, arXiv 2103.00020)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from selfprompt.backbones.base import Backbone, BlockEdit, Context, Edits, Tokens
+from selfprompt.backbones.clip import SLOT, ClipText
+from selfprompt.errors import UserError
+from selfprompt.heads.base import Head
+from selfprompt.inputs import Text
+from selfprompt.prompts.insertion.words import AmongWords
+from selfprompt.tower import Tower
+
+CHUNK = 512
+"""Classes whose activations are held for the backward pass; with more, each chunk is computed once more there."""
+Keys = list[tuple[Tensor, Tensor]]
+
+
+class ClassText(Head):
+    """``exp(s) cos(z, w_c)`` of an image's feature z and the feature w_c of class c's text.
+
+    What all texts begin with runs through the tower once; its keys and values are then seen by what differs, texts of
+    one length at a time, without padding, and in the last block only the end token asks. All exact, as no token of a
+    causal tower sees a later one.
+
+    Args:
+        text: The tower of texts; it owns the prompts among the words.
+        names: Of the classes.
+        patterns: How a name becomes a text: ``{}`` stands for the name and ``{soft:M}`` for M prompts. With several,
+            a class is the mean of its texts' unit features.
+        scale: The logarithm s of the scale, ().
+
+    Raises:
+        UserError: A text is longer than the tower takes, or two classes have the same text.
+
+    Shape: (B, F) to (B, C).
+    """
+
+    def __init__(self, text: Tower, names: Sequence[str], patterns: Sequence[str], scale: Tensor) -> None:
+        super().__init__()
+        self.text, self.names, self.patterns = text, list(names), tuple(patterns)
+        self.num_classes = len(self.names)
+        self.register_buffer("scale", scale.detach().clone(), persistent=False)
+        self.scale: Tensor
+        self.rows = [texts(pattern, self.names, self.tower) for pattern in self.patterns]
+        self._made: Tensor | None = None
+        known: dict[tuple[int, ...], str] = {}
+        for row, name in zip(self.rows[0], self.names):
+            if tuple(row) in known and not self.per_class:
+                raise UserError(f"The classes {known[tuple(row)]!r} and {name!r} have the same text: rename one.")
+            known[tuple(row)] = name
+
+    @property
+    def tower(self) -> ClipText:
+        """The transformer of texts."""
+        backbone = self.text.backbone
+        assert isinstance(backbone, ClipText)
+        return backbone
+
+    @property
+    def per_class(self) -> bool:
+        """Whether each class has prompts of its own."""
+        insertion = self.text.insertion
+        return isinstance(insertion, AmongWords) and insertion.per_class
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features to logits."""
+        with torch.autocast(features.device.type, enabled=False):
+            return self.scale.exp() * F.normalize(features.float(), dim=-1) @ self.weights().T
+
+    def weights(self) -> Tensor:
+        """(C, F) unit features of the classes."""
+        if self._made is not None:
+            return self._made.to(self.scale.device)
+        if not torch.is_grad_enabled() or any(p.requires_grad for p in self.text.parameters()):
+            return self._weights()
+        with torch.no_grad():  # nothing of them is trained: once for all
+            self._made = self._weights()
+        return self._made
+
+    def _weights(self) -> Tensor:
+        each = [F.normalize(self.encode(rows).float(), dim=-1) for rows in self.rows]
+        return each[0] if len(each) == 1 else F.normalize(torch.stack(each).mean(dim=0), dim=-1)
+
+    @contextmanager
+    def folded(self) -> Iterator[None]:
+        """Inside, the classes' features are computed once: what they are made of must not change there."""
+        before = self._made
+        with torch.no_grad():
+            self._made = self.weights()
+        try:
+            yield
+        finally:
+            self._made = before
+
+    def for_classes(self, names: Sequence[str]) -> ClassText:
+        if self.per_class:
+            raise UserError(
+                "Each class has prompts of its own here, which say nothing of others: train generic ones."
+            )
+        return ClassText(self.text, names, self.patterns, self.scale)
+
+    def encode(self, rows: list[list[int]]) -> Tensor:
+        """(C, F) features of texts."""
+        if not self.text.insertion.by_token:
+            return self.text(padded(rows, self.scale.device))
+        first = common(rows, self.per_class)
+        keys = self._begin(rows[0][:first]) if first else None
+        found: list[Tensor] = []
+        order: list[int] = []
+        for length in sorted({len(row) for row in rows}):
+            those = [i for i, row in enumerate(rows) if len(row) == length]
+            for start in range(0, len(those), CHUNK):
+                part = those[start : start + CHUNK]
+                ids = torch.tensor([rows[i][first:] for i in part], device=self.scale.device)
+                index = torch.tensor(part, device=self.scale.device) if self.per_class else None
+                if len(rows) > CHUNK and torch.is_grad_enabled():
+                    found.append(checkpoint(self._rest, ids, index, keys, first, use_reentrant=False))
+                else:
+                    found.append(self._rest(ids, index, keys, first))
+                order += part
+        place = torch.empty(len(order), dtype=torch.long)
+        place[torch.tensor(order)] = torch.arange(len(order))
+        return torch.cat(found)[place.to(self.scale.device)]
+
+    def _begin(self, ids: list[int]) -> Keys:
+        """Keys and values, at each block, of what all texts begin with."""
+        tower, insertion = self.tower, self.text.insertion
+        made: Keys = []
+        text = padded([ids], self.scale.device)
+
+        def seen(i: int, before: Tokens, after: Tokens) -> None:
+            made.append(tower.keys_values(i, before.x[0]))
+
+        tower.run(text, insertion, seen)
+        return made
+
+    def _rest(self, ids: Tensor, index: Tensor | None, keys: Keys | None, first: int) -> Tensor:
+        last = torch.zeros(len(ids), dtype=torch.long, device=ids.device)  # of what the last block is asked for
+        text = Text(ids, torch.ones_like(ids, dtype=torch.bool), last)
+        edits = Continued(self.text.insertion, keys, first)
+        tokens = self.tower.run(text, edits, rows=index, read=slice(-1, None))
+        return self.tower.readout(tokens)
+
+
+class Continued(Edits):
+    """Texts that go on where others have begun: their words stand later, and see what came before.
+
+    Args:
+        insertion: What is inserted, of the kind that treats each token alike.
+        keys: Keys and values of the beginning, at each block.
+        first: Its length.
+    """
+
+    def __init__(self, insertion: Edits, keys: Keys | None, first: int) -> None:
+        self.insertion, self.keys, self.first = insertion, keys, first
+
+    def words(self, content: Tensor, context: Context) -> Tensor:
+        return self.insertion.words(content, context)
+
+    def before(self, backbone: Backbone, i: int, tokens: Tokens, context: Context) -> Tokens:
+        if i or not self.first:
+            return tokens
+        assert isinstance(backbone, ClipText)
+        content = self.insertion.words(context.content, context)
+        return replace(tokens, x=backbone.placed(content, self.first))
+
+    def edit(self, backbone: Backbone, i: int, context: Context) -> BlockEdit:
+        edit = self.insertion.edit(backbone, i, context)
+        if self.keys is None:
+            return edit
+        kv = self.keys[i]
+        if edit.extra_kv is not None:
+            kv = tuple(torch.cat([own, begun.to(own.dtype)], dim=-2) for own, begun in zip(edit.extra_kv, kv))
+        return replace(edit, extra_kv=kv)
+
+
+def texts(pattern: str, names: Sequence[str], tower: ClipText) -> list[list[int]]:
+    """The ids of each class's text, from the start to the end token; those of prompts are below 0.
+
+    Raises:
+        UserError: A text is longer than the tower takes.
+    """
+    words, found = tower.words, []
+    for name in names:
+        ids, soft = [words.start], 0
+        for piece in re.split(r"(\{soft:\d+\})", pattern):
+            if match := re.fullmatch(r"\{soft:(\d+)\}", piece):
+                ids += [SLOT - j for j in range(soft, soft + int(match[1]))]
+                soft += int(match[1])
+            elif text := piece.replace("{}", name.replace("_", " ")).strip():
+                ids += words.encode(text)
+        ids.append(words.end)
+        if len(ids) > len(tower.positions):
+            raise UserError(
+                f"The name {name!r:.60} makes a text of {len(ids)} tokens, and {tower.info.name} takes "
+                f"{len(tower.positions)}: shorten it, or use fewer prompts."
+            )
+        found.append(ids)
+    return found
+
+
+def common(rows: list[list[int]], per_class: bool) -> int:
+    """How many tokens all texts begin with alike; the last of the shortest is never among them."""
+    shortest = min(len(row) for row in rows) - 1
+    for i in range(shortest):
+        if len({row[i] for row in rows}) > 1 or (per_class and rows[0][i] < 0):
+            return i
+    return shortest
+
+
+def padded(rows: list[list[int]], device: torch.device) -> Text:
+    """Texts as one batch, each read at its last token."""
+    lengths = torch.tensor([len(row) for row in rows])
+    ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row)
+    mask = torch.arange(ids.shape[1]) < lengths[:, None]
+    return Text(ids.to(device), mask.to(device), (lengths - 1).to(device))

@@ -1,0 +1,51 @@
+"""Prompts that stand among the words of a text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from selfprompt.backbones.base import Context
+from selfprompt.backbones.clip import SLOT
+from selfprompt.inputs import Text
+from selfprompt.prompts.insertion.prompted import PromptInsertion
+
+
+class AmongWords(PromptInsertion):
+    """CoOp (Zhou et al., "Learning to Prompt for Vision-Language Models", IJCV 2022, arXiv 2109.01134).
+
+    A text has slots, ids below 0, which prompts fill before positions are added: ``[start] v_1 .. v_M name . [end]``.
+
+    Args:
+        num_prompts, width, dropout, parametrization: See `PromptInsertion`.
+        classes: Classes that have prompts of their own; 1 where all share them.
+
+    Shape: prompts (classes, P, D).
+    """
+
+    by_token = True
+
+    def __init__(self, num_prompts: int, width: int, *, classes: int = 1, **rest: Any) -> None:
+        super().__init__(classes, num_prompts, width, **rest)
+
+    @property
+    def per_class(self) -> bool:
+        """Whether each class has prompts of its own."""
+        return len(self.prompts) > 1
+
+    def words(self, content: Tensor, context: Context) -> Tensor:
+        inputs = context.inputs
+        assert isinstance(inputs, Text)
+        prompts = self.layer(0, len(content))
+        if self.per_class:
+            if context.rows is None:  # what all texts begin with, before any slot
+                return content
+            prompts = self.prompts[context.rows]
+        slots = (SLOT - inputs.ids).clamp(min=0)  # the prompt that stands there
+        if prompts.dim() == 2:
+            filled = prompts[slots]
+        else:
+            filled = prompts.gather(1, slots[..., None].expand(-1, -1, prompts.shape[-1]))
+        return torch.where((inputs.ids < 0)[..., None], filled.to(content.dtype), content)
