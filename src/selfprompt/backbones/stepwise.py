@@ -75,7 +75,8 @@ class Stepwise(Backbone, ABC):
             edit: What an insertion wants of it.
             read: Of which tokens the outputs are wanted; None means all.
         """
-        stream = tokens.x if edit.asking is None else insert(tokens, edit.asking).x
+        whole = tokens if edit.asking is None else insert(tokens, edit.asking)
+        stream, mask = whole.x, whole.mask
         wanted = slice(None) if read is None else read
         # a slice for each use, not one: so gradients are summed as they always were, to the bit
         x, part = stream[:, wanted], None if read is None and stream is tokens.x else stream[:, wanted]
@@ -87,7 +88,7 @@ class Stepwise(Backbone, ABC):
             x = stream[:, wanted]
         x = x + out
         x = x if edit.between is None else edit.between(x)
-        return Tokens(x + self.mlp(i, x), tokens.num_prefix, tokens.mask, tokens.at)
+        return Tokens(x + self.mlp(i, x), whole.num_prefix, None if mask is None else mask[:, wanted], whole.at)
 
     @final
     def run(
