@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
@@ -11,34 +12,37 @@ import jaxtyping
 import torch
 
 ROOMS = ("tower", "heads", "objectives", "prompts", *(f"backbones.{name}" for name in ("base", "stepwise", "vit")))
-CHECK = jaxtyping.jaxtyped
+jaxtyped = jaxtyping.jaxtyped
 
 
-def names_shapes(made: Any) -> bool:
-    """Whether a function or a dataclass has annotations with shapes."""
-    hints = map(str, getattr(made, "__annotations__", {}).values())
-    return any("[Tensor" in hint or "KeysValues" in hint for hint in hints)
+def shapes_alone(*, typechecker: Any) -> Callable[[Any], Any]:
+    """A check of the annotations that name shapes; what else is wrong the library says itself, as a `UserError`."""
 
-
-def unless_traced(*, typechecker: Any) -> Callable[[Any], Any]:
-    """jaxtyping's check of what names shapes; local functions would be compiled anew at every call."""
+    def check(function: Any) -> Any:
+        hints = function.__annotations__
+        shapes = {name: hint for name, hint in hints.items() if "[Tensor" in str(hint) or "KeysValues" in str(hint)}
+        if not shapes:
+            return function
+        function.__annotations__ = shapes
+        checked = jaxtyped(function, typechecker=typechecker)
+        function.__annotations__ = checked.__annotations__ = hints
+        return checked
 
     def decorate(made: Any) -> Any:
-        if torch.compiler.is_compiling() or "<locals>" in getattr(made, "__qualname__", "") or not names_shapes(made):
-            return made
-        if not inspect.isclass(made):
-            return CHECK(made, typechecker=typechecker)
-        plain = made.__init__
-        made = CHECK(made, typechecker=typechecker)
-        fields = made.__init__
-        if fields is not plain:  # a dataclass
+        if torch.compiler.is_compiling() or "<locals>" in getattr(made, "__qualname__", ""):
+            return made  # a local function would be compiled anew at every call
+        if inspect.isfunction(made):
+            return check(made)
+        if dataclasses.is_dataclass(made):
+            plain: Any = made.__init__
+            checked = check(plain)
 
             @functools.wraps(plain)
             def init(self: Any, *args: Any, **kwargs: Any) -> None:
                 if torch.compiler.is_compiling():
                     plain(self, *args, **kwargs)
                 else:
-                    fields(self, *args, **kwargs)
+                    checked(self, *args, **kwargs)
 
             made.__init__ = init
         return made
@@ -46,12 +50,12 @@ def unless_traced(*, typechecker: Any) -> Callable[[Any], Any]:
     return decorate
 
 
-class Config(type(jaxtyping.config)):
+class Config(jaxtyping._config._JaxtypingConfig):
     """Nothing is checked while torch traces a graph, of which the check's own code is no part."""
 
     jaxtyping_disable = property(lambda self: torch.compiler.is_compiling(), lambda self, value: None)
 
 
 jaxtyping.config.__class__ = Config
-jaxtyping.jaxtyped = unless_traced
+jaxtyping.jaxtyped = shapes_alone
 jaxtyping.install_import_hook([f"selfprompt.{room}" for room in ROOMS], "beartype.beartype")

@@ -51,7 +51,7 @@ def check(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Che
         assert dataset.test is not None
         assert dataset.test.labels.tolist() == test
         assert all(Path(str(path)).is_file() for path in [*dataset.train.images, *dataset.test.images])
-        for module in ("runs.tune", "comparison.bench"):
+        for module in ("runs.material", "comparison.bench"):
             monkeypatch.setattr(f"selfprompt.{module}.load_located", lambda data: dataset)
         text = table_of("fgvc", "cub", weights, tmp_path / "out", monkeypatch)
         assert "fgvc, published (measured minus published; source)" in text

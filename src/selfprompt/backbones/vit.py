@@ -175,11 +175,12 @@ def checked(backbone: ViT) -> ViT:
         with torch.no_grad():
             own = backbone.vit(images.to(weight))
             own = own if backbone.projection is None else backbone.projection(own)
+            vectors = own.shape == (2, backbone.num_features)
             tokens = backbone.run(images.to(weight), UNEDITED)
-            features = backbone.readout(tokens)
+            features = backbone.readout(tokens) if vectors else own
     except Exception as error:  # whatever a model from outside raises
         raise UserError(f"{name} does not run on two images of noise ({first_line(error)}).") from error
-    if own.shape != (2, backbone.num_features):
+    if not vectors:
         raise UserError(
             f"{name} gives {tuple(own.shape)} for two images, not one vector each: "
             f"build it with global_pool='token' or 'avg'."
