@@ -76,7 +76,12 @@ class ClassText(Head):
     def forward(self, features: Tensor) -> Tensor:
         """Features to logits."""
         with torch.autocast(features.device.type, enabled=False):
-            return self.scale.exp() * F.normalize(features.float(), dim=-1) @ self.weights().T
+            unit = F.normalize(features.float(), dim=-1)
+            insertion = self.text.insertion
+            own = insertion.of_inputs(unit) if isinstance(insertion, AmongWords) else None
+            if own is None:
+                return self.scale.exp() * unit @ self.weights().T
+            return self.scale.exp() * (self._weights(own) @ unit[..., None])[..., 0]
 
     def weights(self) -> Tensor:
         """(C, F) unit features of the classes."""
@@ -88,8 +93,8 @@ class ClassText(Head):
             self._made = self._weights()
         return self._made
 
-    def _weights(self) -> Tensor:
-        each = [F.normalize(self.encode(rows).float(), dim=-1) for rows in self.rows]
+    def _weights(self, prompts: Tensor | None = None) -> Tensor:
+        each = [F.normalize(self.encode(rows, prompts).float(), dim=-1) for rows in self.rows]
         return each[0] if len(each) == 1 else F.normalize(torch.stack(each).mean(dim=0), dim=-1)
 
     @contextmanager
