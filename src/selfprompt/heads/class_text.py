@@ -144,7 +144,7 @@ class ClassText(Head):
                 ids = torch.tensor([rows[i][first:] for i in part], device=self.scale.device)
                 index = torch.tensor(part, device=self.scale.device) if self.per_class else None
                 if prompts is not None:  # all of the part's texts with context 0, then all with context 1
-                    index = torch.arange(contexts, device=ids.device).repeat_interleave(len(part))
+                    index = torch.arange(contexts * len(part), device=ids.device) // len(part)
                     ids = ids.repeat(contexts, 1)
                 made = rest(ids, index, edits)
                 found.append(made if prompts is None else made.unflatten(0, (contexts, len(part))))
@@ -245,7 +245,7 @@ def common(rows: list[list[int]], per_class: bool) -> int:
 def padded(rows: list[list[int]], device: torch.device) -> Text:
     """Texts as one batch, each read at its last token."""
     lengths = torch.tensor([len(row) for row in rows])
-    ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
+    ids = torch.zeros(len(rows), max(len(row) for row in rows), dtype=torch.long)
     for i, row in enumerate(rows):
         ids[i, : len(row)] = torch.tensor(row)
     mask = torch.arange(ids.shape[1]) < lengths[:, None]
