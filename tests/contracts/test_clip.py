@@ -4,34 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 import selfprompt as sp
 from selfprompt.errors import UserError
 from selfprompt.model import PromptedModel
-from tiny_clip import NAMES, tiny_clip, tiny_open_clip, tokenizer, write_clip
+from tiny_clip import NAMES, examples, started, tiny_clip, tiny_open_clip, tokenizer, write_clip
 
 METHODS = sp.list_methods()
-PROMPTED = [name for name in METHODS if "num_prompts" in sp.describe(name).factory.model_fields]
-
-
-def started(method: str, names: list[str] = NAMES, seed: int = 0, **fields: object) -> PromptedModel:
-    if method == "lora":
-        pytest.importorskip("peft")
-    if method in PROMPTED:
-        fields = {"num_prompts": 4, **fields}
-    model = sp.create_model(tiny_clip(), method, class_names=names, seed=seed, **fields)
-    model.initialize([torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(2))])
-    return model.eval()
-
-
-def examples(seed: int, count: int = 24) -> sp.Examples:
-    pixels = np.random.default_rng(seed).integers(0, 120, (count, 32, 32, 3), dtype=np.uint8)
-    for i in range(count):
-        pixels[i, 10 * (i % 3) : 10 * (i % 3) + 10] += 100
-    return sp.Examples(list(pixels), np.arange(count) % 3)
 
 
 @pytest.mark.parametrize("changes", [{}, {"quick_gelu": False}, {"vision": {"pool_type": "avg", "no_ln_pre": True}}])
@@ -184,3 +165,23 @@ def test_texts_are_asked_for() -> None:
         sp.create_model(tiny_clip(), "coop", num_classes=3)
     with pytest.raises(UserError, match="not read causally"):
         tiny_clip(text={"no_causal_mask": True})
+
+
+def test_several_contexts_at_once_are_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features and gradients, in one chunk or several; the shared beginning holds the prompts, or none of them."""
+    contexts = torch.randn(3, 4, 24, generator=torch.Generator().manual_seed(3)) * 0.1
+    for place, chunk in (("end", 512), ("front", 512), ("middle", 4)):
+        monkeypatch.setattr("selfprompt.heads.class_text.CHUNK", chunk)
+        model = started("coop", place=place)
+        rows = model.head.rows[0]
+        given = contexts.clone().requires_grad_()
+        together = model.head.encode(rows, given)
+        together.square()[..., 3].sum().backward()
+        assert model.prompts.grad is None
+        for own, context, gradient in zip(together, contexts, given.grad):
+            model.zero_grad()
+            model.prompts.data[0] = context
+            alone = model.head.encode(rows)
+            alone.square()[..., 3].sum().backward()
+            assert torch.allclose(own, alone, atol=1e-5)
+            assert torch.allclose(gradient, model.prompts.grad[0], atol=1e-5)
