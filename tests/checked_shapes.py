@@ -11,7 +11,13 @@ from typing import Any
 import jaxtyping
 import torch
 
-ROOMS = ("tower", "heads", "objectives", "prompts", *(f"backbones.{name}" for name in ("base", "stepwise", "vit")))
+ROOMS = (
+    "tower",
+    "heads",
+    "objectives",
+    "prompts",
+    *(f"backbones.{name}" for name in ("base", "stepwise", "timm_blocks", "vit", "clip")),
+)
 jaxtyped = jaxtyping.jaxtyped
 
 

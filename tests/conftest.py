@@ -29,12 +29,15 @@ from selfprompt.backbones import load
 from selfprompt.backbones.base import UNEDITED, Backbone, Context, Tokens
 from selfprompt.backbones.info import BackboneInfo, Pretraining
 from selfprompt.backbones.vit import ViT
+from selfprompt.methods import make_method
 from selfprompt.model import PromptedModel
 
 torch.set_num_threads(1)
 
-PROMPTED = [name for name in sp.list_methods() if "num_prompts" in sp.describe(name).factory.model_fields]
-"""The methods with prompts, found like all others."""
+METHODS = [name for name in sp.list_methods() if make_method(name).head() != "class_text"]
+"""The methods of a backbone that has no texts, found by themselves."""
+PROMPTED = [name for name in METHODS if "num_prompts" in sp.describe(name).factory.model_fields]
+"""Those with prompts."""
 
 TINY: dict[str, Any] = {
     "img_size": 32,

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import selfprompt as sp
-from conftest import make_backbone
+from conftest import METHODS, make_backbone
 from selfprompt.serving.export import export
 
 
@@ -26,7 +26,7 @@ def pixels() -> torch.Tensor:
     return torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("method", sp.list_methods())
+@pytest.mark.parametrize("method", METHODS)
 def test_programs_of_torch_export(method: str, tmp_path: Path, pixels: torch.Tensor) -> None:
     model = started(method)
     export(model, tmp_path / "model.pt2")

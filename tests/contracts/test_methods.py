@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import selfprompt as sp
-from conftest import KINDS, PROMPTED, make_backbone
+from conftest import KINDS, METHODS, PROMPTED, make_backbone
 from selfprompt import backbones, methods
 from selfprompt.data import sources
 from selfprompt.data.datasets import Examples
@@ -18,8 +18,6 @@ from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel, create_model, load
 from selfprompt.serving.pool import AdapterPool
 from selfprompt.tuning.fit import fit
-
-METHODS = sp.list_methods()
 
 
 def having(field: str) -> list[str]:

@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 
 import selfprompt as sp
-from conftest import KINDS, PROMPTED, make_backbone
+from conftest import KINDS, METHODS, PROMPTED, make_backbone
 from selfprompt.analysis import attention, leave_one_out, mutual_information, nearest_patches, relevance, saliency
 from selfprompt.analysis.effective import effective_prompts
 from selfprompt.backbones import fingerprints
@@ -28,7 +28,6 @@ from selfprompt.serving.export import export
 from selfprompt.tuning import engine
 from selfprompt.tuning.engine import Engine
 
-METHODS = sp.list_methods()
 IN_BF16 = torch.autocast("cpu", torch.bfloat16)
 LABELS = torch.tensor([0, 1, 2, 0])
 

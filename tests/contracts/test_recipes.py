@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-import selfprompt as sp
-from conftest import make_backbone
+from conftest import METHODS, make_backbone
 from selfprompt.comparison.search import grid_points
 from selfprompt.comparison.suites import SUITES
 from selfprompt.methods import make_method
@@ -18,7 +17,7 @@ BASE_RATES = {"vpt": 1.0, "pc": 1.0, "e2vpt": 1.0, "vfpt": 1.0, "full": 5e-4}
 """Methods whose papers give a rate for a batch of 256 and scale it."""
 
 
-@pytest.mark.parametrize("method", sp.list_methods())
+@pytest.mark.parametrize("method", METHODS)
 def test_a_base_rate_follows_the_batch_and_no_other_rate_does(method: str) -> None:
     for batch in (16, 64, 256):
         recipe = RunConfig.resolve("mnist5k", "builtin", method, recipe={"batch_size": batch}).recipe
@@ -29,7 +28,7 @@ def test_a_base_rate_follows_the_batch_and_no_other_rate_does(method: str) -> No
     assert RunConfig.resolve("mnist5k", "builtin", method).recipe == make_method(method).recipe("mae")
 
 
-@pytest.mark.parametrize("method", sp.list_methods())
+@pytest.mark.parametrize("method", METHODS)
 def test_a_grid_follows_the_batch_as_its_recipe_does(method: str) -> None:
     made = make_method(method)
     if made.grid is None:

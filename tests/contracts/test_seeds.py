@@ -7,14 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-import selfprompt as sp
-from conftest import PROMPTED, make_backbone
+from conftest import METHODS, PROMPTED, make_backbone
 from selfprompt.data.datasets import Examples
 from selfprompt.methods.recipe import Recipe
 from selfprompt.model import create_model
 from selfprompt.tuning.fit import fit
 
-METHODS = sp.list_methods()
 LORA = {f"tower.backbone.vit.blocks.{i}.attn.qkv.lora_A.default.weight" for i in range(3)}
 PLAIN = {"head.linear.weight"}
 DRAWN = {

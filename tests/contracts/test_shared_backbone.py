@@ -12,13 +12,12 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 import selfprompt as sp
-from conftest import TINY, make_backbone
+from conftest import METHODS, TINY, make_backbone
 from selfprompt.analysis import analyse
 from selfprompt.backbones.base import UNEDITED
 from selfprompt.data.datasets import Examples, Splits
 from selfprompt.serving.export import export
 
-METHODS = sp.list_methods()
 FIELDS = {"pc": {"keep": 0.5}, "spt": {"keep": 0.5}, "e2vpt": {"prune_tokens": 0.5}}
 
 

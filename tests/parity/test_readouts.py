@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import selfprompt as sp
-from conftest import PROMPTED, entering, make_backbone
+from conftest import METHODS, PROMPTED, entering, make_backbone
 from selfprompt.adapters.format import CONFIG_NAME
 from selfprompt.comparison.suites import MINI, SUITES
 from selfprompt.data.datasets import Examples
@@ -21,7 +20,6 @@ from selfprompt.runs.config import RunConfig
 from selfprompt.runs.presets import EMBEDDED
 from selfprompt.tuning.fit import fit
 
-METHODS = sp.list_methods()
 PRETRAINED_NORM = {"spt", "gatevpt"}
 TOKENS = ("vpt", "vpt:shallow", "spt", "spt:shallow", "pc", "vfpt", "e2vpt", "gatevpt", "linear", "full")
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import selfprompt as sp
-from conftest import make_backbone
+from conftest import METHODS, make_backbone
 from selfprompt.analysis import leave_one_out, saliency
 from selfprompt.data.datasets import Examples
 from selfprompt.errors import UserError
@@ -21,7 +21,7 @@ from selfprompt.objectives.labels import Labels
 from selfprompt.prompts.condensation.saliency import keep_best, prompt_scores
 from selfprompt.tuning.fit import fit
 
-PROMPTED = [n for n in sp.list_methods() if "keep" in sp.describe(n).factory.model_fields]
+PROMPTED = [n for n in METHODS if "keep" in sp.describe(n).factory.model_fields]
 
 
 def started(method: str = "vpt", **fields: Any) -> PromptedModel:

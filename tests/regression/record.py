@@ -21,10 +21,11 @@ from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 
 import selfprompt as sp
+from selfprompt.methods import make_method
 
 TINY = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 3, "num_heads": 2, "num_classes": 0}
 ADAPTERS = {
-    **{method: {} for method in sp.list_methods()},
+    **{method: {} for method in sp.list_methods() if make_method(method).head() != "class_text"},
     "lora": {"rank": 2},
     "vpt-shallow": {"shallow": True},
     "vpt-mae": {"readout": "mae_average"},
