@@ -3,9 +3,9 @@
     python benchmarks/class_texts.py --classes 100 1000 --prompts 4 16 --out benchmarks/results/class-texts.json
 
 The text tower of CLIP's ViT-B/16 (width 512, 12 blocks, 77 positions) with random weights, the names of ImageNet's
-first classes. The published form is written here, in plain torch: all classes at 77 tokens, each step. Both are timed in
-turn in one process; memory is what the backward pass holds. Where the published form would hold more than ``--most``
-GiB, its classes are run in parts, one after the other, and its memory is the sum.
+first classes. The published form is written here, in plain torch: all classes at 77 tokens, each step. Both are timed
+in turn in one process; memory is what the backward pass holds. Where the published form would hold more than
+``--most`` GiB, its classes are run in parts, one after the other, and its memory is the sum.
 """
 
 from __future__ import annotations
