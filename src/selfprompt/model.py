@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +182,15 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
     def part(self, tower: Tower) -> Method | None:
         """The method that has something in a tower."""
         return self.method.part("inputs" if tower is self.tower else "classes")
+
+    @contextmanager
+    def folded(self) -> Iterator[None]:
+        """Inside, what depends on no input is computed once, in every tower and in the head: no weight may change."""
+        with ExitStack() as stack:
+            for tower in self.towers.values():
+                stack.enter_context(tower.insertion.folded(tower.backbone))
+            stack.enter_context(self.head.folded())
+            yield
 
     def for_classes(self, names: Sequence[str]) -> PromptedModel:
         """The same prompts for other classes, by their names; this model stays as it is.

@@ -97,7 +97,7 @@ def relevance(model: PromptedModel, images: Tensor, classes: Tensor | None = Non
         (B, M), not negative.
     """
     backbone = model.backbone.eval()
-    insertion = model.insertion.eval()
+    insertion = model.tower.insertion.eval()
     streams: list[Tokens] = []
     with torch.enable_grad(), watching(backbone) as seen:
         tokens = backbone.run(images.detach().requires_grad_(), insertion, lambda i, b, a: streams.append(b))

@@ -30,16 +30,19 @@ def effective_prompts(model: PromptedModel, insertion: PromptInsertion | None = 
 
 
 def has_prompts(model: PromptedModel) -> bool:
-    """Whether the model's insertion owns prompts."""
-    return isinstance(model.insertion, PromptInsertion) and model.insertion.num_prompts > 0
+    """Whether there are prompts among the tokens of the inputs; those among classes' words meet none."""
+    insertion = model.tower.insertion
+    return isinstance(insertion, PromptInsertion) and insertion.num_prompts > 0
 
 
 def prompted(model: PromptedModel) -> PromptInsertion:
-    """The model's insertion, which must own prompts.
+    """The insertion of the inputs' tower, which must own prompts.
 
     Raises:
-        UserError: The method has no prompts.
+        UserError: The method has no prompts, or none there.
     """
-    if not isinstance(model.insertion, PromptInsertion) or not model.insertion.num_prompts:
+    insertion = model.tower.insertion
+    if not has_prompts(model):
         raise UserError(f"Method {model.method.name} has no prompts to look at.")
-    return model.insertion
+    assert isinstance(insertion, PromptInsertion)
+    return insertion

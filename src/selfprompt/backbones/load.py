@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeAlias
 
+import torch
 from torch import nn
 
 from selfprompt.backbones import RECORDS, timm_hub
@@ -57,7 +58,8 @@ def load_backbone(source: BackboneSource, image_size: int | None = None) -> Back
 def info(source: str | os.PathLike[str] | nn.Module, image_size: int | None = None) -> BackboneInfo:
     """What is known of a backbone, from a file's names and shapes, or timm's or the hub's configuration.
 
-    No weight is read: that they are there, and finite, shows when they are loaded.
+    No weight is read (but those of a pair of open_clip's, kept for `load_backbone`): that they are there, and finite,
+    shows when they are loaded.
 
     Args:
         source, image_size: Of `load_backbone`, whose ``info`` this is.
@@ -68,6 +70,8 @@ def info(source: str | os.PathLike[str] | nn.Module, image_size: int | None = No
     if isinstance(source, nn.Module):
         return load_backbone(source, image_size).info
     name = os.fspath(source)
+    if name.startswith(PREFIX):
+        return load_backbone(name, image_size).info
     if name not in RECORDS and not is_file(name):
         return timm_hub.load_timm(name, image_size, weights=False).info
     load = RECORDS[name].factory if name in RECORDS else partial(load_file, Path(name))
@@ -107,8 +111,9 @@ def from_timm(name: str, image_size: int | None) -> Backbone:
 
 @lru_cache(maxsize=1)
 def from_open_clip(name: str) -> DualEncoder:
-    """An open_clip model, loaded once."""
-    return load_open_clip(name)
+    """An open_clip model, loaded once; what it draws while it is built leaves torch's generator as it is."""
+    with torch.random.fork_rng(devices=[]):
+        return load_open_clip(name)
 
 
 def of_size(pair: DualEncoder, image_size: int | None) -> DualEncoder:

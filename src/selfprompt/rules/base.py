@@ -21,15 +21,20 @@ Backward = Callable[[Batch], Tensor]
 class Rule(ABC):
     """What one optimiser step does with its examples; frozen, its state in the tensors that it is given."""
 
-    @abstractmethod
+    @optional
     def order(self, count: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
         """Which examples make each step of an epoch.
+
+        They are a seeded permutation, a short last batch dropped; of fewer examples than one batch, all make one.
 
         Args:
             count: Examples.
             batch_size: Of a step.
             seed, epoch: What every draw follows from.
         """
+        order = np.random.default_rng((seed, epoch)).permutation(count)
+        steps = max(1, count // batch_size)
+        return [order[i * batch_size : (i + 1) * batch_size] for i in range(steps)]
 
     @optional
     def begin(self, weights: Sequence[Tensor], path: Sequence[Tensor], seed: int) -> Held:
@@ -71,10 +76,3 @@ class Rule(ABC):
         Returns:
             The mean loss, on the host.
         """
-
-
-def shuffled(count: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """A seeded permutation as batches, a short last one dropped; of fewer examples than one batch, all as one."""
-    order = np.random.default_rng((seed, epoch)).permutation(count)
-    steps = max(1, count // batch_size)
-    return [order[i * batch_size : (i + 1) * batch_size] for i in range(steps)]

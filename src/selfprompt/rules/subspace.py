@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from selfprompt.errors import UserError
 from selfprompt.inputs import Batch
 from selfprompt.rules import Confinement, Directions
-from selfprompt.rules.base import Backward, Held, Rule, shuffled
+from selfprompt.rules.base import Backward, Held, Rule
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,6 @@ class Subspace(Rule):
     rank: int
     epochs: int
     confinement: Confinement = "projection"
-
-    def order(self, count: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-        return shuffled(count, batch_size, seed, epoch)
 
     def begin(self, weights: Sequence[Tensor], path: Sequence[Tensor], seed: int) -> Held:
         start = flat(weights).detach().clone()

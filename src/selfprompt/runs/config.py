@@ -94,7 +94,7 @@ class RunConfig(BaseModel):
         rate = {"lr": chosen.rates["embedded"]} if default and "embedded" in chosen.rates else {}
         changes = default.get("recipe", {}) | rate | (recipe or {})
         try:
-            return cls(
+            made = cls(
                 data=locate(data) if data else default["data"],
                 backbone=backbone or "builtin",
                 method=chosen,
@@ -104,6 +104,11 @@ class RunConfig(BaseModel):
             )
         except ValidationError as error:
             raise out_of_range(error) from None
+        if not chosen.stages(made.recipe):
+            raise UserError(
+                f"Method {chosen.name} trains nothing: save what sp.create_model makes of it, and evaluate that."
+            )
+        return made
 
 
 def read_run(folder: Path) -> RunConfig:

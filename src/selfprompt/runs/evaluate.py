@@ -67,7 +67,7 @@ def evaluate(
     engine = Engine()
     engine.place(model)
     images = Decoded(examples, model.protocol)
-    with model.insertion.folded(model.backbone), engine.computing(model):
+    with model.folded(), engine.computing(model):
         accuracy, loss = evaluate_network(model, images, engine, 64)
     return Evaluation(
         adapter=str(adapter),

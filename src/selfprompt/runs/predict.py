@@ -73,7 +73,7 @@ def predict(
     engine.place(model)
     mine = islice(listed(images), engine.rank, None, engine.world)
     answers: list[tuple[int, Prediction]] = []
-    with model.insertion.folded(model.backbone), engine.computing(model), engine.autocast():
+    with model.folded(), engine.computing(model), engine.autocast():
         for batch in decoded(mine, model.protocol):
             wrong = [found for _, _, found in batch if isinstance(found, UserError)]
             if wrong and on_error == "stop":

@@ -150,7 +150,7 @@ def run_in(
         engine.close()
         return result
     test = images("test", splits.test)
-    with model.insertion.folded(model.backbone), engine.computing(model):
+    with model.folded(), engine.computing(model):
         predicted, probability, _ = predictions(model, test, engine, 2 * config.recipe.batch_size)
     accuracy = 100 * int((predicted == test.labels).sum()) / len(test)
     assert "test_images" not in result.metrics

@@ -70,7 +70,7 @@ def export(
         torch.no_grad(),
         torch.autocast(device.type, enabled=False),
         model.cast_frozen(torch.float32),
-        model.insertion.folded(model.backbone),
+        model.folded(),
     ):
         if out.suffix == ".pt2":
             buffer = io.BytesIO()  # in memory, as torch's own writer ends the process where a disk is full

@@ -13,7 +13,7 @@ from selfprompt.model import PromptedModel
 def features_are_fixed(model: PromptedModel) -> bool:
     """Whether nothing before the head changes in training, so that features can be computed once."""
     trained = [name for name, p in model.named_parameters() if p.requires_grad]
-    return all(name.startswith("head.") for name in trained) and not getattr(model.insertion, "dropout", 0)
+    return all(name.startswith("head.") for name in trained) and not model.tower.insertion.dropout
 
 
 @torch.no_grad()

@@ -96,7 +96,7 @@ def images_that_fit(model: PromptedModel, batch_size: int, device: torch.device,
     if device.type != "cpu":
         return batch_size
     backbone = model.backbone
-    prompts = model.insertion.num_prompts
+    prompts = model.tower.insertion.num_prompts
     tokens = backbone.num_patches + backbone.num_prefix
     stream = 24 * tokens * backbone.width + 4 * prompts * backbone.width
     fused = backbone.fused_attention and fused_is_faster(device, dtype)
