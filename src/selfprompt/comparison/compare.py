@@ -36,7 +36,8 @@ class Comparison(BaseModel):
         recipe: Changes to every method's published recipe.
         fields: Fields of methods, for those that have them; a spec's own beat them.
         rates: Which of `Method.rates` the searches start at; a method without one starts at the recipe's, one that
-            trains the head alone at ``linear``'s.
+            trains the head alone at ``linear``'s. Where the recipe has a ``head_lr``, both are searched; where the
+            head alone is trained, it is the rate.
         trials: Points that the search tries for every method.
         search: ``climb`` (see `climb`), or each paper's own ``grid``, all of it.
     """
@@ -66,13 +67,15 @@ class Comparison(BaseModel):
         common = {key: value for key, value in self.fields.items() if key in known}
         kind = "linear" if make_method(name, **(common | own)).trainable() == "head" else name
         rates = record_of(kind).factory.rates
-        rate = {"lr": rates[self.rates]} if self.rates in rates else {}
+        recipe = ({"lr": rates[self.rates]} if self.rates in rates else {}) | self.recipe
+        if kind == "linear" and "head_lr" in recipe:
+            recipe["lr"] = recipe.pop("head_lr")
         return RunConfig.resolve(
             self.data,
             self.backbone,
             spec,
             fields=common,
-            recipe=rate | self.recipe,
+            recipe=recipe,
             protocol=self.protocol.model_dump(),
             image_size=self.protocol.image_size,
             probe=False,
@@ -122,7 +125,7 @@ def open_folder(comparison: Comparison, out: Path) -> None:
 
 
 def choose(comparison: Comparison, out: Path, spec: str) -> dict[str, Any]:
-    """Search one method's learning rate and weight decay on validation.
+    """Search one method's learning rates and weight decay on validation.
 
     Args:
         comparison: The settings.
@@ -130,7 +133,7 @@ def choose(comparison: Comparison, out: Path, spec: str) -> dict[str, Any]:
         spec: A method's name and fields.
 
     Returns:
-        ``number`` of the best trial, its ``lr`` and ``decay``, and all ``trials`` in their order.
+        ``number`` of the best trial, its ``point`` by name (see `Point`), and all ``trials`` in their order.
     """
     base = comparison.run(spec)
     if comparison.protocol.final == "train+val":  # trials are scored where the last runs end
@@ -153,12 +156,13 @@ def choose(comparison: Comparison, out: Path, spec: str) -> dict[str, Any]:
     def propose(done: list[Trial]) -> Point | None:
         if grid is not None:
             return grid[len(done)] if len(done) < len(grid) else None
-        return climb(Point(base.recipe.lr), done) if len(done) < comparison.trials else None
+        start = Point(base.recipe.lr, head_lr=base.recipe.head_lr)
+        return climb(start, done) if len(done) < comparison.trials else None
 
     trials = search(out / JOURNAL, spec, propose, trial)
     number = max(range(len(trials)), key=lambda n: trials[n].score)
-    tried = [{"lr": t.point.lr, "decay": t.point.decay, "val_accuracy": t.accuracy} for t in trials]
-    return {"number": number, "lr": trials[number].point.lr, "decay": trials[number].point.decay, "trials": tried}
+    tried = [{**t.point.params(), "val_accuracy": t.accuracy} for t in trials]
+    return {"number": number, "point": trials[number].point.params(), "trials": tried}
 
 
 def final(comparison: Comparison, out: Path, spec: str, chosen: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -181,7 +185,7 @@ def final(comparison: Comparison, out: Path, spec: str, chosen: dict[str, Any], 
         shutil.rmtree(half, ignore_errors=True)
         shutil.copytree(folder / f"trial-{chosen['number']}", half, ignore=shutil.ignore_patterns(LOCK))
         half.rename(folder / "seed-0")  # it only lacks its test
-    recipe = at(base.recipe, Point(chosen["lr"], chosen["decay"]))
+    recipe = at(base.recipe, Point(**chosen["point"]))
     config = base.model_copy(update={"recipe": recipe, "seed": seed, "whole": whole})
     return tune(config, folder / f"seed-{seed}", resume=(folder / f"seed-{seed}" / "run.json").exists()).metrics
 
@@ -192,16 +196,21 @@ def folder_of(out: Path, spec: str) -> Path:
 
 
 def at(recipe: Recipe, point: Point) -> Recipe:
-    """A recipe at a point of the search."""
+    """A recipe at a point of the search; a head's rate that was not searched stays."""
     decays = {key: getattr(recipe, key) * point.decay for key in ("weight_decay", "head_weight_decay")}
-    return recipe.model_copy(update={"lr": point.lr, **decays})
+    return recipe.model_copy(update={"lr": point.lr, "head_lr": point.head_lr or recipe.head_lr, **decays})
 
 
 def row(spec: str, chosen: dict[str, Any], metrics: list[dict[str, Any]]) -> dict[str, Any]:
     """One row of the table, with all trials."""
     accuracies = [m["test_accuracy"] for m in metrics]
-    best, tried = chosen["trials"][chosen["number"]], sorted(t["lr"] for t in chosen["trials"])
-    recipe = metrics[0]["recipe"]
+    best, recipe = chosen["trials"][chosen["number"]], metrics[0]["recipe"]
+    rates = {}
+    for name in ("lr", "head_lr"):
+        if name in best:
+            tried = sorted(trial[name] for trial in chosen["trials"])
+            end = best[name] in (tried[0], tried[-1])
+            rates |= {name: best[name], f"{name}_at_the_end_of_what_was_tried": end}
     return {
         "method": spec,
         "test_accuracy_mean": statistics.mean(accuracies),
@@ -212,8 +221,7 @@ def row(spec: str, chosen: dict[str, Any], metrics: list[dict[str, Any]]) -> dic
         "seconds": statistics.mean(m["seconds"] for m in metrics),
         "peak_memory_bytes": max(m["peak_memory_bytes"] for m in metrics),
         "val_accuracy": best["val_accuracy"],
-        "lr": best["lr"],
-        "lr_at_the_end_of_what_was_tried": best["lr"] in (tried[0], tried[-1]),
+        **rates,
         "weight_decay": recipe["weight_decay"],
         "head_weight_decay": recipe["head_weight_decay"],
         "test_accuracies": accuracies,
@@ -287,8 +295,12 @@ def method(row: dict[str, Any]) -> str:
 
 
 def rate(row: dict[str, Any]) -> str:
-    """The chosen learning rate, marked where it lies at an end of what was tried."""
-    return f"{row['lr']:.2g}" + (" (end)" if row["lr_at_the_end_of_what_was_tried"] else "")
+    """The chosen learning rate, then the head's own, each marked where it lies at an end of what was tried."""
+    return ", head ".join(
+        f"{row[name]:.2g}" + (" (end)" if row[f"{name}_at_the_end_of_what_was_tried"] else "")
+        for name in ("lr", "head_lr")
+        if name in row
+    )
 
 
 COLUMNS = (

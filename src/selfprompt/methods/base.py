@@ -15,6 +15,7 @@ from selfprompt.methods.stages import Stage
 from selfprompt.prompts.condensation.base import Condensation
 from selfprompt.prompts.condensation.saliency import Saliency
 from selfprompt.prompts.initialization.base import Initialization
+from selfprompt.prompts.initialization.gaussian import Gaussian
 from selfprompt.prompts.initialization.prototypes import Prototypes
 from selfprompt.prompts.initialization.rescaled import Rescaled
 from selfprompt.prompts.insertion.base import Insertion
@@ -134,7 +135,8 @@ class PromptMethod(Method, PromptFields, ABC):
         return {"num_prompts": self.count}
 
     def initialization(self) -> Initialization:
-        start = self.start if self.prototypes is None else Prototypes(self.prototypes)
+        kind = self.prototypes
+        start = self.start if kind is None else Gaussian() if kind == "gaussian" else Prototypes(kind)
         return start if self.prompt_rms is None else Rescaled(start, self.prompt_rms)
 
     @optional

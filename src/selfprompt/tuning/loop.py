@@ -21,7 +21,7 @@ from selfprompt.tuning.checkpoint import Progress
 from selfprompt.tuning.engine import Engine, out_of_memory
 from selfprompt.tuning.evaluation import evaluate_network
 from selfprompt.tuning.fixed_features import features_are_fixed, frozen_features
-from selfprompt.tuning.optimization import MovingAverage, learning_rate
+from selfprompt.tuning.optimization import MovingAverage, set_rates
 from selfprompt.tuning.records import write_logs, write_prompts
 from selfprompt.tuning.task import Task
 
@@ -113,9 +113,7 @@ class Loop:
             self.waiting += time.monotonic() - asked
             done = progress.epoch * steps + progress.step
             torch.manual_seed(hash((self.seed, done, self.engine.rank)) % 2**63)
-            rate = learning_rate(recipe, done, steps * recipe.epochs)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
+            set_rates(self.optimizer, recipe, done, steps * recipe.epochs)
             loss = self._step(batch, len(whole))
             if not math.isfinite(loss):
                 raise self._diverged(f"The loss became {loss}")
@@ -189,7 +187,8 @@ class Loop:
 
     def _diverged(self, what: str) -> Diverged:
         where = f"in epoch {self.progress.epoch + 1}"
-        return Diverged(f"{what} {where}: use a smaller --lr than {self.recipe.lr:g}.")
+        head = "" if self.recipe.head_lr is None else f", or a smaller --head-lr than {self.recipe.head_lr:g}"
+        return Diverged(f"{what} {where}: use a smaller --lr than {self.recipe.lr:g}{head}.")
 
     def _validate(self, val: Batches | None) -> None:
         progress, model = self.progress, self.model

@@ -16,16 +16,28 @@ SHORT = 10  # steps
 
 
 def make_optimizer(model: PromptedModel, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW or SGD; prompts and head have weight decays of their own, one-dimensional parameters none."""
-    groups: dict[float, list[nn.Parameter]] = {}
+    """AdamW or SGD; the head has a rate and a weight decay of its own, one-dimensional parameters no decay.
+
+    Each group's ``peak`` is the rate that its schedule rises to.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            decay = recipe.head_weight_decay if name.startswith("head.") else recipe.weight_decay
-            groups.setdefault(0.0 if parameter.ndim <= 1 else decay, []).append(parameter)
-    listed = [{"params": params, "weight_decay": decay} for decay, params in groups.items()]
+            head = name.startswith("head.")
+            peak = (head and recipe.head_lr) or recipe.lr
+            decay = recipe.head_weight_decay if head else recipe.weight_decay
+            groups.setdefault((peak, 0.0 if parameter.ndim <= 1 else decay), []).append(parameter)
+    listed = [{"params": p, "peak": peak, "weight_decay": decay} for (peak, decay), p in groups.items()]
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(listed, lr=recipe.lr, momentum=recipe.momentum)
     return torch.optim.AdamW(listed, lr=recipe.lr)
+
+
+def set_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, steps: int) -> None:
+    """Give each group its rate of a step; one from before ``peak`` was kept rises to the recipe's."""
+    for group in optimizer.param_groups:
+        own = recipe.model_copy(update={"lr": group.get("peak", recipe.lr)})
+        group["lr"] = learning_rate(own, step, steps)
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
