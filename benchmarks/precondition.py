@@ -138,7 +138,7 @@ class Scan:
         labels, truth = self.images.labels("train"), self.images.labels("test")
         found: dict[str, dict[str, float]] = {}
         for head, answer in HEADS.items():
-            right = {name: answer(x, labels, test[name]) == truth for name, x in train.items()}
+            right = {name: given == truth for name, given in answer(train, labels, test).items()}
             found[head] = {name: round(100 * float(hits.mean()), 2) for name, hits in right.items()}
         return found
 

@@ -19,28 +19,42 @@ STRENGTH = 0.01
 RECIPE = make_method("spt").recipe("mae")
 
 
-def probe(x: np.ndarray, labels: np.ndarray, test: np.ndarray) -> np.ndarray:
+Named = dict[str, np.ndarray]
+"""Something by the readout's name."""
+
+
+def probe(train: Named, labels: np.ndarray, test: Named) -> Named:
     """Logistic regression on standardised features: what the features hold."""
-    fitted = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=1000)).fit(x, labels)
-    return fitted.predict(test)
+    kinds = {name: make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=1000)) for name in train}
+    return {name: kind.fit(train[name], labels).predict(test[name]) for name, kind in kinds.items()}
 
 
-def head(x: np.ndarray, labels: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """A linear head on the features as they are, by SPT's recipe for MAE: what a run with frozen prompts gets."""
-    features, classes = torch.from_numpy(x), torch.from_numpy(labels)
+def head(train: Named, labels: np.ndarray, test: Named) -> Named:
+    """A linear head on the features as they are, by SPT's recipe for MAE: what a run with frozen prompts gets.
+
+    The heads of all readouts are trained at once, none of which sees the others.
+    """
+    x, xt = (torch.from_numpy(np.stack(list(part.values()))) for part in (train, test))  # (readouts, N, F)
+    classes = torch.from_numpy(labels)
     with drawing(0):
-        made = LinearHead(x.shape[1], int(labels.max()) + 1)
-    groups = [(made.linear.weight, RECIPE.head_weight_decay), (made.linear.bias, 0.0)]
-    optimizer = torch.optim.AdamW([{"params": [p], "weight_decay": d} for p, d in groups], lr=RECIPE.lr)
-    orders = [Plain().order(len(x), RECIPE.batch_size, 0, epoch) for epoch in range(RECIPE.epochs)]
+        linear = LinearHead(x.shape[2], int(labels.max()) + 1).linear
+    weight = linear.weight.detach().T.repeat(len(x), 1, 1).requires_grad_()
+    bias = torch.zeros(len(x), 1, weight.shape[2], requires_grad=True)
+    groups = [
+        {"params": [weight], "weight_decay": RECIPE.head_weight_decay},
+        {"params": [bias], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=RECIPE.lr)
+    orders = [Plain().order(len(labels), RECIPE.batch_size, 0, epoch) for epoch in range(RECIPE.epochs)]
     batches = [torch.from_numpy(rows) for order in orders for rows in order]
     for step, rows in enumerate(batches):
         set_rates(optimizer, RECIPE, step, len(batches))
         optimizer.zero_grad()
-        F.cross_entropy(made(features[rows]), classes[rows]).backward()
+        losses = F.cross_entropy((x[:, rows] @ weight + bias).flatten(0, 1), classes[rows].repeat(len(x)))
+        (len(x) * losses).backward()
         optimizer.step()
     with torch.no_grad():
-        return made(torch.from_numpy(test)).argmax(dim=1).numpy()
+        return dict(zip(train, (xt @ weight + bias).argmax(dim=2).numpy()))
 
 
 HEADS = {"probe": probe, "head": head}

@@ -1,11 +1,11 @@
 """Start by recipe: do prototypes gain because of where they start, or because of how they are trained?
 
     python benchmarks/start_and_recipe.py --data mnist5k --backbone builtin --out DIR
-    python benchmarks/start_and_recipe.py --data FOLDER --backbone FILE --shallow --num-prompts 100 --out DIR
+    python benchmarks/start_and_recipe.py --data scenes/location --num-prompts 100 --class-token --out DIR
 
 Two starts (uniform, prototypes) under two recipes, VPT's (SGD, its base rate times batch / 256) and SPT's (AdamW),
-each for so many epochs of 1,000 labelled images. Rates of prompts and head are searched apart on validation, from the
-recipe's own, with as many trials for each cell; ``--one-rate`` searches one for both. Then each cell is run with
+each for so many epochs of so many labelled images. Rates of prompts and head are searched apart on validation, from
+the recipe's own, with as many trials for each cell; ``--one-rate`` searches one for both. Then each cell is run with
 every seed, on train and validation images together, and tested once. Runs and journals stand in OUT/runs, and the
 command resumes. The table has prototypes minus uniform, paired by seed, with Student's 95 % interval.
 """
@@ -18,8 +18,11 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+from safetensors.torch import save
 from scipy.stats import ttest_rel
 
+from selfprompt.backbones.builtin import WEIGHTS
 from selfprompt.comparison.compare import Comparison, compare, protocol_of
 from selfprompt.comparison.workers import Workers
 from selfprompt.files import replace_file
@@ -36,6 +39,18 @@ def recipe(name: str, epochs: int, batch: int, head: bool) -> dict[str, Any]:
     own = make_method(RECIPES[name]).recipe_with("mae", {"batch_size": batch}).model_dump()
     found = {key: own[key] for key in KEPT} | {"epochs": epochs, "batch_size": batch}
     return found | ({"head_lr": own["lr"]} if head else {})
+
+
+def reading_class_token(backbone: str, folder: Path) -> str:
+    """A file with a small backbone's weights, whose own feature is the class token."""
+    file = folder / "class-token.safetensors"
+    path = WEIGHTS if backbone == "builtin" else Path(backbone)
+    with safe_open(path, "pt") as weights:
+        header = json.loads(weights.metadata()["selfprompt"])
+        header["architecture"] |= {"global_pool": "token"}
+        state = {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118 (it is no dictionary)
+    replace_file(file, save(state, metadata={"selfprompt": json.dumps(header)}))
+    return str(file)
 
 
 def row_of(name: str, epochs: int, table: dict[str, Any]) -> dict[str, Any]:
@@ -76,6 +91,10 @@ def main() -> None:
     parser.add_argument("--backbone", default="builtin")
     parser.add_argument("--num-prompts", type=int, default=20)
     parser.add_argument("--shallow", action="store_true")
+    parser.add_argument("--frozen", action="store_true", help="train the head alone, on prompts as they start")
+    parser.add_argument("--class-token", action="store_true", help="read the class token, not patches and prompts")
+    parser.add_argument("--head-norm", choices=("none", "batch"), default="none")
+    parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--epochs", default=[3, 10, 30], type=lambda text: [int(n) for n in text.split(",")])
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--trials", type=int, default=8)
@@ -84,14 +103,17 @@ def main() -> None:
     parser.add_argument("--one-rate", action="store_true", help="one rate for prompts and head")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    protocol = protocol_of(args.backbone, name="start and recipe", train_images=1000, final="train+val")
-    fields = {"readout": "mae_average", "num_prompts": args.num_prompts, "shallow": args.shallow}
+    args.out.mkdir(parents=True, exist_ok=True)
+    backbone = reading_class_token(args.backbone, args.out) if args.class_token else args.backbone
+    protocol = protocol_of(backbone, name="start and recipe", train_images=args.images, final="train+val")
+    fields = {"readout": "backbone" if args.class_token else "mae_average", "head_norm": args.head_norm}
+    fields |= {"num_prompts": args.num_prompts, "shallow": args.shallow, "frozen_prompts": args.frozen}
     rows = []
     for epochs in args.epochs:
         for name in RECIPES:
             comparison = Comparison(
                 data=args.data,
-                backbone=args.backbone,
+                backbone=backbone,
                 protocol=protocol,
                 recipe=recipe(name, epochs, args.batch, not args.one_rate),
                 fields=fields,
