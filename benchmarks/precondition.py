@@ -9,8 +9,9 @@ training images, tested on so many test images. All readouts come from one forwa
 OUT/cells.jsonl and are passed over, so that the command resumes; the tables are made of all of them.
 
 Starts: none (no prompts), uniform (VPT's), prototypes (SPT's), and controls: gaussian (each block's token mean and
-covariance), other (prototypes of another task's images), image (prototypes of one image), shuffled (prototypes, each
-block with those of another).
+covariance), centred (the covariance alone), isotropic (the mean, and the covariance's size in every direction), other
+(prototypes of another task's images), image (prototypes of one image), shuffled (prototypes, each block with those of
+another).
 """
 
 from __future__ import annotations
@@ -44,7 +45,6 @@ from selfprompt.prompts.insertion.deep import Deep
 from selfprompt.prompts.insertion.none import NoPrompts
 from selfprompt.prompts.insertion.shallow import Shallow
 
-STARTS = ("uniform", "prototypes", "gaussian", "other", "image", "shuffled")
 BATCH, MOST = 100, 100
 
 
@@ -117,7 +117,15 @@ class Scan:
             turn = 1 + int(np.random.default_rng(seed).integers(layers - 1))
             values = self.values("prototypes", prompts, layers, seed)
             return None if values is None else values.roll(turn, dims=0)
-        return self.drawn(start)[:layers, seed * MOST : seed * MOST + prompts]
+        mine = slice(seed * MOST, seed * MOST + prompts)
+        if start in ("centred", "isotropic"):
+            drawn = self.drawn("gaussian")[:layers]
+            mean = drawn.mean(dim=1, keepdim=True)
+            if start == "centred":
+                return (drawn - mean)[:, mine]
+            size = (drawn - mean).square().mean(dim=(1, 2), keepdim=True).sqrt()
+            return mean + size * torch.randn(drawn.shape, generator=torch.Generator().manual_seed(0))[:, mine]
+        return self.drawn(start)[:layers, mine]
 
     def insertion(self, start: str, prompts: int, shallow: bool, seed: int) -> Insertion | None:
         """Frozen prompts whose outputs the readout can see."""

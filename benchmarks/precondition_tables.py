@@ -11,7 +11,7 @@ from selfprompt.files import replace_file
 from selfprompt.reports.table import Column, markdown
 
 WHERE = ("backbone", "data", "train", "test")
-ORDER = ("uniform", "prototypes", "gaussian", "other", "image", "shuffled")
+ORDER = ("uniform", "prototypes", "gaussian", "centred", "isotropic", "other", "image", "shuffled")
 
 
 def rows_of(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
