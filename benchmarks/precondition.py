@@ -1,6 +1,6 @@
 """Where do random prompts cost a probe its accuracy, and prototypes not? No prompt is trained.
 
-    python benchmarks/precondition.py --data mnist5k,scenes/location --shallow --out benchmarks/results/precondition
+    python benchmarks/precondition.py --data mnist5k,scenes/location --prompts 100 --out DIR
     python benchmarks/precondition.py --backbones a.safetensors,b.safetensors --data cifar10=FOLDER --out DIR
 
 FOLDER has train/CLASS/ and test/CLASS/ (see `selfprompt tune --help`), and NAME=FOLDER a name in the tables. For
@@ -171,8 +171,8 @@ def main() -> None:
     parser.add_argument("--prompts", default=[100, 20, 5], type=lambda text: [int(n) for n in text.split(",")])
     parser.add_argument("--shallow", action="store_true", help="shallow prompts, too")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--train", type=int, default=1000)
-    parser.add_argument("--test", type=int, default=1000)
+    parser.add_argument("--train", type=int, default=500)
+    parser.add_argument("--test", type=int, default=500)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -184,25 +184,19 @@ def main() -> None:
         for data in args.data:
             where = {"backbone": name, "data": data.partition("=")[0], "train": args.train, "test": args.test}
             cells = [where | cell for cell in wanted(args)]
-            if all(any(cell.items() <= there.items() for there in done) for cell in cells):
-                continue
-            images, other = (Images(one, backbone, args.train, args.test) for one in (data, args.other))
-            scan = Scan(images, other, args.seeds)
+            cells = [cell for cell in cells if not any(cell.items() <= there.items() for there in done)]
+            if cells:
+                scan = Scan(*(Images(one, backbone, args.train, args.test) for one in (data, args.other)), args.seeds)
             for cell in cells:
-                if any(cell.items() <= there.items() for there in done):
-                    continue
                 begun = time.process_time()
                 insertion = scan.insertion(cell["start"], cell["prompts"], cell["shallow"], cell["seed"])
                 if insertion is None:
                     continue
-                row = cell | {
-                    "accuracy": scan.accuracies(insertion),
-                    "seconds": round(time.process_time() - begun, 1),
-                }
-                done.append(row)
+                accuracies, seconds = scan.accuracies(insertion), round(time.process_time() - begun, 1)
+                done.append(cell | {"accuracy": accuracies, "seconds": seconds})
                 with journal.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(row, flush=True)
+                    file.write(json.dumps(done[-1]) + "\n")
+                print(done[-1], flush=True)
             write(args.out, done)
 
 
