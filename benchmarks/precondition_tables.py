@@ -33,7 +33,7 @@ def rows_of(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def holds(row: dict[str, Any]) -> bool:
     """Whether every seed's random start costs five points or more, and prototypes give five of them back.
 
-    Five points are what 500 test images can tell: the standard error of a difference is three at most.
+    Of 500 test images, the standard error of a difference is some three points.
     """
     uniform, prototypes = (row["starts"].get(start) for start in ("uniform", "prototypes"))
     if not uniform or not prototypes:
