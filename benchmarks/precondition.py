@@ -185,8 +185,9 @@ def main() -> None:
             where = {"backbone": name, "data": data.partition("=")[0], "train": args.train, "test": args.test}
             cells = [where | cell for cell in wanted(args)]
             cells = [cell for cell in cells if not any(cell.items() <= there.items() for there in done)]
-            if cells:
-                scan = Scan(*(Images(one, backbone, args.train, args.test) for one in (data, args.other)), args.seeds)
+            if not cells:
+                continue
+            scan = Scan(*(Images(one, backbone, args.train, args.test) for one in (data, args.other)), args.seeds)
             for cell in cells:
                 begun = time.process_time()
                 insertion = scan.insertion(cell["start"], cell["prompts"], cell["shallow"], cell["seed"])
@@ -197,7 +198,7 @@ def main() -> None:
                 with journal.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(done[-1]) + "\n")
                 print(done[-1], flush=True)
-            write(args.out, done)
+    write(args.out, done)
 
 
 if __name__ == "__main__":
