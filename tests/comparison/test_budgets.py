@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,36 @@ def test_a_row_says_how_long_it_trained_and_in_which_precision(folder: Path, wei
     lines = markdown(COLUMNS, rows).splitlines()[2:]
     assert ["(trained 2x)" in line for line in lines] == [False, False, True]
     assert all("| fresh_average | float32 |" in line for line in lines)
+
+
+@pytest.mark.parametrize("spec", ["vpt", "linear", "vpt:frozen_prompts=true"])
+def test_a_heads_rate_is_searched_where_it_is_given(
+    spec: str, folder: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[RunConfig] = []
+
+    def tune(config: RunConfig, *rest: object, **more: object) -> Result:
+        runs.append(config)
+        off = [abs(math.log10(rate / 0.03)) for rate in (config.recipe.lr, config.recipe.head_lr or 0.03)]
+        counts = dict.fromkeys(("best_epoch", "trainable_parameters", "total_parameters", "peak_memory_bytes"), 1)
+        counts["test_images"] = 1
+        said = {"test_accuracy": 50.0, "seconds": 1.0, "protocol": "p", "precision": "float32"}
+        described = {"recipe": config.recipe.model_dump(), "method_fields": config.method.describe()}
+        return Result(counts | said | described, [{"val_accuracy": 90 - 10 * sum(off), "val_loss": 1.0}], None)
+
+    monkeypatch.setattr("selfprompt.comparison.compare.tune", tune)
+    made = comparison(folder, weights, final="train+val")
+    made = made.model_copy(update={"trials": 14, "recipe": made.recipe | {"head_lr": 0.3}})
+    chosen = choose(made, tmp_path, spec)
+    found = row(spec, chosen, [final(made, tmp_path, spec, chosen, 0)])
+    best: dict[str, Any] = {**found}
+    two = spec == "vpt"
+    assert (runs[0].recipe.lr, runs[0].recipe.head_lr) == (0.3, 0.3 if two else None)
+    assert (runs[-1].recipe.lr, runs[-1].recipe.head_lr) == pytest.approx((0.03, 0.03 if two else None))
+    for name in ("lr", "head_lr") if two else ("lr",):
+        assert best[name] == pytest.approx(0.03)
+        assert not best[f"{name}_at_the_end_of_what_was_tried"]
+    assert (", head 0.03 |" in markdown(COLUMNS, [found])) == two
 
 
 def test_precisions_do_not_mix_without_a_word() -> None:

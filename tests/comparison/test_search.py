@@ -15,7 +15,8 @@ from selfprompt.methods.recipe import Recipe
 
 
 def hill(point: Point) -> float:
-    return 90 - 10 * abs(math.log10(point.lr / 3)) - 5 * abs(math.log10(point.decay / 100))
+    head = 0.0 if point.head_lr is None else abs(math.log10(point.head_lr / 3e-3))
+    return 90 - 10 * abs(math.log10(point.lr / 3)) - 5 * abs(math.log10(point.decay / 100)) - 7 * head
 
 
 def climbed(start: Point, count: int) -> list[Trial]:
@@ -34,6 +35,30 @@ def test_the_climb_leaves_its_start_and_brackets_the_optimum() -> None:
     rates = [t.point.lr for t in trials]
     assert min(rates) < best.lr < max(rates)
     assert len({(round(math.log10(t.point.lr), 4), t.point.decay) for t in trials}) == 24
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_two_rates_are_searched_at_once(stopped: bool, tmp_path: Path) -> None:
+    def searched(count: int) -> list[Trial]:
+        def propose(done: list[Trial]) -> Point | None:
+            return climb(Point(1e-1, head_lr=1e-1), done) if len(done) < count else None
+
+        return search(tmp_path / "log", "spt", propose, lambda _, point: (hill(point), 0.0))
+
+    if stopped:
+        assert len(searched(7)) == 7
+    trials = searched(30)
+    best = max(trials, key=lambda t: t.score).point
+    assert (best.lr, best.head_lr, best.decay) == (
+        pytest.approx(3, rel=0.3),
+        pytest.approx(3e-3, rel=0.3),
+        pytest.approx(100),
+    )
+    for name, chosen in best.params().items():
+        tried = [t.point.params()[name] for t in trials]
+        assert min(tried) < chosen
+        assert max(tried) > chosen
+    assert len({tuple(f"{value:.3e}" for value in t.point.params().values()) for t in trials}) == 30
 
 
 def test_the_first_trials_are_rates() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ from selfprompt.data import sources
 from selfprompt.data.datasets import Examples
 from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel, create_model, load
+from selfprompt.prompts.initialization import Kind
 from selfprompt.serving.pool import AdapterPool
 from selfprompt.tuning.fit import fit
 
@@ -144,7 +145,7 @@ def test_counts_are_vpts(method: str) -> None:
     assert started(method, shallow=True).count_parameters()[0] == 4 * 32 + 32 * 3 + 3
 
 
-@pytest.mark.parametrize("kind", ["random", "mean", "max", "kmeans"])
+@pytest.mark.parametrize("kind", get_args(Kind))
 @pytest.mark.parametrize("method", PROMPTED)
 def test_prototypes_start_every_kind_of_prompt(method: str, kind: str) -> None:
     plain, started_there = started("spt", prototypes=kind), started(method, prototypes=kind)

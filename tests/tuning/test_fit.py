@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -19,11 +19,12 @@ from selfprompt.errors import Diverged, UserError
 from selfprompt.inputs import Batch
 from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel, create_model, load
+from selfprompt.prompts.initialization import Kind
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import evaluate_network
 from selfprompt.tuning.fit import fit
 from selfprompt.tuning.loop import Loop
-from selfprompt.tuning.optimization import MovingAverage, learning_rate, make_optimizer
+from selfprompt.tuning.optimization import MovingAverage, learning_rate, make_optimizer, set_rates
 from selfprompt.tuning.passes import start_prompts
 
 
@@ -104,7 +105,7 @@ def test_an_average_that_is_not_finite_ends_a_run(monkeypatch: pytest.MonkeyPatc
         fit(model(), examples(), None, recipe=Recipe(epochs=1, batch_size=4, ema_decay=0.9))
 
 
-@pytest.mark.parametrize("kind", ["random", "mean", "max", "kmeans"])
+@pytest.mark.parametrize("kind", get_args(Kind))
 def test_tokens_that_are_not_finite_are_no_prototypes(kind: str, images: torch.Tensor) -> None:
     images[0, 0, 0, 0] = math.nan
     with pytest.raises(UserError, match="tiny class token are NaN or infinite, and no prompt can start"):
@@ -134,6 +135,42 @@ def test_weight_decay_is_per_group_and_spares_biases() -> None:
         0.5: [(3, 32)],
         0.0: [(3,)],
     }
+
+
+@pytest.mark.parametrize("method", ["spt", "full", "bias", "linear"])
+@pytest.mark.parametrize("head_lr", [None, 0.125])
+def test_the_head_has_its_own_rate_and_all_else_the_other(method: str, head_lr: float | None) -> None:
+    recipe = Recipe(lr=0.5, head_lr=head_lr, warmup=0.1)
+    tuned = create_model(make_backbone(), method, num_classes=3)
+    optimizer, heads = make_optimizer(tuned, recipe), {id(p) for p in tuned.head.parameters()}
+    for step, share in ((0, 0.1), (9, 1.0)):  # of 100, in the warm-up and at its end
+        set_rates(optimizer, recipe, step, 100)
+        rates = {(id(p) in heads, g["lr"]) for g in optimizer.param_groups for p in g["params"]}
+        own = {True: head_lr or 0.5, False: 0.5}
+        assert dict(rates) == pytest.approx({head: share * own[head] for head in dict(rates)})
+        assert len(rates) == len(dict(rates)) == (1 if method == "linear" else 2)
+    trained = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(trained) == sorted(id(p) for p in tuned.parameters() if p.requires_grad)
+    for group in optimizer.param_groups:  # as checkpoints were when one rate served all
+        del group["peak"]
+    set_rates(optimizer, recipe, 9, 100)
+    assert {group["lr"] for group in optimizer.param_groups} == {0.5}
+
+
+@pytest.mark.parametrize(("lr", "head_lr"), [(1e-2, 1e-30), (1e-30, 1e-2), (1e-2, 1e-2)])
+def test_a_fit_moves_prompts_and_head_at_their_own_rates(lr: float, head_lr: float, tmp_path: Path) -> None:
+    tuned, alike = model("vpt"), model("vpt")
+    for made in (tuned, alike):
+        made.initialize()
+    before = {name: value.clone() for name, value in tuned.adapter_state().items()}
+    recipe = Recipe(epochs=2, batch_size=4, lr=lr, head_lr=head_lr, min_lr=0)
+    fit(tuned, examples(), None, recipe=recipe, output_dir=tmp_path)
+    moved = {name for name, value in tuned.adapter_state().items() if (value - before[name]).abs().max() > 1e-6}
+    assert any(name.startswith("head.") for name in moved) == (head_lr > 1e-3)
+    assert any("prompts" in name for name in moved) == (lr > 1e-3)
+    if lr == head_lr:
+        fit(alike, examples(), None, recipe=recipe.model_copy(update={"head_lr": None}))
+        assert all(torch.equal(value, alike.adapter_state()[name]) for name, value in tuned.adapter_state().items())
 
 
 def test_the_moving_average_is_its_formula() -> None:

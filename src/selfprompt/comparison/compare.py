@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 from selfprompt.backbones.load import info
 from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
@@ -34,8 +34,7 @@ class Chosen(TypedDict):
     """The end of a search: the best trial, by its number among all of them."""
 
     number: int
-    lr: float
-    decay: float
+    point: dict[str, float]
     trials: list[Tried]
 
 
@@ -56,6 +55,8 @@ class Row(Measured):
     val_accuracy: float
     lr: float
     lr_at_the_end_of_what_was_tried: bool
+    head_lr: NotRequired[float]
+    head_lr_at_the_end_of_what_was_tried: NotRequired[bool]
     weight_decay: float
     head_weight_decay: float
     test_accuracies: list[float]
@@ -72,6 +73,7 @@ class Comparison(BaseModel):
         recipe: Changes to every method's published recipe.
         fields: Fields of methods, for those that have them; a spec's own beat them.
         rates: Which of `Method.rates` the searches start at (see `Method.searched_from`), if not at the recipe's.
+            Where the recipe has a ``head_lr``, both are searched.
         trials: Points that the search tries for every method.
         search: ``climb`` (see `climb`), or each paper's own ``grid``, all of it.
     """
@@ -99,13 +101,13 @@ class Comparison(BaseModel):
         name, own = read_spec(spec)
         known = record_of(name).factory.model_fields
         common = {key: value for key, value in self.fields.items() if key in known}
-        rate = make_method(name, **(common | own)).searched_from(self.rates)
+        recipe = make_method(name, **(common | own)).searched_from(self.rates, self.recipe)
         return RunConfig.resolve(
             self.data,
             self.backbone,
             spec,
             fields=common,
-            recipe=rate | self.recipe,
+            recipe=recipe,
             protocol=self.protocol.model_dump(),
             image_size=self.protocol.image_size,
             probe=False,
@@ -155,7 +157,7 @@ def open_folder(comparison: Comparison, out: Path) -> None:
 
 
 def choose(comparison: Comparison, out: Path, spec: str) -> Chosen:
-    """Search one method's learning rate and weight decay on validation.
+    """Search one method's learning rates and weight decay on validation.
 
     Args:
         comparison: The settings.
@@ -163,7 +165,7 @@ def choose(comparison: Comparison, out: Path, spec: str) -> Chosen:
         spec: A method's name and fields.
 
     Returns:
-        ``number`` of the best trial, its ``lr`` and ``decay``, and all ``trials`` in their order.
+        ``number`` of the best trial, its ``point`` by name (see `Point`), and all ``trials`` in their order.
     """
     base = comparison.run(spec)
     if comparison.protocol.final == "train+val":  # trials are scored where the last runs end
@@ -188,12 +190,21 @@ def choose(comparison: Comparison, out: Path, spec: str) -> Chosen:
     def propose(done: list[Trial]) -> Point | None:
         if grid is not None:
             return grid[len(done)] if len(done) < len(grid) else None
-        return climb(Point(base.recipe.lr), done) if len(done) < comparison.trials else None
+        start = Point(base.recipe.lr, head_lr=base.recipe.head_lr)
+        return climb(start, done) if len(done) < comparison.trials else None
 
     trials = search(out / JOURNAL, spec, propose, trial)
     number = max(range(len(trials)), key=lambda n: trials[n].score)
-    tried: list[Tried] = [{"lr": t.point.lr, "decay": t.point.decay, "val_accuracy": t.accuracy} for t in trials]
-    return {"number": number, "lr": trials[number].point.lr, "decay": trials[number].point.decay, "trials": tried}
+    return {"number": number, "point": trials[number].point.params(), "trials": [told(t) for t in trials]}
+
+
+def told(trial: Trial) -> Tried:
+    """A trial, as tables hold it."""
+    point = trial.point
+    made: Tried = {"lr": point.lr, "decay": point.decay, "val_accuracy": trial.accuracy}
+    if point.head_lr is not None:
+        made["head_lr"] = point.head_lr
+    return made
 
 
 def final(comparison: Comparison, out: Path, spec: str, chosen: Chosen, seed: int) -> Tested:
@@ -216,7 +227,7 @@ def final(comparison: Comparison, out: Path, spec: str, chosen: Chosen, seed: in
         shutil.rmtree(half, ignore_errors=True)
         shutil.copytree(folder / f"trial-{chosen['number']}", half, ignore=shutil.ignore_patterns(LOCK))
         half.rename(folder / "seed-0")  # it only lacks its test
-    recipe = at(base.recipe, Point(chosen["lr"], chosen["decay"]))
+    recipe = at(base.recipe, Point(**chosen["point"]))
     config = base.model_copy(update={"recipe": recipe, "seed": seed, "whole": whole})
     own = folder / f"seed-{seed}"
     done = tune(config, own, resume=(own / "run.json").exists(), analysed=False)
@@ -230,17 +241,16 @@ def folder_of(out: Path, spec: str) -> Path:
 
 
 def at(recipe: Recipe, point: Point) -> Recipe:
-    """A recipe at a point of the search."""
+    """A recipe at a point of the search; a head's rate that was not searched stays."""
     decays = {key: getattr(recipe, key) * point.decay for key in ("weight_decay", "head_weight_decay")}
-    return recipe.model_copy(update={"lr": point.lr, **decays})
+    return recipe.model_copy(update={"lr": point.lr, "head_lr": point.head_lr or recipe.head_lr, **decays})
 
 
 def row(spec: str, chosen: Chosen, metrics: list[Tested]) -> Row:
     """One row of the table, with all trials."""
     accuracies = [m["test_accuracy"] for m in metrics]
-    best, tried = chosen["trials"][chosen["number"]], sorted(t["lr"] for t in chosen["trials"])
-    recipe = metrics[0]["recipe"]
-    return {
+    best, recipe = chosen["trials"][chosen["number"]], metrics[0]["recipe"]
+    made: Row = {
         "method": spec,
         "test_accuracy_mean": statistics.mean(accuracies),
         "test_accuracy_std": statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
@@ -251,7 +261,7 @@ def row(spec: str, chosen: Chosen, metrics: list[Tested]) -> Row:
         "peak_memory_bytes": max(m["peak_memory_bytes"] for m in metrics),
         "val_accuracy": best["val_accuracy"],
         "lr": best["lr"],
-        "lr_at_the_end_of_what_was_tried": best["lr"] in (tried[0], tried[-1]),
+        "lr_at_the_end_of_what_was_tried": at_an_end(best["lr"], [t["lr"] for t in chosen["trials"]]),
         "weight_decay": recipe["weight_decay"],
         "head_weight_decay": recipe["head_weight_decay"],
         "test_accuracies": accuracies,
@@ -262,6 +272,16 @@ def row(spec: str, chosen: Chosen, metrics: list[Tested]) -> Row:
         "precision": all_precisions(metrics),
         "budget": max(m.get("epochs", m["recipe"]["epochs"]) / m["recipe"]["epochs"] for m in metrics),
     }
+    if "head_lr" in best:
+        tried = [t["head_lr"] for t in chosen["trials"] if "head_lr" in t]
+        made["head_lr"] = best["head_lr"]
+        made["head_lr_at_the_end_of_what_was_tried"] = at_an_end(best["head_lr"], tried)
+    return made
+
+
+def at_an_end(rate: float, tried: Sequence[float]) -> bool:
+    """Whether a rate lies at an end of those that were tried."""
+    return rate in (min(tried), max(tried))
 
 
 def measure(work: Sequence[tuple[Comparison, Path, str]], seeds: int, workers: Workers) -> list[Row]:
@@ -330,8 +350,15 @@ def method(row: Measured) -> str:
 
 
 def rate(row: Row) -> str:
-    """The chosen learning rate, marked where it lies at an end of what was tried."""
-    return f"{row['lr']:.2g}" + (" (end)" if row["lr_at_the_end_of_what_was_tried"] else "")
+    """The chosen learning rate, then the head's own, each marked where it lies at an end of what was tried."""
+
+    def marked(rate: float, end: bool) -> str:
+        return f"{rate:.2g}" + (" (end)" if end else "")
+
+    own = marked(row["lr"], row["lr_at_the_end_of_what_was_tried"])
+    if "head_lr" not in row:
+        return own
+    return f"{own}, head {marked(row['head_lr'], row.get('head_lr_at_the_end_of_what_was_tried', False))}"
 
 
 COLUMNS: tuple[Column[Row], ...] = (

@@ -1,10 +1,10 @@
-"""The search of learning rate and weight decay, on validation alone, every trial kept in an optuna journal."""
+"""The search of learning rates and weight decay, on validation alone, every trial kept in an optuna journal."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,28 @@ DECAY_STEP = 10.0
 
 @dataclass(frozen=True)
 class Point:
-    """A learning rate, and what the recipe's weight decays are multiplied by."""
+    """A learning rate, what the recipe's weight decays are multiplied by, and the head's rate if it has its own."""
 
     lr: float
     decay: float = 1.0
+    head_lr: float | None = None
 
     def near(self, other: Point) -> bool:
         """Whether both are the same up to rounding."""
-        return math.isclose(self.lr, other.lr, rel_tol=1e-3) and math.isclose(self.decay, other.decay, rel_tol=1e-3)
+        return all(math.isclose(own, there, rel_tol=1e-3) for own, there in zip(self.numbers, other.numbers))
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """All that it holds."""
+        return self.lr, self.decay, *(() if self.head_lr is None else (self.head_lr,))
+
+    def moved(self, lr: float = 1.0, decay: float = 1.0, head_lr: float = 1.0) -> Point:
+        """The point with its numbers multiplied."""
+        return Point(self.lr * lr, self.decay * decay, self.head_lr and self.head_lr * head_lr)
+
+    def params(self) -> dict[str, float]:
+        """Its numbers by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -46,17 +60,17 @@ class Trial:
 def climb(start: Point, trials: list[Trial]) -> Point:
     """The next point: beside the best one so far, first in learning rate, then in weight decay, then finer.
 
-    The first trial is ``start``. A step of the rate is the square root of ten, a step of the decay ten. There are no
-    bounds, so that the search goes on for as long as the best point lies at an end of what was tried.
+    The first trial is ``start``. A step of a rate is the square root of ten, a step of the decay ten; where the head
+    has a rate of its own, its steps come after those of the other. There are no bounds, so that the search goes on
+    for as long as the best point lies at an end of what was tried.
     """
     if not trials:
         return start
     best = max(trials, key=lambda t: t.score).point
-    moves = [(RATE_STEP, 1.0), (1 / RATE_STEP, 1.0), (1.0, DECAY_STEP), (1.0, 1 / DECAY_STEP)]
-    for halvings in range(1, 20):
-        finer = RATE_STEP ** (0.5**halvings)
-        moves += [(finer, 1.0), (1 / finer, 1.0)]
-    around = [Point(best.lr * rate, best.decay * decay) for rate, decay in moves]
+    rates = ["lr"] if start.head_lr is None else ["lr", "head_lr"]
+    steps = [(name, RATE_STEP) for name in rates] + [("decay", DECAY_STEP)]
+    steps += [(name, RATE_STEP ** (0.5**halvings)) for halvings in range(1, 20) for name in rates]
+    around = [best.moved(**{name: factor}) for name, step in steps for factor in (step, 1 / step)]
     return next(point for point in around if not any(point.near(t.point) for t in trials))
 
 
@@ -139,6 +153,7 @@ def running_trial(point: Point) -> Any:
 
     # optuna wants bounds; these are no bounds of the search
     wide: dict[str, Any] = {"lr": optuna.distributions.FloatDistribution(5e-324, 1e308, log=True)}
-    wide["decay"] = optuna.distributions.FloatDistribution(0.0, 1e308)
-    params = {"lr": point.lr, "decay": point.decay}
+    wide |= {"decay": optuna.distributions.FloatDistribution(0.0, 1e308), "head_lr": wide["lr"]}
+    params = point.params()
+    wide = {name: wide[name] for name in params}
     return optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING, params=params, distributions=wide)

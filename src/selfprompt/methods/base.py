@@ -20,6 +20,7 @@ from selfprompt.objectives.base import Penalty
 from selfprompt.prompts.condensation.base import Condensation
 from selfprompt.prompts.condensation.saliency import Saliency
 from selfprompt.prompts.initialization.base import Initialization
+from selfprompt.prompts.initialization.gaussian import Gaussian
 from selfprompt.prompts.initialization.prototypes import Prototypes
 from selfprompt.prompts.initialization.rescaled import Rescaled
 from selfprompt.prompts.insertion.base import Insertion
@@ -108,10 +109,17 @@ class Method(SharedFields, ABC):
             changes = {**changes, "lr": own.lr * changes["batch_size"] / own.batch_size}
         return Recipe(**(own.model_dump() | changes))
 
-    def searched_from(self, settings: str | None) -> dict[str, float]:
-        """What a search under some settings begins with in the place of the recipe's: `rates`, or those of a head."""
-        rates = HEAD_RATES if self.trainable() == "head" else self.rates
-        return {"lr": rates[settings]} if settings and settings in rates else {}
+    def searched_from(self, settings: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+        """A recipe's changes with the rate that a search under some settings begins with, where they give none.
+
+        It is one of `rates`, or, where the head alone is trained, of a head's; there a ``head_lr`` is the rate.
+        """
+        head = self.trainable() == "head"
+        rates = HEAD_RATES if head else self.rates
+        recipe = ({"lr": rates[settings]} if settings and settings in rates else {}) | dict(given)
+        if head and "head_lr" in recipe:
+            recipe["lr"] = recipe.pop("head_lr")
+        return recipe
 
     @optional
     def published_readout(self, pretraining: Pretraining) -> Readout:
@@ -198,7 +206,8 @@ class PromptMethod(Method, PromptFields, ABC):
         return self.start
 
     def initialization(self) -> Initialization:
-        start = self.own_start() if self.prototypes is None else Prototypes(self.prototypes)
+        kind = self.prototypes
+        start = self.own_start() if kind is None else Gaussian() if kind == "gaussian" else Prototypes(kind)
         return start if self.prompt_rms is None else Rescaled(start, self.prompt_rms)
 
     @optional

@@ -24,6 +24,7 @@ class Recipe(BaseModel):
         optimizer: adamw, or sgd with momentum.
         lr: Peak learning rate, as it is. Left open, it is the published one; where a paper gives a base rate times
             batch / 256, it follows the batch size.
+        head_lr: Peak learning rate of the head; left open, lr. A search of the rate then searches both.
         momentum: Of sgd.
         weight_decay: Of prompts, and of backbone weights where these are trained.
         head_weight_decay: Of the head's weight. One-dimensional parameters (biases, norms) have none.
@@ -44,6 +45,7 @@ class Recipe(BaseModel):
     batch_size: int = Field(default=32, ge=1)
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = Field(default=1e-3, gt=0, le=LARGEST)
+    head_lr: float | None = Field(default=None, gt=0, le=LARGEST)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=1e-2, ge=0, le=LARGEST)
     head_weight_decay: float = Field(default=1e-2, ge=0, le=LARGEST)

@@ -92,7 +92,7 @@ def train(
     torch.manual_seed(config.seed)
     model = MaskedAutoencoder(config)
     network = engine.prepare(model)
-    groups = parameter_groups(model, lambda name: config.weight_decay)
+    groups = parameter_groups(model, lambda name: (config.lr, config.weight_decay))
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
     partial, settings = out.with_name(out.name + ".partial"), config.model_dump_json()
     done, losses, seconds = 0, [], 0.0

@@ -25,6 +25,7 @@ class Tried(TypedDict):
     """One point of a search; ``decay`` is its factor on the recipe's weight decays."""
 
     lr: Annotated[float, Field(gt=0)]
+    head_lr: NotRequired[Annotated[float, Field(gt=0)]]
     decay: NotRequired[float]
     val_accuracy: Accuracy
 

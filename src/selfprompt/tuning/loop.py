@@ -22,7 +22,7 @@ from selfprompt.tuning.checkpoint import Progress
 from selfprompt.tuning.engine import Engine, out_of_memory
 from selfprompt.tuning.evaluation import evaluate_network
 from selfprompt.tuning.fixed_features import features_are_fixed, frozen_features
-from selfprompt.tuning.optimization import MovingAverage, diverged, learning_rate, trained_besides_head
+from selfprompt.tuning.optimization import MovingAverage, diverged, set_rates, trained_besides_head
 from selfprompt.tuning.records import write_logs, write_prompts
 from selfprompt.tuning.task import Task
 
@@ -117,9 +117,7 @@ class Loop:
             self.waiting += time.monotonic() - asked
             done = progress.epoch * steps + progress.step
             torch.manual_seed(hash((self.seed, done, self.engine.rank)) % 2**63)
-            rate = learning_rate(recipe, done, steps * recipe.epochs)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
+            set_rates(self.optimizer, recipe, done, steps * recipe.epochs)
             loss = self._step(batch, len(indices))
             if not math.isfinite(loss):
                 raise self._diverged(f"The loss became {loss}")
@@ -194,7 +192,7 @@ class Loop:
         return loss.detach().cpu().double()
 
     def _diverged(self, what: str) -> Diverged:
-        return diverged(f"{what} in epoch {self.progress.epoch + 1}", self.recipe.lr)
+        return diverged(f"{what} in epoch {self.progress.epoch + 1}", self.recipe.lr, self.recipe.head_lr)
 
     def _validate(self, val: Batches | None) -> None:
         progress, model = self.progress, self.model

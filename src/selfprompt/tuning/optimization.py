@@ -19,10 +19,14 @@ SHORT = 10  # steps
 
 
 def make_optimizer(model: PromptedModel, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW or SGD; prompts and head have weight decays of their own, one-dimensional parameters none."""
-    groups = parameter_groups(
-        model, lambda name: recipe.head_weight_decay if of_the_head(name) else recipe.weight_decay
-    )
+    """AdamW or SGD; the head has a rate and a weight decay of its own, one-dimensional parameters no decay."""
+
+    def of(name: str) -> tuple[float, float]:
+        if of_the_head(name):
+            return recipe.head_lr or recipe.lr, recipe.head_weight_decay
+        return recipe.lr, recipe.weight_decay
+
+    groups = parameter_groups(model, of)
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
     return torch.optim.AdamW(groups, lr=recipe.lr)
@@ -38,13 +42,26 @@ def trained_besides_head(model: PromptedModel) -> list[nn.Parameter]:
     return [p for name, p in model.named_parameters() if p.requires_grad and not of_the_head(name)]
 
 
-def parameter_groups(network: nn.Module, decay: Callable[[str], float]) -> list[dict[str, Any]]:
-    """What a network trains, as groups of one weight decay each: by a parameter's name, and 0 for one dimension."""
-    groups: dict[float, list[nn.Parameter]] = {}
+def parameter_groups(network: nn.Module, of: Callable[[str], tuple[float, float]]) -> list[dict[str, Any]]:
+    """What a network trains, as an optimiser's groups of one ``peak`` rate and one weight decay each.
+
+    Args:
+        network: Whose parameters are trained where they take a gradient.
+        of: A parameter's name to its peak rate and its weight decay; those of one dimension have no decay.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault(0.0 if parameter.ndim <= 1 else decay(name), []).append(parameter)
-    return [{"params": params, "weight_decay": value} for value, params in groups.items()]
+            peak, decay = of(name)
+            groups.setdefault((peak, 0.0 if parameter.ndim <= 1 else decay), []).append(parameter)
+    return [{"params": params, "peak": peak, "weight_decay": decay} for (peak, decay), params in groups.items()]
+
+
+def set_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, steps: int) -> None:
+    """Give each group its rate of a step; one from before ``peak`` was kept rises to the recipe's."""
+    for group in optimizer.param_groups:
+        own = recipe.model_copy(update={"lr": group.get("peak", recipe.lr)})
+        group["lr"] = learning_rate(own, step, steps)
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
@@ -66,9 +83,10 @@ def cosine(peak: float, end: float, along: float) -> float:
     return end + (peak - end) * 0.5 * (1 + math.cos(math.pi * along))
 
 
-def diverged(what: str, lr: float) -> Diverged:
-    """The error for a loss or weight that became NaN or infinite at a learning rate."""
-    return Diverged(f"{what}: use a smaller --lr than {lr:g}.")
+def diverged(what: str, lr: float, head_lr: float | None = None) -> Diverged:
+    """The error for a loss or weight that became NaN or infinite at a learning rate, and a head's own."""
+    head = "" if head_lr is None else f", or a smaller --head-lr than {head_lr:g}"
+    return Diverged(f"{what}: use a smaller --lr than {lr:g}{head}.")
 
 
 class MovingAverage:

@@ -2,5 +2,5 @@
 
 from typing import Literal
 
-Kind = Literal["random", "mean", "max", "kmeans"]
-"""What prototypes are made of a task's patch tokens."""
+Kind = Literal["random", "mean", "max", "kmeans", "gaussian"]
+"""What prototypes are made of a task's patch tokens; ``gaussian`` are drawn with their mean and covariance."""
