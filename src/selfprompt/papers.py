@@ -45,6 +45,13 @@ PAPERS = {
         "2103.00020",
     ),
     "coop2022": Paper("Learning to Prompt for Vision-Language Models", "Zhou et al.", "IJCV", 2022, "2109.01134"),
+    "tpt2022": Paper(
+        "Test-Time Prompt Tuning for Zero-Shot Generalization in Vision-Language Models",
+        "Shu et al.",
+        "NeurIPS",
+        2022,
+        "2209.07511",
+    ),
     "cvpt2025": Paper("Cross Visual Prompt Tuning", "Huang et al.", "ICCV", 2025, "2408.14961"),
     "e2vpt2023": Paper(
         "E2VPT: An Effective and Efficient Approach for Visual Prompt Tuning",

@@ -72,10 +72,11 @@ class ClassText(Head):
         insertion = self.text.insertion
         return isinstance(insertion, AmongWords) and insertion.per_class
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Features to logits."""
+    def forward(self, features: Tensor, prompts: Tensor | None = None) -> Tensor:
+        """Features to logits; with ``prompts`` (R, P, D) in the place of its own, (R, N, F) to (R, N, C)."""
         with torch.autocast(features.device.type, enabled=False):
-            return self.scale.exp() * F.normalize(features.float(), dim=-1) @ self.weights().T
+            weights = self.weights() if prompts is None else self._weights(prompts)
+            return self.scale.exp() * F.normalize(features.float(), dim=-1) @ weights.mT
 
     def weights(self) -> Tensor:
         """(C, F) unit features of the classes."""
@@ -87,8 +88,8 @@ class ClassText(Head):
             self._made = self._weights()
         return self._made
 
-    def _weights(self) -> Tensor:
-        each = [F.normalize(self.encode(rows).float(), dim=-1) for rows in self.rows]
+    def _weights(self, prompts: Tensor | None = None) -> Tensor:
+        each = [F.normalize(self.encode(rows, prompts).float(), dim=-1) for rows in self.rows]
         return each[0] if len(each) == 1 else F.normalize(torch.stack(each).mean(dim=0), dim=-1)
 
     @contextmanager

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from selfprompt.data.batches import Decoded
+from selfprompt.adaptations import make_adaptation
+from selfprompt.adaptations.base import Adaptation, Adapted
+from selfprompt.data.batches import Decoded, Viewed
 from selfprompt.data.recorded import SPLITS, splits_for
 from selfprompt.data.sources import load_dataset
 from selfprompt.errors import UserError, unknown
@@ -14,7 +17,14 @@ from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import evaluate_network
 
 
-def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: Any = None) -> dict[str, Any]:
+def evaluate(
+    adapter: str | Path,
+    data: str,
+    *,
+    split: str = "test",
+    backbone: Any = None,
+    adapt: str | Adaptation | None = None,
+) -> dict[str, Any]:
     """Accuracy of a saved adapter on a data set, under the protocol that the adapter was trained with.
 
     Args:
@@ -22,12 +32,15 @@ def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: A
         data: What `load_dataset` takes; its classes must be the adapter's.
         split: ``test``, ``val`` or ``train``, as the adapter's run recorded it; where it did not, cut as in training.
         backbone: The backbone, if it is no longer where it was.
+        adapt: What is done for each image by itself, such as ``tpt`` or ``tpt:views=32`` (see `list_adaptations`).
 
     Raises:
-        UserError: There is no such split, the classes differ, or the adapter or data cannot be loaded.
+        UserError: There is no such split or adaptation, the classes differ, the adapter or data cannot be loaded, or
+            the adaptation does not suit the adapter.
     """
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
+    adaptation = None if adapt is None else make_adaptation(adapt)
     model = load(adapter, backbone)
     dataset = load_dataset(data)
     if model.class_names is not None and list(dataset.class_names) != model.class_names:
@@ -38,9 +51,13 @@ def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: A
         raise UserError(f"{data} has none of the {split} images of the run in {adapter}: restore them.")
     engine = Engine()
     engine.place(model)
-    images = Decoded(examples, model.protocol)
-    with model.insertion.folded(model.backbone), engine.computing(model):
-        accuracy, loss = evaluate_network(model, images, engine, 64)
+    if adaptation is None:
+        network, images, size, folded = model, Decoded(examples, model.protocol), 64, model.insertion.folded
+    else:
+        network, images = Adapted(model, adaptation), Viewed(examples, model.protocol, adaptation.variation)
+        size, folded = adaptation.batch_size, nullcontext
+    with folded(model.backbone), engine.computing(model):
+        accuracy, loss = evaluate_network(network, images, engine, size)
     return {
         "adapter": str(adapter),
         "dataset": dataset.name,
@@ -50,4 +67,5 @@ def evaluate(adapter: str | Path, data: str, *, split: str = "test", backbone: A
         f"{split}_loss": loss,
         "protocol": model.protocol.hash,
         "precision": engine.precision,
+        **({} if adaptation is None else {"adapted": adaptation.describe()}),
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -29,9 +30,7 @@ def answers(network: nn.Module, images: Batches, engine: Engine, batch_size: int
     rows = torch.zeros(3, len(images), dtype=torch.float64)
     order = [batch[engine.rank :: engine.world] for batch in in_order(len(images), batch_size * engine.world)]
     order = [indices for indices in order if len(indices)]
-    with ExitStack() as folded:
-        for head in (module for module in network.modules() if isinstance(module, Head)):
-            folded.enter_context(head.folded())
+    with heads_folded(network):
         for indices, (inputs, labels) in zip(order, images.batches(order)):
             assert labels is not None
             with engine.autocast():
@@ -43,6 +42,15 @@ def answers(network: nn.Module, images: Batches, engine: Engine, batch_size: int
     if not losses.isfinite().all():
         raise Diverged("The network's answers are NaN or infinite: train it with a smaller --lr.")
     return predicted, probability, losses
+
+
+@contextmanager
+def heads_folded(network: nn.Module) -> Iterator[None]:
+    """Inside, what a network's heads make of no input is computed once (see `Head.folded`)."""
+    with ExitStack() as folded:
+        for head in (module for module in network.modules() if isinstance(module, Head)):
+            folded.enter_context(head.folded())
+        yield
 
 
 def evaluate_network(network: nn.Module, images: Batches, engine: Engine, batch_size: int) -> tuple[float, float]:
