@@ -184,3 +184,23 @@ def test_texts_are_asked_for() -> None:
         sp.create_model(tiny_clip(), "coop", num_classes=3)
     with pytest.raises(UserError, match="not read causally"):
         tiny_clip(text={"no_causal_mask": True})
+
+
+def test_several_contexts_at_once_are_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features and gradients, in one chunk or several; the shared beginning holds the prompts, or none of them."""
+    contexts = torch.randn(3, 4, 24, generator=torch.Generator().manual_seed(3)) * 0.1
+    for place, chunk in (("end", 512), ("front", 512), ("middle", 4)):
+        monkeypatch.setattr("selfprompt.heads.class_text.CHUNK", chunk)
+        model = started("coop", place=place)
+        rows = model.head.rows[0]
+        given = contexts.clone().requires_grad_()
+        together = model.head.encode(rows, given)
+        together.square()[..., 3].sum().backward()
+        assert model.prompts.grad is None
+        for own, context, gradient in zip(together, contexts, given.grad):
+            model.zero_grad()
+            model.prompts.data[0] = context
+            alone = model.head.encode(rows)
+            alone.square()[..., 3].sum().backward()
+            assert torch.allclose(own, alone, atol=1e-5)
+            assert torch.allclose(gradient, model.prompts.grad[0], atol=1e-5)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ from selfprompt.backbones.clip import SLOT, ClipText
 from selfprompt.errors import UserError
 from selfprompt.heads.base import Head
 from selfprompt.inputs import Text
-from selfprompt.prompts.insertion.words import AmongWords
+from selfprompt.prompts.insertion.words import AmongWords, Handed
 from selfprompt.tower import Tower
 
 CHUNK = 512
@@ -110,45 +111,60 @@ class ClassText(Head):
             )
         return ClassText(self.text, names, self.patterns, self.scale)
 
-    def encode(self, rows: list[list[int]]) -> Tensor:
-        """(C, F) features of texts."""
-        if not self.text.insertion.by_token:
+    def encode(self, rows: list[list[int]], prompts: Tensor | None = None) -> Tensor:
+        """Features of texts.
+
+        Args:
+            rows: The ids of each class's text.
+            prompts: In place of the tower's own, (R, P, D): every text is read with each of R contexts.
+
+        Returns:
+            (C, F), or (R, C, F) under ``prompts``.
+        """
+        if prompts is None and not self.text.insertion.by_token:
             return self.text(padded(rows, self.scale.device))
-        first = common(rows, self.per_class)
-        keys = self._begin(rows[0][:first]) if first else None
+        insertion = self.text.insertion if prompts is None else Handed(prompts)
+        contexts = 1 if prompts is None else len(prompts)
+        first = common(rows, self.per_class and prompts is None)
+        keys = self._begin(rows[0][:first], insertion, None if prompts is None else contexts) if first else None
+        edits = Continued(insertion, keys, first)
         found: list[Tensor] = []
         order: list[int] = []
+        many = contexts * len(rows) > CHUNK and torch.is_grad_enabled()
+        rest = partial(checkpoint, self._rest, use_reentrant=False) if many else self._rest
+        chunk = max(1, CHUNK // contexts)
         for length in sorted({len(row) for row in rows}):
             those = [i for i, row in enumerate(rows) if len(row) == length]
-            for start in range(0, len(those), CHUNK):
-                part = those[start : start + CHUNK]
+            for start in range(0, len(those), chunk):
+                part = those[start : start + chunk]
                 ids = torch.tensor([rows[i][first:] for i in part], device=self.scale.device)
                 index = torch.tensor(part, device=self.scale.device) if self.per_class else None
-                if len(rows) > CHUNK and torch.is_grad_enabled():
-                    found.append(checkpoint(self._rest, ids, index, keys, first, use_reentrant=False))
-                else:
-                    found.append(self._rest(ids, index, keys, first))
+                if prompts is not None:  # all of the part's texts with context 0, then all with context 1
+                    index = torch.arange(contexts, device=ids.device).repeat_interleave(len(part))
+                    ids = ids.repeat(contexts, 1)
+                made = rest(ids, index, edits)
+                found.append(made if prompts is None else made.unflatten(0, (contexts, len(part))))
                 order += part
         place = torch.empty(len(order), dtype=torch.long)
         place[torch.tensor(order)] = torch.arange(len(order))
-        return torch.cat(found)[place.to(self.scale.device)]
+        return torch.cat(found, dim=-2)[..., place.to(self.scale.device), :]
 
-    def _begin(self, ids: list[int]) -> Keys:
-        """Keys and values, at each block, of what all texts begin with."""
-        tower, insertion = self.tower, self.text.insertion
+    def _begin(self, ids: list[int], insertion: Edits, contexts: int | None) -> Keys:
+        """Keys and values, at each block, of what all texts begin with; of each of ``contexts``, if not None."""
+        tower = self.tower
         made: Keys = []
-        text = padded([ids], self.scale.device)
+        text = padded([ids] * (contexts or 1), self.scale.device)
 
         def seen(i: int, before: Tokens, after: Tokens) -> None:
-            made.append(tower.keys_values(i, before.x[0]))
+            made.append(tower.keys_values(i, before.x if contexts else before.x[0]))
 
-        tower.run(text, insertion, seen)
+        rows = None if contexts is None else torch.arange(contexts, device=self.scale.device)
+        tower.run(text, insertion, seen, rows=rows)
         return made
 
-    def _rest(self, ids: Tensor, index: Tensor | None, keys: Keys | None, first: int) -> Tensor:
+    def _rest(self, ids: Tensor, index: Tensor | None, edits: Continued) -> Tensor:
         last = torch.zeros(len(ids), dtype=torch.long, device=ids.device)  # of what the last block is asked for
         text = Text(ids, torch.ones_like(ids, dtype=torch.bool), last)
-        edits = Continued(self.text.insertion, keys, first)
         tokens = self.tower.run(text, edits, rows=index, read=slice(-1, None))
         return self.tower.readout(tokens)
 
@@ -158,7 +174,8 @@ class Continued(Edits):
 
     Args:
         insertion: What is inserted, of the kind that treats each token alike.
-        keys: Keys and values of the beginning, at each block.
+        keys: Keys and values of the beginning, at each block: of one that all share, or of several, which
+            ``context.rows`` chooses from.
         first: Its length.
     """
 
@@ -180,6 +197,8 @@ class Continued(Edits):
         if self.keys is None:
             return edit
         kv = self.keys[i]
+        if kv[0].dim() == 4:
+            kv = tuple(begun[context.rows] for begun in kv)
         if edit.extra_kv is not None:
             kv = tuple(torch.cat([own, begun.to(own.dtype)], dim=-2) for own, begun in zip(edit.extra_kv, kv))
         return replace(edit, extra_kv=kv)

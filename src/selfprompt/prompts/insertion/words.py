@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from selfprompt.backbones.base import Context
+from selfprompt.backbones.base import Context, Edits
 from selfprompt.backbones.clip import SLOT
 from selfprompt.inputs import Text
 from selfprompt.prompts.insertion.prompted import PromptInsertion
@@ -43,9 +43,32 @@ class AmongWords(PromptInsertion):
             if context.rows is None:  # what all texts begin with, before any slot
                 return content
             prompts = self.prompts[context.rows]
-        slots = (SLOT - inputs.ids).clamp(min=0)  # the prompt that stands there
-        if prompts.dim() == 2:
-            filled = prompts[slots]
-        else:
-            filled = prompts.gather(1, slots[..., None].expand(-1, -1, prompts.shape[-1]))
-        return torch.where((inputs.ids < 0)[..., None], filled.to(content.dtype), content)
+        return filled(content, inputs, prompts)
+
+
+class Handed(Edits):
+    """Prompts that come from outside: ``context.rows`` says whose a text has.
+
+    Args:
+        prompts: (R, P, D).
+    """
+
+    by_token = True
+
+    def __init__(self, prompts: Tensor) -> None:
+        self.prompts = prompts
+
+    def words(self, content: Tensor, context: Context) -> Tensor:
+        assert isinstance(context.inputs, Text)
+        assert context.rows is not None
+        return filled(content, context.inputs, self.prompts[context.rows])
+
+
+def filled(content: Tensor, inputs: Text, prompts: Tensor) -> Tensor:
+    """(B, L, D) words of texts whose slots (P, D) prompts fill, or each text's own, (B, P, D)."""
+    slots = (SLOT - inputs.ids).clamp(min=0)  # the prompt that stands there
+    if prompts.dim() == 2:
+        own = prompts[slots]
+    else:
+        own = prompts.gather(1, slots[..., None].expand(-1, -1, prompts.shape[-1]))
+    return torch.where((inputs.ids < 0)[..., None], own.to(content.dtype), content)
