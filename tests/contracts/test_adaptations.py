@@ -62,7 +62,7 @@ def answers(made: PromptedModel, inputs: Tensor, **changes: object) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_each_input_is_answered_as_if_it_were_alone_and_the_model_stays(kind: str) -> None:
+def test_each_input_is_answered_as_if_it_were_alone_and_the_model_stays(kind: str, monkeypatch) -> None:
     made, inputs = MODELS[kind](), views(3)
     before = {name: value.clone() for name, value in made.state_dict().items()}
     flags = {name: p.requires_grad for name, p in made.named_parameters()}
@@ -72,10 +72,21 @@ def test_each_input_is_answered_as_if_it_were_alone_and_the_model_stays(kind: st
     assert torch.allclose(together, alone, atol=1e-4)
     assert torch.allclose(answers(made, turned).flip(0), together, atol=1e-4)
     assert torch.equal(answers(made, inputs), together)
+    monkeypatch.setattr("selfprompt.adaptations.tpt.TEXTS", 2 * len(NAMES))
+    monkeypatch.setattr("selfprompt.adaptations.base.FORWARD", 7)
+    assert torch.allclose(answers(made, inputs), together, atol=1e-4)
     assert not torch.allclose(together, made(inputs[:: TUNED.views]), atol=1e-3)
     assert all(torch.equal(value, before[name]) for name, value in made.state_dict().items())
     assert {name: p.requires_grad for name, p in made.named_parameters()} == flags
     assert all(p.grad is None for p in made.parameters())
+
+
+@torch.no_grad()
+def test_contexts_of_several_inputs_are_as_the_models_own_prompts_in_turn() -> None:
+    made, inputs = model("coop", place="middle"), views(2)
+    assert torch.allclose(
+        answers(made, inputs, steps=2), TUNED.model_copy(update={"steps": 2})._images(made, inputs), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("kind", MODELS)
