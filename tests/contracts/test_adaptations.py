@@ -15,8 +15,7 @@ from torch import Tensor
 import selfprompt as sp
 from conftest import make_backbone
 from selfprompt.adaptations import make_adaptation
-from selfprompt.adaptations.base import Adapted
-from selfprompt.adaptations.tpt import TPT
+from selfprompt.adaptations.tpt import TPT, TunedImages
 from selfprompt.data.views.base import Variation
 from selfprompt.errors import UserError
 from selfprompt.model import PromptedModel
@@ -58,7 +57,7 @@ def views(count: int, of: int = TUNED.views) -> Tensor:
 
 @torch.no_grad()
 def answers(made: PromptedModel, inputs: Tensor, **changes: object) -> Tensor:
-    return Adapted(made, TUNED.model_copy(update=changes))(inputs)
+    return TUNED.model_copy(update=changes).adapted(made)(inputs)
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -81,12 +80,22 @@ def test_each_input_is_answered_as_if_it_were_alone_and_the_model_stays(kind: st
     assert all(p.grad is None for p in made.parameters())
 
 
+@pytest.mark.parametrize("place", ["end", "middle"])
+@pytest.mark.parametrize("steps", [1, 3])
 @torch.no_grad()
-def test_contexts_of_several_inputs_are_as_the_models_own_prompts_in_turn() -> None:
-    made, inputs = model("coop", place="middle"), views(2)
-    assert torch.allclose(
-        answers(made, inputs, steps=2), TUNED.model_copy(update={"steps": 2})._images(made, inputs), atol=1e-4
-    )
+def test_contexts_of_several_inputs_and_a_stored_derivative_are_as_single_prompts(
+    place: str, steps: int, monkeypatch
+) -> None:
+    """In place of the model's own, one after the other, with every gradient through the whole model."""
+    made, inputs, adaptation = model("coop", place=place), views(2), TUNED.model_copy(update={"steps": steps})
+    expected = TunedImages(made, adaptation)(inputs)
+    assert torch.allclose(adaptation.adapted(made)(inputs), expected, atol=1e-4)
+    monkeypatch.setattr("selfprompt.adaptations.tpt.EARNED", 0.1)
+    after = adaptation.adapted(made)
+    assert torch.allclose(after(inputs), expected, atol=1e-4)
+    assert after.derivative is None
+    assert torch.allclose(after(inputs), expected, atol=1e-4)
+    assert after.derivative is not None
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -151,9 +160,9 @@ def test_so_many_views_are_kept_and_they_are_the_surest(share: float, counts: tu
 def test_averaging_is_the_mean_probability_and_keeps_the_views_that_tpt_keeps() -> None:
     made, inputs = linear(), views(2)
     shares = made(inputs).softmax(-1).unflatten(0, (2, TUNED.views))
-    mean = Adapted(made, make_adaptation(f"averaging:views={TUNED.views}"))(inputs)
+    mean = make_adaptation(f"averaging:views={TUNED.views}").adapted(made)(inputs)
     assert torch.allclose(mean.exp(), shares.mean(1), atol=1e-6)
-    one = Adapted(made, make_adaptation(f"averaging:views={TUNED.views}:rho=0"))(inputs)
+    one = make_adaptation(f"averaging:views={TUNED.views}:rho=0").adapted(made)(inputs)
     surest = entropy(shares.log()).argmin(1)
     assert torch.allclose(one.exp(), shares[torch.arange(2), surest], atol=1e-6)
 
@@ -247,7 +256,7 @@ def test_what_is_wrongly_asked_for_is_refused(spec: str, said: str, tmp_path: Pa
 )
 def test_what_has_nothing_to_tune_is_refused(made, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        Adapted(made(), TUNED)
+        TUNED.adapted(made())
 
 
 def test_a_kind_of_input_without_views_is_refused() -> None:

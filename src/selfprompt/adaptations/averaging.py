@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from selfprompt.adaptations.base import Adaptation, of_each, of_views
+from selfprompt.adaptations.base import Adaptation, Adapted, of_views
 from selfprompt.inputs import Inputs
 from selfprompt.model import PromptedModel
 from selfprompt.objectives.entropy import confident, log_mean
@@ -26,8 +26,19 @@ class Averaging(Adaptation):
     name: ClassVar[str] = "averaging"
     rho: float = Field(default=1.0, ge=0, le=1)
 
-    def __call__(self, model: PromptedModel, inputs: Inputs) -> Tensor:
-        scores = of_each(model, inputs, self.views)
+    def adapted(self, model: PromptedModel) -> Adapted:
+        return Averaged(model, self.views, self.rho)
+
+
+class Averaged(Adapted):
+    """See `Averaging`."""
+
+    def __init__(self, model: PromptedModel, views: int, rho: float) -> None:
+        super().__init__(model, views)
+        self.rho = rho
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        scores = self.of_each(self.model, inputs)
         return log_mean(of_views(scores, confident(scores, self.rho)))
 
 

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from selfprompt.data.views.base import Variation
 from selfprompt.inputs import Inputs, count, take
-from selfprompt.marks import optional
 from selfprompt.model import PromptedModel
 
 AT_ONCE = 512
@@ -43,22 +42,12 @@ class Adaptation(BaseModel, ABC):
     seed: int = Field(default=0, ge=0, lt=2**32)
 
     @abstractmethod
-    def __call__(self, model: PromptedModel, inputs: Inputs) -> Tensor:
-        """The scores (R, C) of R inputs; the model is afterwards as it was, to the bit.
-
-        Args:
-            model: As `ready` gave it, on its device and in eval mode.
-            inputs: N views of each, one input's after another's, the plain one first.
-        """
-
-    @optional
-    def ready(self, model: PromptedModel) -> PromptedModel:
-        """The model as it is asked, once for all inputs.
+    def adapted(self, model: PromptedModel) -> Adapted:
+        """A model, on its device, as it answers when this is done.
 
         Raises:
             UserError: It has nothing that could be adapted.
         """
-        return model
 
     @property
     def variation(self) -> Variation:
@@ -75,31 +64,32 @@ class Adaptation(BaseModel, ABC):
         return {"name": self.name, **self.model_dump(mode="json")}
 
 
-class Adapted(nn.Module):
-    """A model that is adapted to each input.
+class Adapted(nn.Module, ABC):
+    """A model that is adapted to each input by itself; it is afterwards as it was, to the bit.
 
     Args:
-        model: On its device.
-        adaptation: What is done for each input.
-
-    Shape: R N views to (R, C).
+        model: In eval mode.
+        views: Views N of each input.
     """
 
-    def __init__(self, model: PromptedModel, adaptation: Adaptation) -> None:
+    def __init__(self, model: PromptedModel, views: int) -> None:
         super().__init__()
-        self.model, self.adaptation = adaptation.ready(model), adaptation
+        self.model, self.views = model, views
 
+    @abstractmethod
     def forward(self, inputs: Inputs) -> Tensor:
-        """Scores."""
-        return self.adaptation(self.model, inputs)
+        """The scores (R, C) of R inputs.
 
+        Args:
+            inputs: N views of each, one input's after another's, the plain one first.
+        """
 
-def of_each(function: Callable[[Inputs], Tensor], inputs: Inputs, views: int) -> Tensor:
-    """What a function makes of R N inputs, some at a time, as (R, N, ...) in float32, without gradients."""
-    with torch.no_grad():
-        starts = range(0, count(inputs), FORWARD)
-        found = [function(take(inputs, slice(start, start + FORWARD))).float() for start in starts]
-    return torch.cat(found).unflatten(0, (-1, views))
+    def of_each(self, function: Callable[[Inputs], Tensor], inputs: Inputs) -> Tensor:
+        """What a function makes of R N inputs, some at a time, as (R, N, ...) in float32, without gradients."""
+        with torch.no_grad():
+            starts = range(0, count(inputs), FORWARD)
+            found = [function(take(inputs, slice(start, start + FORWARD))).float() for start in starts]
+        return torch.cat(found).unflatten(0, (-1, self.views))
 
 
 def of_views(values: Tensor, index: Tensor) -> Tensor:

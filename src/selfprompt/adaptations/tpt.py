@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -10,7 +11,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.func import functional_call
 
-from selfprompt.adaptations.base import Adaptation, of_each, of_views
+from selfprompt.adaptations.base import Adaptation, Adapted, of_views
+from selfprompt.adaptations.derivative import EARNED, derivative, first_gradient, fits
 from selfprompt.errors import UserError
 from selfprompt.heads.class_text import ClassText
 from selfprompt.inputs import Inputs, take
@@ -53,68 +55,94 @@ class TPT(Adaptation):
     lr: float = Field(default=5e-3, ge=0)
     weight_decay: float = Field(default=0.01, ge=0)
 
-    def ready(self, model: PromptedModel) -> PromptedModel:
+    def adapted(self, model: PromptedModel) -> Adapted:
         head = model.head
         if isinstance(head, ClassText) and head.per_class:
-            raise UserError(
-                "Each class has prompts of its own here, and tpt tunes what classes share: train generic ones."
-            )
-        if model.prompts is not None:
-            return model
-        if not isinstance(head, ClassText):
+            raise UserError("Each class has prompts of its own here, and tpt tunes shared ones: train generic ones.")
+        if isinstance(head, ClassText) and model.prompts is None:
+            model = with_words(model, head)
+        if model.prompts is None:
             raise UserError("tpt tunes prompts, and this adapter has none: take one with prompts, or averaging.")
-        return with_words(model, head)
+        among_words = isinstance(model.prompted.insertion, AmongWords)
+        return TunedTexts(model, self) if among_words else TunedImages(model, self)
 
-    def __call__(self, model: PromptedModel, inputs: Inputs) -> Tensor:
-        if isinstance(model.head, ClassText) and isinstance(model.head.text.insertion, AmongWords):
-            return self._texts(model, model.head, model.head.text.insertion, inputs)
-        return self._images(model, inputs)
-
-    def _texts(self, model: PromptedModel, head: ClassText, insertion: AmongWords, inputs: Inputs) -> Tensor:
-        features = of_each(model.features, inputs, self.views)
-        scores = head(features)
-        if not self.steps:
-            return scores[:, 0]
-        kept = of_views(features, confident(scores, self.rho))
-        together = max(1, TEXTS // head.num_classes)
-        found = []
-        for some, plain in zip(kept.split(together), features[:, :1].split(together)):
-            start = insertion.prompts.expand(len(some), -1, -1)
-            prompts = self.tuned(start, lambda prompts, some=some: head(some, prompts))
-            found.append(head(plain, prompts)[:, 0])
-        return torch.cat(found)
-
-    def _images(self, model: PromptedModel, inputs: Inputs) -> Tensor:
-        start = model.prompts
-        assert start is not None
-        name = next(name for name, parameter in model.named_parameters() if parameter is start)
-        found = []
-        for i, kept in enumerate(confident(of_each(model, inputs, self.views), self.rho)):
-
-            def scores(prompts: Tensor, index: Tensor) -> Tensor:
-                # as a view: autocast keeps its copy of a leaf, which a step changes
-                return functional_call(model, {name: prompts.view_as(prompts)}, (take(inputs, index),)).float()
-
-            first = i * self.views
-            prompts = self.tuned(start, lambda prompts, kept=kept + first: scores(prompts, kept))
-            found.append(scores(prompts, kept.new_tensor([first])))
-        return torch.cat(found)
-
-    def tuned(self, start: Tensor, scores: Callable[[Tensor], Tensor]) -> Tensor:
+    def tuned(self, start: Tensor, scores: Callable[[Tensor], Tensor], first: Tensor | None = None) -> Tensor:
         """The prompts after the steps.
 
         Args:
             start: Where they start, of each input or of one.
             scores: Of the views that are kept, (..., k, C), with such prompts.
+            first: The loss's gradient at the start, where it is known.
         """
         prompts = start.detach().clone().requires_grad_()
         optimizer = torch.optim.AdamW([prompts], lr=self.lr, weight_decay=self.weight_decay)
-        for _ in range(self.steps):
-            with torch.enable_grad():
-                loss = entropy(log_mean(scores(prompts))).sum()
-            (prompts.grad,) = torch.autograd.grad(loss, [prompts])
+        for step in range(self.steps):
+            if step or first is None:
+                with torch.enable_grad():
+                    loss = entropy(log_mean(scores(prompts))).sum()
+                (first,) = torch.autograd.grad(loss, [prompts])
+            prompts.grad = first
             optimizer.step()
         return prompts.detach()
+
+
+class TunedTexts(Adapted):
+    """Prompts among the words of the classes' texts are tuned, of several inputs at once.
+
+    Every input starts from the same prompts. So their texts' features there are computed once; and where inputs are
+    many, their derivative is, too, which gives each input's first gradient without the texts.
+    """
+
+    def __init__(self, model: PromptedModel, tpt: TPT) -> None:
+        super().__init__(model, tpt.views)
+        assert isinstance(model.head, ClassText)
+        self.head, self.tpt, self.answered = model.head, tpt, 0
+        self.derivative: Tensor | None = None
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        features, head, prompts = self.of_each(self.model.features, inputs), self.head, self.model.prompts
+        assert prompts is not None
+        with torch.no_grad():
+            scores = head(features)
+        if not self.tpt.steps:
+            return scores[:, 0]
+        kept = of_views(features, confident(scores, self.tpt.rho))
+        if self.answered >= EARNED * features.shape[-1] and self.derivative is None and fits(head):
+            self.derivative = derivative(head)
+        self.answered += len(features)
+        found = []
+        together = max(1, TEXTS // head.num_classes)
+        for some, plain in zip(kept.split(together), features[:, :1].split(together)):
+            first = None if self.derivative is None else first_gradient(head, some, self.derivative)
+            tuned = self.tpt.tuned(prompts.expand(len(some), -1, -1), partial(head, some), first)
+            with torch.no_grad():
+                found.append(head(plain, tuned)[:, 0])
+        return torch.cat(found)
+
+
+class TunedImages(Adapted):
+    """Prompts of the images' tower are tuned, of one input after the other."""
+
+    def __init__(self, model: PromptedModel, tpt: TPT) -> None:
+        super().__init__(model, tpt.views)
+        self.tpt = tpt
+        self.name = next(name for name, parameter in model.named_parameters() if parameter is model.prompts)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        kept = confident(self.of_each(self.model, inputs), self.tpt.rho)
+        return torch.cat([self.answer(inputs, i * self.views, index) for i, index in enumerate(kept)])
+
+    def answer(self, inputs: Inputs, first: int, kept: Tensor) -> Tensor:
+        """(1, C) scores of the input whose views begin at ``first``, of which some are kept."""
+
+        def scores(inputs: Inputs, prompts: Tensor) -> Tensor:
+            # as a view: autocast keeps its copy of a leaf, which a step changes
+            return functional_call(self.model, {self.name: prompts.view_as(prompts)}, (inputs,)).float()
+
+        assert self.model.prompts is not None
+        tuned = self.tpt.tuned(self.model.prompts, partial(scores, take(inputs, kept + first)))
+        with torch.no_grad():
+            return scores(take(inputs, slice(first, first + 1)), tuned)
 
 
 def with_words(model: PromptedModel, head: ClassText) -> PromptedModel:

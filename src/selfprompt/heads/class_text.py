@@ -76,8 +76,11 @@ class ClassText(Head):
     def forward(self, features: Tensor, prompts: Tensor | None = None) -> Tensor:
         """Features to logits; with ``prompts`` (R, P, D) in the place of its own, (R, N, F) to (R, N, C)."""
         with torch.autocast(features.device.type, enabled=False):
-            weights = self.weights() if prompts is None else self._weights(prompts)
-            return self.scale.exp() * F.normalize(features.float(), dim=-1) @ weights.mT
+            return self.scores(features, self.weights() if prompts is None else self._weights(prompts))
+
+    def scores(self, features: Tensor, weights: Tensor) -> Tensor:
+        """Features (..., N, F) beside unit features of classes (..., C, F)."""
+        return self.scale.exp() * F.normalize(features.float(), dim=-1) @ weights.mT
 
     def weights(self) -> Tensor:
         """(C, F) unit features of the classes."""

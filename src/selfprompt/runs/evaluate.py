@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from selfprompt.adaptations import make_adaptation
-from selfprompt.adaptations.base import Adaptation, Adapted
+from selfprompt.adaptations.base import Adaptation
 from selfprompt.data.batches import Decoded, Viewed
 from selfprompt.data.recorded import SPLITS, splits_for
 from selfprompt.data.sources import load_dataset
@@ -54,7 +54,7 @@ def evaluate(
     if adaptation is None:
         network, images, size, folded = model, Decoded(examples, model.protocol), 64, model.insertion.folded
     else:
-        network, images = Adapted(model, adaptation), Viewed(examples, model.protocol, adaptation.variation)
+        network, images = adaptation.adapted(model), Viewed(examples, model.protocol, adaptation.variation)
         size, folded = adaptation.batch_size, nullcontext
     with folded(model.backbone), engine.computing(model):
         accuracy, loss = evaluate_network(network, images, engine, size)

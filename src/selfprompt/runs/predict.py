@@ -18,7 +18,7 @@ from PIL import Image
 from torch import nn
 
 from selfprompt.adaptations import make_adaptation
-from selfprompt.adaptations.base import Adaptation, Adapted
+from selfprompt.adaptations.base import Adaptation
 from selfprompt.data.arrays import CHANNELS, as_it_is_now, is_array
 from selfprompt.data.images import ImageSource
 from selfprompt.data.sources.folder import images_below
@@ -73,7 +73,7 @@ def predict(
     network, folded, view = model, model.insertion.folded(model.backbone), model.protocol.view()
     read, size = view.read, BATCH_SIZE
     if adaptation is not None:
-        network, folded = Adapted(model, adaptation), nullcontext()
+        network, folded = adaptation.adapted(model), nullcontext()
         read, size = partial(view.views, variation=adaptation.variation), adaptation.batch_size
     mine = islice(listed(images), engine.rank, None, engine.world)
     answers: list[tuple[int, dict[str, Any]]] = []
