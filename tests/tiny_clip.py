@@ -8,16 +8,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+import selfprompt as sp
 from selfprompt.backbones.clip import DualEncoder
 from selfprompt.backbones.open_clip import wrap
+from selfprompt.model import PromptedModel
 
 open_clip = pytest.importorskip("open_clip")
 
-MERGES = "#version\nt h\nth e</w>\nd o\ndo g</w>\nc a\nca t</w>\nb i\nbi r\nbir d</w>"
+MERGES = (
+    "#version\nt h\nth e</w>\nd o\ndo g</w>\nc a\nca t</w>\nb i\nbi r\nbir d</w>\n"
+    "p h\nph o\nt o</w>\npho to</w>\no f</w>"
+)
 VOCABULARY = 512 + MERGES.count("\n") + 2
 VISION = {"image_size": 32, "patch_size": 8, "width": 32, "layers": 3, "head_width": 16, "mlp_ratio": 2.0}
 TEXT = {"context_length": 40, "vocab_size": VOCABULARY, "width": 24, "heads": 2, "layers": 3, "mlp_ratio": 2.0}
@@ -65,3 +71,20 @@ def write_clip(folder: Path, seed: int = 0) -> Path:
     save_file(state, folder / "open_clip_model.safetensors")
     (folder / "bpe.txt.gz").write_bytes(merges().read_bytes())
     return folder
+
+
+def started(method: str, names: list[str] = NAMES, seed: int = 0, **fields: object) -> PromptedModel:
+    if method == "lora":
+        pytest.importorskip("peft")
+    if "num_prompts" in sp.describe(method).factory.model_fields:
+        fields = {"num_prompts": 4, **fields}
+    model = sp.create_model(tiny_clip(), method, class_names=names, seed=seed, **fields)
+    model.initialize([torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(2))])
+    return model.eval()
+
+
+def examples(seed: int, count: int = 24) -> sp.Examples:
+    pixels = np.random.default_rng(seed).integers(0, 120, (count, 32, 32, 3), dtype=np.uint8)
+    for i in range(count):
+        pixels[i, 10 * (i % 3) : 10 * (i % 3) + 10] += 100
+    return sp.Examples(list(pixels), np.arange(count) % 3)

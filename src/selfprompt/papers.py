@@ -52,6 +52,16 @@ PAPERS = {
         2022,
         "2209.07511",
     ),
+    "subpt2023": Paper(
+        "Understanding and Mitigating Overfitting in Prompt Tuning for Vision-Language Models",
+        "Ma et al.",
+        "IEEE TCSVT",
+        2023,
+        "2211.02219",
+    ),
+    "cocoop2022": Paper(
+        "Conditional Prompt Learning for Vision-Language Models", "Zhou et al.", "CVPR", 2022, "2203.05557"
+    ),
     "cvpt2025": Paper("Cross Visual Prompt Tuning", "Huang et al.", "ICCV", 2025, "2408.14961"),
     "e2vpt2023": Paper(
         "E2VPT: An Effective and Efficient Approach for Visual Prompt Tuning",

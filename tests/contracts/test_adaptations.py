@@ -22,11 +22,9 @@ from selfprompt.model import PromptedModel
 from selfprompt.objectives.entropy import confident, entropy, log_mean
 from tiny_clip import NAMES, tiny_clip, write_clip
 
-WORDS = len(tiny_clip().text.words.encode("a photo of a"))
-
 
 def model(method: str, seed: int = 0, **fields: object) -> PromptedModel:
-    if method in ("coop", "vpt"):
+    if method in ("coop", "cocoop", "vpt"):
         fields = {"num_prompts": 4, **fields}
     made = sp.create_model(tiny_clip(), method, class_names=NAMES, seed=seed, **fields)
     made.initialize(seed=seed)
@@ -45,6 +43,7 @@ MODELS = {
     "words": partial(model, "zeroshot"),
     "context": partial(model, "coop"),
     "middle": partial(model, "coop", place="middle"),
+    "of each image": partial(model, "cocoop"),
     "images and texts": partial(model, "vpt"),
     "images": linear,
 }

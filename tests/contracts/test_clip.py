@@ -4,34 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 import selfprompt as sp
 from selfprompt.errors import UserError
 from selfprompt.model import PromptedModel
-from tiny_clip import NAMES, tiny_clip, tiny_open_clip, tokenizer, write_clip
+from tiny_clip import NAMES, examples, started, tiny_clip, tiny_open_clip, tokenizer, write_clip
 
 METHODS = sp.list_methods()
-PROMPTED = [name for name in METHODS if "num_prompts" in sp.describe(name).factory.model_fields]
-
-
-def started(method: str, names: list[str] = NAMES, seed: int = 0, **fields: object) -> PromptedModel:
-    if method == "lora":
-        pytest.importorskip("peft")
-    if method in PROMPTED:
-        fields = {"num_prompts": 4, **fields}
-    model = sp.create_model(tiny_clip(), method, class_names=names, seed=seed, **fields)
-    model.initialize([torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(2))])
-    return model.eval()
-
-
-def examples(seed: int, count: int = 24) -> sp.Examples:
-    pixels = np.random.default_rng(seed).integers(0, 120, (count, 32, 32, 3), dtype=np.uint8)
-    for i in range(count):
-        pixels[i, 10 * (i % 3) : 10 * (i % 3) + 10] += 100
-    return sp.Examples(list(pixels), np.arange(count) % 3)
 
 
 @pytest.mark.parametrize("changes", [{}, {"quick_gelu": False}, {"vision": {"pool_type": "avg", "no_ln_pre": True}}])

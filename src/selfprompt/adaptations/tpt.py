@@ -89,8 +89,9 @@ class TPT(Adaptation):
 class TunedTexts(Adapted):
     """Prompts among the words of the classes' texts are tuned, of several inputs at once.
 
-    Every input starts from the same prompts. So their texts' features there are computed once; and where inputs are
-    many, their derivative is, too, which gives each input's first gradient without the texts.
+    Where every input starts from the same prompts, their texts' features there are computed once; and where inputs
+    are many, their derivative is, too, which gives each input's first gradient without the texts. Where prompts read
+    the input (CoCoOp), those that the plain view gives are tuned, and what makes them stays.
     """
 
     def __init__(self, model: PromptedModel, tpt: TPT) -> None:
@@ -100,24 +101,29 @@ class TunedTexts(Adapted):
         self.derivative: Tensor | None = None
 
     def forward(self, inputs: Inputs) -> Tensor:
-        features, head, prompts = self.of_each(self.model.features, inputs), self.head, self.model.prompts
-        assert prompts is not None
+        features, head = self.of_each(self.model.features, inputs), self.head
         with torch.no_grad():
-            scores = head(features)
+            own = head.of_inputs(features[:, 0])
+            scores = head(features, own)
         if not self.tpt.steps:
             return scores[:, 0]
+        assert self.model.prompts is not None
+        start = self.model.prompts.expand(len(features), -1, -1) if own is None else own
         kept = of_views(features, confident(scores, self.tpt.rho))
-        if self.answered >= EARNED * features.shape[-1] and self.derivative is None and fits(head):
+        earned = own is None and self.answered >= EARNED * features.shape[-1]
+        if earned and self.derivative is None and fits(head):
             self.derivative = derivative(head)
         self.answered += len(features)
-        found = []
         together = max(1, TEXTS // head.num_classes)
-        for some, plain in zip(kept.split(together), features[:, :1].split(together)):
-            first = None if self.derivative is None else first_gradient(head, some, self.derivative)
-            tuned = self.tpt.tuned(prompts.expand(len(some), -1, -1), partial(head, some), first)
-            with torch.no_grad():
-                found.append(head(plain, tuned)[:, 0])
-        return torch.cat(found)
+        parts = (part.split(together) for part in (start, kept, features[:, :1]))
+        return torch.cat([self.answers(*part) for part in zip(*parts)])
+
+    def answers(self, start: Tensor, kept: Tensor, plain: Tensor) -> Tensor:
+        """(R, C) scores, of prompts (R, P, D), features of the views that are kept, and those of the plain ones."""
+        first = None if self.derivative is None else first_gradient(self.head, kept, self.derivative)
+        tuned = self.tpt.tuned(start, partial(self.head, kept), first)
+        with torch.no_grad():
+            return self.head(plain, tuned)[:, 0]
 
 
 class TunedImages(Adapted):

@@ -280,3 +280,10 @@ def checked(dual: DualEncoder, model: Any, text: Any) -> DualEncoder:
 def differs_little(own: Tensor, ours: Tensor) -> bool:
     """Whether features are the same but for rounding, or those of weights in half precision."""
     return own.shape == ours.shape and bool((own - ours).norm() <= 1e-3 * own.norm())
+
+
+def imagenet_templates() -> tuple[str, ...]:
+    """The 80 texts of CLIP's zero-shot classifier of ImageNet; {} is the name."""
+    import open_clip
+
+    return tuple(template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES)

@@ -76,11 +76,23 @@ class ClassText(Head):
     def forward(self, features: Tensor, prompts: Tensor | None = None) -> Tensor:
         """Features to logits; with ``prompts`` (R, P, D) in the place of its own, (R, N, F) to (R, N, C)."""
         with torch.autocast(features.device.type, enabled=False):
-            return self.scores(features, self.weights() if prompts is None else self._weights(prompts))
+            if prompts is not None:
+                return self.scores(features, self._weights(prompts))
+            own = self.of_inputs(features)
+            if own is None:
+                return self.scores(features, self.weights())
+            return self.scores(features[:, None], self._weights(own))[:, 0]
 
     def scores(self, features: Tensor, weights: Tensor) -> Tensor:
         """Features (..., N, F) beside unit features of classes (..., C, F)."""
         return self.scale.exp() * F.normalize(features.float(), dim=-1) @ weights.mT
+
+    def of_inputs(self, features: Tensor) -> Tensor | None:
+        """The prompts (B, P, D) of each input, by its (B, F) features; None where all share the same."""
+        insertion = self.text.insertion
+        with torch.autocast(features.device.type, enabled=False):
+            unit = F.normalize(features.float(), dim=-1)
+            return insertion.of_inputs(unit) if isinstance(insertion, AmongWords) else None
 
     def weights(self) -> Tensor:
         """(C, F) unit features of the classes."""
@@ -143,7 +155,7 @@ class ClassText(Head):
                 ids = torch.tensor([rows[i][first:] for i in part], device=self.scale.device)
                 index = torch.tensor(part, device=self.scale.device) if self.per_class else None
                 if prompts is not None:  # all of the part's texts with context 0, then all with context 1
-                    index = torch.arange(contexts, device=ids.device).repeat_interleave(len(part))
+                    index = torch.arange(contexts * len(part), device=ids.device) // len(part)
                     ids = ids.repeat(contexts, 1)
                 made = rest(ids, index, edits)
                 found.append(made if prompts is None else made.unflatten(0, (contexts, len(part))))
@@ -244,7 +256,7 @@ def common(rows: list[list[int]], per_class: bool) -> int:
 def padded(rows: list[list[int]], device: torch.device) -> Text:
     """Texts as one batch, each read at its last token."""
     lengths = torch.tensor([len(row) for row in rows])
-    ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
+    ids = torch.zeros(len(rows), max(len(row) for row in rows), dtype=torch.long)
     for i, row in enumerate(rows):
         ids[i, : len(row)] = torch.tensor(row)
     mask = torch.arange(ids.shape[1]) < lengths[:, None]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from torch import nn
 
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.info import Pretraining, Readout
+from selfprompt.errors import UserError
 from selfprompt.marks import optional
 from selfprompt.methods.fields import PromptFields, SharedFields, TokenFields
 from selfprompt.methods.recipe import Grid, Recipe
-from selfprompt.methods.stages import Stage
+from selfprompt.methods.stages import Again, Stage
+from selfprompt.objectives.base import Penalty
 from selfprompt.prompts.condensation.base import Condensation
 from selfprompt.prompts.condensation.saliency import Saliency
 from selfprompt.prompts.initialization.base import Initialization
@@ -24,6 +27,7 @@ from selfprompt.prompts.insertion.deep import Deep
 from selfprompt.prompts.insertion.none import NoPrompts
 from selfprompt.prompts.insertion.shallow import Shallow
 from selfprompt.prompts.parametrization.base import Parametrization
+from selfprompt.rules.subspace import Subspace
 
 Role = Literal["inputs", "classes"]
 """Which tower: that of what is classified, or that of the classes' texts, where there is one."""
@@ -129,13 +133,31 @@ class Method(SharedFields, ABC):
         return self.model_copy(update={"readout": readout, **self.open_fields()})
 
     @optional
+    def penalties(self) -> tuple[Penalty, ...]:
+        """Terms of the loss that need no batch."""
+        return ()
+
+    @optional
+    def within(self, recipe: Recipe) -> Subspace | None:
+        """The subspace in which it trains, the second time; None trains once, in the whole space."""
+        return None
+
+    @optional
     def stages(self, recipe: Recipe) -> tuple[Stage, ...]:
         """The stages of a fit under a recipe."""
-        condensation = self.condensation()
-        if condensation is None:
-            return (Stage(recipe),)
-        first, last = (recipe.model_copy(update={"epochs": epochs}) for epochs in condensation.share(recipe.epochs))
-        return Stage(first, then=condensation), Stage(last)
+        whole = partial(Stage, penalties=self.penalties())
+        condensation, subspace = self.condensation(), self.within(recipe)
+        if condensation is not None:
+            share = condensation.share(recipe.epochs)
+            first, last = (recipe.model_copy(update={"epochs": epochs}) for epochs in share)
+            return whole(first, then=condensation), whole(last)
+        if subspace is None:
+            return (whole(recipe),)
+        last = whole(recipe, rule=subspace)
+        if subspace.directions == "random":
+            return (last,)
+        until = subspace.epochs if subspace.directions == "early" else recipe.epochs
+        return whole(recipe.model_copy(update={"patience": None}), until=until, then=Again()), last
 
     @property
     def averages(self) -> bool:
@@ -178,6 +200,27 @@ class PromptMethod(Method, PromptFields, ABC):
     def pruning(self) -> Condensation | None:
         """A paper's own way to choose which prompts are kept."""
         return None
+
+    def within(self, recipe: Recipe) -> Subspace | None:
+        if self.subspace is None:
+            return None
+        epochs = self.subspace_epochs or max(2, recipe.epochs // 4)
+        rank = self.subspace_rank or max(1, min(10, epochs // 2))
+        if self.frozen_prompts or self.condensation():
+            odd = "frozen prompts" if self.frozen_prompts else "prompts that are condensed"
+            raise UserError(f"There is no training in a subspace (--subspace) of {odd}: leave one of both out.")
+        sgd = recipe.optimizer == "sgd"
+        if self.subspace_by == "projection" and not sgd:
+            raise UserError(
+                f"A projected gradient stays in its subspace under sgd, and not under {recipe.optimizer}: use "
+                f"--optimizer sgd, or --subspace-by coordinates."
+            )
+        if self.subspace != "random" and not rank < epochs <= recipe.epochs:
+            raise UserError(
+                f"{rank} directions cannot be taken from {epochs} of {recipe.epochs} epochs: use --subspace-rank "
+                f"below --subspace-epochs, and that no more than --epochs."
+            )
+        return Subspace(self.subspace, rank, epochs, self.subspace_by or ("projection" if sgd else "coordinates"))
 
     def condensation(self) -> Condensation | None:
         return self.pruning() or (Saliency(self.keep) if self.keep < 1 else None)

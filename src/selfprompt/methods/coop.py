@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from abc import ABC
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
 
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.info import Pretraining
+from selfprompt.backbones.open_clip import imagenet_templates
+from selfprompt.errors import UserError
+from selfprompt.files import read_text
 from selfprompt.methods.base import PromptMethod, Role
 from selfprompt.methods.recipe import Recipe
+from selfprompt.objectives.base import Penalty
+from selfprompt.objectives.novel_features import NovelFeatures
 from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.initialization.normal import Normal
 from selfprompt.prompts.initialization.words import FromWords
@@ -16,29 +25,18 @@ from selfprompt.prompts.insertion.words import AmongWords
 from selfprompt.registry import Record
 
 
-class CoOp(PromptMethod):
-    """Zhou et al., "Learning to Prompt for Vision-Language Models", IJCV 2022, arXiv 2109.01134.
-
-    The words around a class's name in CLIP's text are trained: ``[start] v_1 .. v_M name . [end]``, with the
-    cross-entropy of a few labelled images; both towers and the scale are frozen. The recipe is the official code's
-    for 16 shots: SGD at 0.002 with a batch of 32 over 200 epochs, cosine, weight decay 5e-4.
-
-    Differences: the context is float32 (the official one is trained in float16 by default); the rate rises over the
-    first epoch, where the official one stands at 1e-5; the rate belongs to CLIP's scale of 100, and a backbone with
-    another wants another. By default images are not augmented here, so that their features are computed once.
+class ContextMethod(PromptMethod, ABC):
+    """A method whose prompts are the words around a class's name.
 
     Args:
         words: Start from the embeddings of these words, ``num_prompts`` of them; left open, from ``N(0, 0.02^2)``.
         place: Where the name stands: at the end, in the middle of the context, or in front of it.
-        per_class: Each class has a context of its own, which then says nothing of other classes.
     """
 
-    name: ClassVar[str] = "coop"
     start: ClassVar[Initialization] = Normal()
     prompted: ClassVar[frozenset[Role]] = frozenset({"classes"})
     words: str | None = None
     place: Literal["end", "middle", "front"] = "end"
-    per_class: bool = False
 
     @property
     def count(self) -> int:
@@ -63,9 +61,60 @@ class CoOp(PromptMethod):
     def insertion(self, backbone: Backbone) -> Insertion:
         return AmongWords(self.count, backbone.width, dropout=self.prompt_dropout)
 
+
+class CoOp(ContextMethod):
+    """Zhou et al., "Learning to Prompt for Vision-Language Models", IJCV 2022, arXiv 2109.01134.
+
+    The words around a class's name in CLIP's text are trained: ``[start] v_1 .. v_M name . [end]``, with the
+    cross-entropy of a few labelled images; both towers and the scale are frozen. The recipe is the official code's
+    for 16 shots: SGD at 0.002 with a batch of 32 over 200 epochs, cosine, weight decay 5e-4.
+
+    Differences: the context is float32 (the official one is trained in float16 by default); the rate rises over the
+    first epoch, where the official one stands at 1e-5; the rate belongs to CLIP's scale of 100, and a backbone with
+    another wants another. By default images are not augmented here, so that their features are computed once.
+
+    Args:
+        per_class: Each class has a context of its own, which then says nothing of other classes.
+        nfl_names: Names of further classes, whose texts are kept near CLIP's own (see `NovelFeatures`), or a file
+            with one a line. Published with 100 of ImageNet's, and with the very new classes of the test where base
+            classes are trained on.
+        nfl_weight: Lambda of that; left open, 1, as published.
+    """
+
+    name: ClassVar[str] = "coop"
+    per_class: bool = False
+    nfl_names: tuple[str, ...] = ()
+    nfl_weight: float | None = Field(default=None, ge=0)
+
+    @field_validator("nfl_names", mode="before")
+    @classmethod
+    def read_names(cls, value: Any) -> Any:
+        """Names out of a file, where one is given."""
+        if not isinstance(value, str):
+            return value
+        if not Path(value).is_file():
+            raise UserError(f"There is no file {value}: give nfl_names a list, or a file with one name a line.")
+        return [name for line in read_text(Path(value), "give one that is").splitlines() if (name := line.strip())]
+
+    @model_validator(mode="after")
+    def check_names(self) -> CoOp:
+        """Refuse a weight without names, and names for contexts that say nothing of them."""
+        if self.nfl_weight is not None and not self.nfl_names:
+            raise UserError("nfl_weight needs names of further classes: give nfl_names, a list or a file.")
+        if self.nfl_names and self.per_class:
+            raise UserError("Contexts of each class say nothing of further names: leave nfl_names or per_class out.")
+        return self
+
     def text_insertion(self, backbone: Backbone, classes: int) -> Insertion:
         count = classes if self.per_class else 1
         return AmongWords(self.count, backbone.width, classes=count, dropout=self.prompt_dropout)
+
+    def penalties(self) -> tuple[Penalty, ...]:
+        if not self.nfl_names:
+            return ()
+        weight = 1.0 if self.nfl_weight is None else self.nfl_weight
+        texts = dict.fromkeys((*imagenet_templates(), *self.template.split("|")))
+        return (NovelFeatures(self.nfl_names, weight, tuple(texts)),)
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
         return Recipe(optimizer="sgd", lr=2e-3, batch_size=32, epochs=200, warmup=1 / 200, weight_decay=5e-4)

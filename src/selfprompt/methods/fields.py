@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from selfprompt.backbones.info import Readout
 from selfprompt.prompts.initialization import Kind
+from selfprompt.rules import Confinement, Directions
 
 
 class SharedFields(BaseModel):
@@ -43,6 +44,12 @@ class PromptFields(SharedFields):
         prompt_dropout: Dropout on each sample's copy of the prompts; keys and values are then made per sample.
         frozen_prompts: Train the head only, on prompts as they start.
         keep: Share of the prompts that condensation keeps after two thirds of the epochs; 1 keeps all.
+        subspace: Train twice from the same start, the second time along the few directions in which the first
+            training moved early (SubPT); late, and random ones without a first training, are its controls.
+        subspace_rank: How many directions; left open, 10, or half as many as subspace_epochs if that is less.
+        subspace_epochs: Epochs of the first training that directions are taken from; left open, a quarter of them.
+        subspace_by: projection of the gradient, as published, which holds under sgd alone; or coordinates in the
+            subspace are trained, under any optimizer. Left open, whichever the optimizer wants.
     """
 
     num_prompts: int | None = Field(default=None, ge=1)
@@ -52,6 +59,10 @@ class PromptFields(SharedFields):
     prompt_dropout: float = Field(default=0.0, ge=0, lt=1)
     frozen_prompts: bool = False
     keep: float = Field(default=1.0, gt=0, le=1)
+    subspace: Directions | None = None
+    subspace_rank: int | None = Field(default=None, ge=1)
+    subspace_epochs: int | None = Field(default=None, ge=2)
+    subspace_by: Confinement | None = None
 
 
 class TokenFields(PromptFields):

@@ -15,6 +15,11 @@ LABELS, PLAIN = Labels(), Plain()
 
 
 @dataclass(frozen=True)
+class Again:
+    """The next stage starts where this one did, and its rule is told the way that this one took."""
+
+
+@dataclass(frozen=True)
 class Stage:
     """One training of a fit.
 
@@ -23,6 +28,7 @@ class Stage:
         objective: The loss of each example.
         penalties: Terms that need no batch.
         rule: What a step does with its examples.
+        until: End after so many epochs of the recipe, whose schedule stays; None goes to its end.
         then: What is done to the prompts before the next stage; None in the last one.
     """
 
@@ -30,4 +36,10 @@ class Stage:
     objective: Objective = LABELS
     penalties: tuple[Penalty, ...] = ()
     rule: Rule = PLAIN
-    then: Condensation | None = None
+    until: int | None = None
+    then: Condensation | Again | None = None
+
+    @property
+    def epochs(self) -> int:
+        """How many it has."""
+        return self.until or self.recipe.epochs

@@ -29,8 +29,12 @@ class Penalty(ABC):
     """A term that needs no batch, added once a step."""
 
     @abstractmethod
-    def __call__(self, model: nn.Module) -> Tensor:
-        """The term, a scalar."""
+    def of(self, model: nn.Module) -> Callable[[], Tensor]:
+        """The term of a model, a scalar, as it is whenever it is asked; what never changes is computed here.
+
+        Raises:
+            UserError: The model has no such term.
+        """
 
 
 def total(losses: Tensor) -> Tensor:

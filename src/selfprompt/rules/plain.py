@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,23 +10,24 @@ import torch
 from torch import Tensor
 
 from selfprompt.inputs import Batch
-from selfprompt.rules.base import Backward, Rule
+from selfprompt.rules.base import Backward, Held, Rule, shuffled
 
 
 @dataclass(frozen=True)
 class Plain(Rule):
-    """Follow the gradient of each batch.
-
-    An epoch is a seeded permutation, its short last batch dropped; where there are fewer examples than one batch, the
-    single batch has them all.
-    """
+    """Follow the gradient of each batch."""
 
     def order(self, count: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-        order = np.random.default_rng((seed, epoch)).permutation(count)
-        steps = max(1, count // batch_size)
-        return [order[i * batch_size : (i + 1) * batch_size] for i in range(steps)]
+        return shuffled(count, batch_size, seed, epoch)
 
-    def step(self, backward: Backward, batch: Batch, optimizer: torch.optim.Optimizer) -> Tensor:
+    def step(
+        self,
+        backward: Backward,
+        batch: Batch,
+        optimizer: torch.optim.Optimizer,
+        weights: Sequence[Tensor],
+        held: Held,
+    ) -> Tensor:
         loss = backward(batch)
         optimizer.step()
         return loss

@@ -23,6 +23,7 @@ from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel
 
 NAME, FIX = "checkpoint.pt", "remove it to start again"
+LATER = ("run", "start", "path", "held")  # what the first checkpoints lack
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -87,7 +88,10 @@ class Progress:
         optimizer: The optimiser's state.
         sources: Where each prompt came from (see `selfprompt.prompts.initialization.base.Prompts`).
         average: The moving average of the adapter, where one is kept.
-        stage: 0, or 1 after condensation.
+        start: The adapter as the stage found it, and ``path``, what is trained besides the head as one vector after
+            each of its epochs; empty unless the next stage asks (see `Again`).
+        held: What the stage's rule holds.
+        stage: The number of the stage, from 0.
         epoch, step: The stage's next epoch, and the next step within it.
         loss_sum: Sum of the losses of the epoch's steps so far.
         micro_batch: Images of one backward pass of this process.
@@ -103,6 +107,9 @@ class Progress:
     micro_batch: Annotated[int, Field(ge=1)]
     sources: Tensor | None = None
     average: dict[str, Tensor] | None = None
+    start: dict[str, Tensor] = field(default_factory=dict)
+    path: list[Tensor] = field(default_factory=list)
+    held: dict[str, Tensor] = field(default_factory=dict)
     stage: Count = 0
     epoch: Count = 0
     step: Count = 0
@@ -130,7 +137,7 @@ class Progress:
         if not path.exists():
             return None
         with saved_state(path) as saved:
-            if lacking := {f.name for f in fields(cls)} - {"run", *saved}:
+            if lacking := {f.name for f in fields(cls)} - {*LATER, *saved}:
                 raise KeyError(lacking)
             progress = KIND.validate_python(saved)
             progress.adapter, progress.best = upgraded(progress.adapter), upgraded(progress.best)

@@ -21,14 +21,14 @@ from selfprompt.errors import UserError
 from selfprompt.files import claimed, damaged, must_be_utf8
 from selfprompt.memory import peak_memory
 from selfprompt.methods.recipe import Recipe
-from selfprompt.methods.stages import Stage
+from selfprompt.methods.stages import Again, Stage
 from selfprompt.model import PromptedModel
 from selfprompt.tuning.checkpoint import FIX, Progress, data_of, settings_of
 from selfprompt.tuning.checkpoint import NAME as CHECKPOINT
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import evaluate_network
 from selfprompt.tuning.loop import Loop, OnStep
-from selfprompt.tuning.optimization import images_that_fit, make_optimizer
+from selfprompt.tuning.optimization import images_that_fit, make_optimizer, trained_besides_head
 from selfprompt.tuning.passes import condense, is_condensed, rewind, start_prompts
 from selfprompt.tuning.records import write_metrics
 
@@ -126,7 +126,7 @@ def fit(
         training = Training(model, engine, folder, seed, run, on_step, checkpoint_seconds)
         progress = training.go_through(stages, train_batches, val_batches, progress)
         metrics = described(model, engine, recipe, dataset, seed) | training.measured(progress)
-        metrics |= {"epochs": sum(stage.recipe.epochs for stage in stages), "seconds": time.monotonic() - begun}
+        metrics |= {"epochs": sum(stage.epochs for stage in stages), "seconds": time.monotonic() - begun}
         model.metrics = {k: metrics[k] for k in ("dataset", "seed", "val_accuracy", "test_accuracy", "precision")}
         if folder and engine.is_main:
             model.save_pretrained(folder)
@@ -169,9 +169,8 @@ class Training:
             if not (progress and progress.stage == number):
                 if number and progress:
                     self.pass_on(stages[number - 1], train, progress)
-                history = progress.history if progress else []
-                progress = self.begin(stage, number, history)
-                optimizer = make_optimizer(self.model, stage.recipe)
+                progress = self.begin(stage, number, progress)
+                optimizer = self.optimizer(stage, progress)
             else:
                 optimizer = self.taken_up(stage, progress)
             rest = (self.folder, self.seed, self.on_step, self.checkpoint_seconds)
@@ -193,15 +192,30 @@ class Training:
             progress.best_accuracy = accuracy
         return progress
 
-    def begin(self, stage: Stage, number: int, history: list[dict[str, float]]) -> Progress:
-        """The progress of a stage that begins."""
+    def begin(self, stage: Stage, number: int, before: Progress | None) -> Progress:
+        """The progress of a stage that begins, after that of the stage before."""
         model, engine = self.model, self.engine
+        history, path = (before.history, before.path) if before else ([], [])
         micro = images_that_fit(model, math.ceil(stage.recipe.batch_size / engine.world), engine.device, engine.dtype)
-        return Progress(model.adapter_state(), {}, micro, model.sources, stage=number, history=history, run=self.run)
+        progress = Progress(
+            model.adapter_state(), {}, micro, model.sources, stage=number, history=history, run=self.run
+        )
+        if isinstance(stage.then, Again):
+            progress.start = {k: v.clone() for k, v in progress.adapter.items()}
+        progress.held = stage.rule.begin(trained_besides_head(model), path, self.seed)
+        return progress
+
+    def optimizer(self, stage: Stage, progress: Progress) -> torch.optim.Optimizer:
+        """A new optimizer of what is trained, and of what the stage's rule holds."""
+        optimizer = make_optimizer(self.model, stage.recipe)
+        progress.held = {k: v.to(self.engine.device) for k, v in progress.held.items()}
+        if moved := stage.rule.moved(progress.held):
+            optimizer.add_param_group({"params": moved, "weight_decay": 0.0})
+        return optimizer
 
     def taken_up(self, stage: Stage, progress: Progress) -> torch.optim.Optimizer:
         """The optimizer as a checkpoint has it."""
-        optimizer = make_optimizer(self.model, stage.recipe)
+        optimizer = self.optimizer(stage, progress)
         try:
             optimizer.load_state_dict(progress.optimizer)
         except (ValueError, KeyError, TypeError):
@@ -213,8 +227,11 @@ class Training:
         """What is done to the prompts between a stage and the next."""
         if stage.then is None:
             return
+        if isinstance(stage.then, Again):
+            self.model.load_adapter_state(progress.start)
+            return
         with self.engine.computing(self.model), self.engine.autocast():
-            condense(self.model, stage, train, progress.micro_batch)
+            condense(self.model, stage.then, stage.objective, train, progress.micro_batch)
         if stage.then.rewinds:
             with self.engine.autocast():
                 rewind(self.model, train, self.seed)

@@ -14,14 +14,15 @@ from torch import Tensor, nn
 from selfprompt.data.batches import Batches
 from selfprompt.errors import Diverged, UserError
 from selfprompt.inputs import Batch, count, cut, place
-from selfprompt.methods.stages import Stage
+from selfprompt.methods.stages import Again, Stage
 from selfprompt.model import PromptedModel, not_finite
 from selfprompt.objectives.base import total
+from selfprompt.rules.subspace import flat
 from selfprompt.tuning.checkpoint import Progress
 from selfprompt.tuning.engine import Engine, out_of_memory
 from selfprompt.tuning.evaluation import evaluate_network
 from selfprompt.tuning.fixed_features import features_are_fixed, frozen_features
-from selfprompt.tuning.optimization import MovingAverage, diverged, learning_rate
+from selfprompt.tuning.optimization import MovingAverage, diverged, learning_rate, trained_besides_head
 from selfprompt.tuning.records import write_logs, write_prompts
 from selfprompt.tuning.task import Task
 
@@ -56,6 +57,7 @@ class Loop:
         self.progress, self.folder, self.seed = progress, folder, seed
         self.on_step, self.checkpoint_seconds = on_step, checkpoint_seconds
         self.seconds = self.waiting = self.compiling = 0.0
+        self.weights = trained_besides_head(model)
         self.average: MovingAverage | None = None
         if recipe.ema_decay:
             start = {k: v.to(engine.device) for k, v in (progress.average or model.adapter_state()).items()}
@@ -91,15 +93,17 @@ class Loop:
         self.saved = time.monotonic()
         if not (progress.epoch or progress.step):
             self._snapshot()
-        while progress.epoch < self.recipe.epochs and not progress.finished:
+        while progress.epoch < self.stage.epochs and not progress.finished:
             begun = time.monotonic()
             self._epoch(train, steps)
             self.seconds += time.monotonic() - begun
             self._validate(val)
             progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
             self._snapshot()
+            if isinstance(self.stage.then, Again):
+                progress.path.append(flat(self.weights).detach().cpu())
             waited = len(progress.history) - 1 - progress.best_epoch
-            progress.finished = progress.epoch == self.recipe.epochs or waited >= (self.recipe.patience or math.inf)
+            progress.finished = progress.epoch == self.stage.epochs or waited >= (self.recipe.patience or math.inf)
             self._checkpoint()
 
     def _epoch(self, train: Batches, steps: int) -> None:
@@ -124,14 +128,16 @@ class Loop:
             if self.average:
                 self.average.update(self.model.adapter_state())
             if self.on_step:
-                self.on_step(done + 1, steps * recipe.epochs, f"epoch {progress.epoch + 1}, loss {loss:.3f}")
+                self.on_step(done + 1, steps * self.stage.epochs, f"epoch {progress.epoch + 1}, loss {loss:.3f}")
             if progress.step < steps and time.monotonic() - self.saved >= self.checkpoint_seconds:
                 self._checkpoint()
 
     def _step(self, batch: Batch, whole: int) -> float:
         """One step of the rule, over ``whole`` examples of all processes."""
         begun = time.monotonic()
-        loss = self.stage.rule.step(lambda batch: self._backward(batch, whole), batch, self.optimizer)
+        loss = self.stage.rule.step(
+            lambda batch: self._backward(batch, whole), batch, self.optimizer, self.weights, self.progress.held
+        )
         self.optimizer.zero_grad(set_to_none=True)
         if self.recipe.compile and not self.compiling:
             self.compiling = time.monotonic() - begun
@@ -227,11 +233,11 @@ class Loop:
 
     def _snapshot(self) -> None:
         """Keep the prompts after this epoch for analysis, unless they are condensed; of long runs some ten times."""
-        epoch, every = self.progress.epoch, math.ceil(self.recipe.epochs / SNAPSHOTS)
+        epoch, every = self.progress.epoch, math.ceil(self.stage.epochs / SNAPSHOTS)
         prompts = self.model.prompts
         if self.folder is None or not self.engine.is_main or prompts is None or prompts.dim() < 3:
             return
-        if epoch % every == 0 or epoch == self.recipe.epochs:
+        if epoch % every == 0 or epoch == self.stage.epochs:
             write_prompts(self.folder, epoch, self.model.insertion)
 
     def _checkpoint(self) -> None:

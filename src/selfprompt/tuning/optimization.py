@@ -33,6 +33,11 @@ def of_the_head(name: str) -> bool:
     return name.startswith("head.") and not name.startswith("head.text.")
 
 
+def trained_besides_head(model: PromptedModel) -> list[nn.Parameter]:
+    """The weights that a rule may confine (see `selfprompt.rules.base.Rule`)."""
+    return [p for name, p in model.named_parameters() if p.requires_grad and not of_the_head(name)]
+
+
 def parameter_groups(network: nn.Module, decay: Callable[[str], float]) -> list[dict[str, Any]]:
     """What a network trains, as groups of one weight decay each: by a parameter's name, and 0 for one dimension."""
     groups: dict[float, list[nn.Parameter]] = {}

@@ -8,8 +8,9 @@ import torch
 from selfprompt.data.batches import Batches, in_order
 from selfprompt.inputs import place
 from selfprompt.methods.base import PromptMethod
-from selfprompt.methods.stages import Stage
 from selfprompt.model import PromptedModel, build
+from selfprompt.objectives.base import Objective
+from selfprompt.prompts.condensation.base import Condensation
 from selfprompt.prompts.insertion.prompted import PromptInsertion
 
 
@@ -30,17 +31,18 @@ def start_prompts(model: PromptedModel, train: Batches, seed: int, batch_size: i
         model.sources[..., 0] = torch.from_numpy(chosen)[model.sources[..., 0]]
 
 
-def condense(model: PromptedModel, stage: Stage, train: Batches, batch_size: int) -> None:
-    """Let the condensation after a stage decide on the training images which of the model's prompts stay."""
+def condense(
+    model: PromptedModel, condensation: Condensation, objective: Objective, train: Batches, batch_size: int
+) -> None:
+    """Let a condensation decide on the training images, by a stage's objective, which of the prompts stay."""
     insertion = model.insertion
-    assert stage.then is not None
     assert isinstance(insertion, PromptInsertion)
     device = next(model.parameters()).device
     model.eval()
     model.tower.checkpointing = False
     order = in_order(len(train), batch_size)
     batches = (place(batch, device) for batch in train.batches(order))
-    kept = stage.then.apply(insertion, model.prompted.backbone, lambda batch: stage.objective(model, batch), batches)
+    kept = condensation.apply(insertion, model.prompted.backbone, lambda batch: objective(model, batch), batches)
     if model.sources is not None and kept is not None:
         model.sources = torch.where(kept[..., None], model.sources, -1)
 

@@ -17,17 +17,17 @@ class Task(nn.Module):
         network: Inputs to scores (B, C).
         objective: The loss of each example.
         penalties: Terms that need no batch.
-        model: What the penalties are asked of.
+        model: What the penalties are of.
     """
 
     def __init__(
         self, network: nn.Module, objective: Objective, penalties: Sequence[Penalty], model: nn.Module
     ) -> None:
         super().__init__()
-        self.network, self.objective, self.penalties = network, objective, tuple(penalties)
-        self.model = model
+        self.network, self.objective = network, objective
+        self.terms = [penalty.of(model) for penalty in penalties]
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(B,) losses, and the sum of the penalties, ()."""
         losses = self.objective(self.network, batch)
-        return losses, sum((penalty(self.model) for penalty in self.penalties), losses.new_zeros(()))
+        return losses, sum((term() for term in self.terms), losses.new_zeros(()))

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from selfprompt.backbones.base import Context, Edits
+from selfprompt.backbones.base import Backbone, Context, Edits
 from selfprompt.backbones.clip import SLOT
 from selfprompt.inputs import Text
+from selfprompt.prompts.insertion.base import drawing
 from selfprompt.prompts.insertion.prompted import PromptInsertion
 
 
@@ -34,6 +35,17 @@ class AmongWords(PromptInsertion):
     def per_class(self) -> bool:
         """Whether each class has prompts of its own."""
         return len(self.prompts) > 1
+
+    def attach(self, backbone: Backbone, seed: int) -> None:
+        if self.parametrization is not None:
+            with drawing(seed):
+                self.parametrization.draw()
+
+    def of_inputs(self, features: Tensor) -> Tensor | None:
+        """Prompts of each input, (B, P, D), by the inputs' unit features (B, F); None where all share the same."""
+        if self.parametrization is None or not self.parametrization.reads_inputs:
+            return None
+        return self.parametrization.of_inputs(self.layer(0, len(features)), features)
 
     def words(self, content: Tensor, context: Context) -> Tensor:
         inputs = context.inputs
