@@ -2,6 +2,7 @@
 
 from .analysis import analyse as analyse
 from .catalog import describe as describe
+from .catalog import list_adaptations as list_adaptations
 from .catalog import list_backbones as list_backbones
 from .catalog import list_datasets as list_datasets
 from .catalog import list_methods as list_methods

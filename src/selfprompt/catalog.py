@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selfprompt import backbones, methods
+from selfprompt import adaptations, backbones, methods
 from selfprompt.data import sources
 from selfprompt.errors import unknown
 from selfprompt.registry import Record
@@ -25,13 +25,18 @@ def list_datasets() -> list[str]:
     return sources.names()
 
 
+def list_adaptations() -> list[str]:
+    """Names of what can be done at test time."""
+    return list(adaptations.RECORDS)
+
+
 def describe(name: str) -> Record:
-    """The record of a method, data set or packaged backbone.
+    """The record of a method, adaptation, data set or packaged backbone.
 
     Raises:
         UserError: No such name.
     """
-    known = {**backbones.RECORDS, **sources.RECORDS, **methods.RECORDS}
+    known = {**backbones.RECORDS, **sources.RECORDS, **adaptations.RECORDS, **methods.RECORDS}
     if name not in known:
-        raise unknown("method, data set or backbone", name, known)
+        raise unknown("method, adaptation, data set or backbone", name, known)
     return known[name]

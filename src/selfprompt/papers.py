@@ -45,6 +45,13 @@ PAPERS = {
         "2103.00020",
     ),
     "coop2022": Paper("Learning to Prompt for Vision-Language Models", "Zhou et al.", "IJCV", 2022, "2109.01134"),
+    "tpt2022": Paper(
+        "Test-Time Prompt Tuning for Zero-Shot Generalization in Vision-Language Models",
+        "Shu et al.",
+        "NeurIPS",
+        2022,
+        "2209.07511",
+    ),
     "subpt2023": Paper(
         "Understanding and Mitigating Overfitting in Prompt Tuning for Vision-Language Models",
         "Ma et al.",

@@ -23,6 +23,7 @@ LINES = {
         ["--version"],
         ["list", "methods"],
         ["list", "datasets"],
+        ["list", "adaptations"],
         *([name, "--help"] for name in COMMANDS),
     ],
     2: [
@@ -39,6 +40,8 @@ LINES = {
         ["analyse", "a", "b", "--images", "0"],
         ["predict", "a", "b", "--on-error", "none"],
         ["evaluate", "a"],
+        ["evaluate", "a", "b", "--adapt", "none"],
+        ["predict", "a", "b", "--adapt", "tpt:views"],
     ],
 }
 

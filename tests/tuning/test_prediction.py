@@ -196,7 +196,7 @@ def test_the_command_answers_in_part(photos: Path, adapter: Path, monkeypatch, c
 def test_deep_images_are_scaled_as_in_training(tmp_path: Path) -> None:
     dim = np.full((16, 16), 400, dtype=np.uint16)
     Image.fromarray(dim).save(tmp_path / "dim.png")
-    protocol = sp.Protocol(image_size=16, value_range=(0, 4095))
+    view = sp.Protocol(image_size=16, value_range=(0, 4095)).view()
     for source in (tmp_path / "dim.png", dim):
-        _, _, found = prediction.decode((0, "dim", source), protocol)
+        _, _, found = prediction.decode((0, "dim", source), view, view.read)
         assert found.max() == round(400 * 255 / 4095)

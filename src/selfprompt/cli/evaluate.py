@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from selfprompt.cli.console import emit
-from selfprompt.cli.values import Seed
+from selfprompt.cli.values import Adapt, Seed
 
 
 def command(
@@ -14,6 +14,7 @@ def command(
     *,
     split: Literal["train", "val", "test"] = "test",
     backbone: str | None = None,
+    adapt: Adapt = None,
     seed: Seed = 0,
     json: bool = False,
 ) -> None:
@@ -24,11 +25,14 @@ def command(
         data: As for tune.
         split: Which split; cut as in training where the data has none.
         backbone: The backbone, if it has moved.
+        adapt: What is done for each image by itself: NAME, or NAME:FIELD=VALUE:FIELD=VALUE, such as tpt:views=32
+            (selfprompt list adaptations).
         seed: Has no effect here; every command takes it.
         json: Print one JSON object.
     """
     from selfprompt.runs.evaluate import evaluate
 
-    result = evaluate(adapter, data, split=split, backbone=backbone)
+    result = evaluate(adapter, data, split=split, backbone=backbone, adapt=adapt)
     accuracy, images = dict(result)[f"{split}_accuracy"], f"{result['images']:,} images"
-    emit(result, json, f"{split} accuracy {accuracy:.2f} % on {images} ({result['precision']})")
+    how = result["precision"] if adapt is None else f"{result['precision']}, {adapt}"
+    emit(result, json, f"{split} accuracy {accuracy:.2f} % on {images} ({how})")

@@ -1,10 +1,10 @@
-"""``selfprompt list methods|backbones|datasets``."""
+"""``selfprompt list methods|adaptations|backbones|datasets``."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from selfprompt import backbones, catalog, methods
+from selfprompt import adaptations, backbones, catalog, methods
 from selfprompt.cli.console import emit
 from selfprompt.cli.values import Seed
 from selfprompt.data import sources
@@ -12,13 +12,16 @@ from selfprompt.registry import Record
 
 KINDS = {
     "methods": (catalog.list_methods, methods.RECORDS),
+    "adaptations": (catalog.list_adaptations, adaptations.RECORDS),
     "backbones": (catalog.list_backbones, backbones.RECORDS),
     "datasets": (catalog.list_datasets, sources.RECORDS),
 }
 
 
-def command(what: Literal["methods", "backbones", "datasets"], *, seed: Seed = 0, json: bool = False) -> None:
-    """Available methods, backbones or data sets.
+def command(
+    what: Literal["methods", "adaptations", "backbones", "datasets"], *, seed: Seed = 0, json: bool = False
+) -> None:
+    """Available methods, adaptations at test time, backbones or data sets.
 
     Args:
         what: What to list.

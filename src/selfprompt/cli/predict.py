@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from selfprompt.cli.console import emit
-from selfprompt.cli.values import Seed
+from selfprompt.cli.values import Adapt, Seed
 from selfprompt.errors import UserError
 
 
@@ -18,6 +18,7 @@ def command(
     /,
     *,
     backbone: str | None = None,
+    adapt: Adapt = None,
     on_error: Literal["skip", "stop"] = "skip",
     seed: Seed = 0,
     json: bool = False,
@@ -28,10 +29,13 @@ def command(
         adapter: A folder, or a repository of the Hugging Face hub.
         images: Image files, or folders of them.
         backbone: The backbone, if it has moved.
+        adapt: What is done for each image by itself: NAME, or NAME:FIELD=VALUE:FIELD=VALUE, such as tpt:views=32
+            (selfprompt list adaptations).
         on_error: skip names an image that cannot be read and predicts the others; stop ends there.
         seed: Has no effect here; every command takes it.
         json: Print one JSON object.
     """
+    from selfprompt.adaptations import make_adaptation
     from selfprompt.data.images import identified
     from selfprompt.data.tree import is_image
     from selfprompt.runs.predict import predict
@@ -39,14 +43,15 @@ def command(
     for path in (Path(image) for image in images):
         if path.is_file() and not is_image(path.name) and not identified(path):
             raise UserError(f"{path} is no image, and is not called like one: leave it out.")
-    predictions = predict(adapter, images, backbone=backbone, on_error=on_error)
+    predictions = predict(adapter, images, backbone=backbone, on_error=on_error, adapt=adapt)
     errors = [p["error"] for p in predictions if "error" in p]
     lines = [
         f"{p['image']}  {p['label']}  {100 * p['probability']:.1f} %"
         for p in predictions
         if p["probability"] is not None
     ]
-    emit({"predictions": predictions}, json, "\n".join(lines))
+    adapted = {} if adapt is None else {"adapted": make_adaptation(adapt).describe()}
+    emit({"predictions": predictions, **adapted}, json, "\n".join(lines))
     for error in errors if os.environ.get("RANK", "0") == "0" else ():
         print(f"error: {error}", file=sys.stderr)
     if errors:

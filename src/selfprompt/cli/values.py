@@ -1,4 +1,4 @@
-"""Values of flags that cyclopts would change: it rounds 1.7 to 2, and takes the word none as no value."""
+"""Values of flags that cyclopts does not know, or would change: it rounds 1.7 to 2, and takes none for no value."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
+from selfprompt import adaptations
 from selfprompt.errors import UserError
 
 
@@ -28,6 +29,13 @@ def whole_number(least: int, most: float = math.inf) -> Parameter:
     return Parameter(converter=read)
 
 
+def adaptation(kind: Any, tokens: Sequence[Token]) -> str:
+    """An adaptation as it stands there, if there is one of the name."""
+    adaptations.known(tokens[0].value)
+    return tokens[0].value
+
+
+Adapt = Annotated[str | None, Parameter(converter=adaptation)]
 Count = Annotated[int, whole_number(1)]
 Seed = Annotated[int, whole_number(0, 2**32 - 2)]
 

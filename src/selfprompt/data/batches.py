@@ -8,8 +8,10 @@ each is augmented, follows from (seed, epoch, index) alone: any epoch can be mad
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from torch import Tensor
 from selfprompt.data.examples import Examples
 from selfprompt.data.images import name_of
 from selfprompt.data.protocol import BaseProtocol
+from selfprompt.data.views.base import Variation
 from selfprompt.errors import UserError
 from selfprompt.inputs import Batch, Inputs, take
 from selfprompt.memory import free_memory
@@ -105,11 +108,7 @@ class Decoded(Batches):
         def one(index: int) -> Any:
             drawn = self.augmented and epoch is not None
             rng = np.random.default_rng((self.seed, epoch or 0, index)) if drawn else None
-            source = self.examples.images[index]
-            try:
-                return self.view.read(source, rng)
-            except UserError as error:
-                raise error if name_of(source) else UserError(f"Image {index}: {error}") from None
+            return named(partial(self.view.read, rng=rng), self.examples, index)
 
         return self.view.collate(self._threads.map(one, indices.tolist()), len(indices))
 
@@ -119,13 +118,39 @@ class Decoded(Batches):
             for indices in order:
                 yield self._batch(self.get(indices), indices)
             return
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch") as ahead:
-            pending = ahead.submit(self.get, order[0], epoch) if order else None
-            for step, indices in enumerate(order):
-                assert pending is not None
-                inputs = pending.result()
-                pending = ahead.submit(self.get, order[step + 1], epoch) if step + 1 < len(order) else None
-                yield self._batch(inputs, indices)
+        yield from ahead(lambda indices: self.get(indices, epoch), self._labels, order)
+
+
+class Viewed(Batches):
+    """Examples without augmentation, each as several views: the inputs of a batch have one example's after another's.
+
+    Args:
+        examples: The split.
+        protocol: How a source becomes a tensor.
+        variation: How views differ.
+    """
+
+    augmented = False
+
+    def __init__(self, examples: Examples, protocol: BaseProtocol, variation: Variation) -> None:
+        self.examples, self.view, self.variation = examples, protocol.view(), variation
+        self._threads = ThreadPoolExecutor(max_workers=torch.get_num_threads(), thread_name_prefix="decode")
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    @property
+    def labels(self) -> Tensor:
+        return torch.from_numpy(self.examples.known_labels)
+
+    def get(self, indices: np.ndarray) -> Inputs:
+        """The views of the examples at ``indices``."""
+        read = partial(named, partial(self.view.views, variation=self.variation), self.examples)
+        found = self._threads.map(read, indices.tolist())
+        return self.view.collate(chain.from_iterable(found), len(indices) * self.variation.count)
+
+    def batches(self, order: list[np.ndarray], epoch: int | None = 0) -> Iterator[Batch]:
+        return ahead(self.get, self.labels, order)
 
 
 class Features(Batches):
@@ -151,6 +176,26 @@ class Features(Batches):
     def batches(self, order: list[np.ndarray], epoch: int | None = 0) -> Iterator[Batch]:
         for indices in order:
             yield Batch(self.features[torch.from_numpy(indices)], self.labels[torch.from_numpy(indices)])
+
+
+def named(read: Callable[[Any], Any], examples: Examples, index: int) -> Any:
+    """What is read of one example; an error says of which."""
+    source = examples.images[index]
+    try:
+        return read(source)
+    except UserError as error:
+        raise error if name_of(source) else UserError(f"Image {index}: {error}") from None
+
+
+def ahead(get: Callable[[np.ndarray], Inputs], labels: Tensor | None, order: list[np.ndarray]) -> Iterator[Batch]:
+    """Batches, each made while the one before is used."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch") as thread:
+        pending = thread.submit(get, order[0]) if order else None
+        for step, indices in enumerate(order):
+            assert pending is not None
+            inputs = pending.result()
+            pending = thread.submit(get, order[step + 1]) if step + 1 < len(order) else None
+            yield Batch(inputs, None if labels is None else labels[torch.from_numpy(indices)])
 
 
 def in_order(count: int, batch_size: int) -> list[np.ndarray]:

@@ -73,15 +73,26 @@ class ClassText(Head):
         insertion = self.text.insertion
         return isinstance(insertion, AmongWords) and insertion.per_class
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Features to logits."""
+    def forward(self, features: Tensor, prompts: Tensor | None = None) -> Tensor:
+        """Features to logits; with ``prompts`` (R, P, D) in the place of its own, (R, N, F) to (R, N, C)."""
+        with torch.autocast(features.device.type, enabled=False):
+            if prompts is not None:
+                return self.scores(features, self._weights(prompts))
+            own = self.of_inputs(features)
+            if own is None:
+                return self.scores(features, self.weights())
+            return self.scores(features[:, None], self._weights(own))[:, 0]
+
+    def scores(self, features: Tensor, weights: Tensor) -> Tensor:
+        """Features (..., N, F) beside unit features of classes (..., C, F)."""
+        return self.scale.exp() * F.normalize(features.float(), dim=-1) @ weights.mT
+
+    def of_inputs(self, features: Tensor) -> Tensor | None:
+        """The prompts (B, P, D) of each input, by its (B, F) features; None where all share the same."""
+        insertion = self.text.insertion
         with torch.autocast(features.device.type, enabled=False):
             unit = F.normalize(features.float(), dim=-1)
-            insertion = self.text.insertion
-            own = insertion.of_inputs(unit) if isinstance(insertion, AmongWords) else None
-            if own is None:
-                return self.scale.exp() * unit @ self.weights().T
-            return self.scale.exp() * (self._weights(own) @ unit[..., None])[..., 0]
+            return insertion.of_inputs(unit) if isinstance(insertion, AmongWords) else None
 
     def weights(self) -> Tensor:
         """(C, F) unit features of the classes."""

@@ -65,15 +65,15 @@ def from_description(description: dict[str, Any]) -> Method:
     return make_method(description["name"], **{k: v for k, v in description.items() if k != "name"})
 
 
-def read_spec(spec: str) -> tuple[str, dict[str, str]]:
-    """A method in one word, ``NAME`` or ``NAME:FIELD=VALUE:FIELD=VALUE``, as its name and fields.
+def read_spec(spec: str, kind: str = "method", such: str = "spt:prompt_rms=0.1") -> tuple[str, dict[str, str]]:
+    """A method, or another ``kind``, in one word, ``NAME`` or ``NAME:FIELD=VALUE:FIELD=VALUE``: its name and fields.
 
     Raises:
         UserError: It is written otherwise.
     """
     name, *pairs = spec.strip().split(":")
     if any("=" not in pair for pair in pairs):
-        raise UserError(f"{spec!r} is no method: write NAME, or NAME:FIELD=VALUE, such as spt:prompt_rms=0.1.")
+        raise UserError(f"{spec!r} is no {kind}: write NAME, or NAME:FIELD=VALUE, such as {such}.")
     fields: dict[str, str] = {}
     for field, _, value in (pair.partition("=") for pair in pairs):
         if field in fields:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -15,11 +16,13 @@ import torch
 from PIL import Image
 from typing_extensions import NotRequired, TypedDict
 
+from selfprompt.adaptations import make_adaptation
+from selfprompt.adaptations.base import Adaptation, Adapted
 from selfprompt.backbones.load import BackboneSource
 from selfprompt.data.arrays import CHANNELS, as_it_is_now, is_array
 from selfprompt.data.images import ImageSource
-from selfprompt.data.protocol import BaseProtocol
 from selfprompt.data.sources.folder import images_below
+from selfprompt.data.views.base import View
 from selfprompt.errors import Diverged, UserError
 from selfprompt.model import PromptedModel, load
 from selfprompt.tuning.engine import Engine
@@ -48,6 +51,7 @@ def predict(
     *,
     backbone: BackboneSource | None = None,
     on_error: Literal["skip", "stop"] = "skip",
+    adapt: str | Adaptation | None = None,
 ) -> list[Prediction]:
     """The likeliest class of each image, in the order given; memory does not grow with their number.
 
@@ -57,29 +61,37 @@ def predict(
             these, or several. An image that is named twice is answered twice; of several frames the first is.
         backbone: The backbone, if it is no longer where it was.
         on_error: ``skip`` answers the other images where one cannot be read; ``stop`` ends with an error.
+        adapt: What is done for each image by itself, such as ``tpt`` or ``tpt:views=32`` (see `list_adaptations`).
 
     Returns:
         For each image ``image`` (its path, or its number from 0 where it has none), ``label`` (a name where the
         adapter knows it) and ``probability``. Where an image could not be read both are None, and ``error`` says why.
 
     Raises:
-        UserError: These are no images, none can be read, or one cannot and ``on_error`` is ``stop``; or from `load`.
+        UserError: These are no images, none can be read, or one cannot and ``on_error`` is ``stop``; there is no such
+            adaptation, or it does not suit the adapter; or from `load`.
     """
     if on_error not in ("skip", "stop"):
         raise UserError(f"on_error is {on_error!r}: give 'skip' or 'stop'.")
+    adaptation = None if adapt is None else make_adaptation(adapt)
     model = load(adapter, backbone)
     names = model.class_names or [str(i) for i in range(model.num_classes)]
     engine = Engine()
     engine.place(model)
+    view = model.protocol.view()
+    network, read, size = model, view.read, BATCH_SIZE
+    if adaptation is not None:
+        network = adaptation.adapted(model)
+        read, size = partial(view.views, variation=adaptation.variation), adaptation.batch_size
     mine = islice(listed(images), engine.rank, None, engine.world)
     answers: list[tuple[int, Prediction]] = []
-    with model.folded(), engine.computing(model), engine.autocast():
-        for batch in decoded(mine, model.protocol):
+    with network.folded(), engine.computing(model), engine.autocast():
+        for batch in decoded(mine, view, read, size):
             wrong = [found for _, _, found in batch if isinstance(found, UserError)]
             if wrong and on_error == "stop":
                 raise wrong[0]
             arrays = [found for _, _, found in batch if not isinstance(found, UserError)]
-            guesses = iter(likeliest(model, arrays, engine) if arrays else ())
+            guesses = iter(likeliest(network, np.stack(arrays), engine) if arrays else ())
             for place, name, found in batch:
                 answer: Prediction
                 if isinstance(found, UserError):
@@ -100,9 +112,9 @@ def predict(
     return predictions
 
 
-def likeliest(model: PromptedModel, arrays: list[np.ndarray], engine: Engine) -> list[tuple[int, float]]:
-    """The class and its probability for each of some (3, S, S) uint8 arrays."""
-    logits = model(torch.from_numpy(np.stack(arrays)).to(engine.device)).float()
+def likeliest(network: PromptedModel | Adapted, images: np.ndarray, engine: Engine) -> list[tuple[int, float]]:
+    """The class and its probability for each of (B, 3, S, S) or (B, views, 3, S, S) uint8 images."""
+    logits = network(torch.from_numpy(images).flatten(0, -4).to(engine.device)).float()
     probability, label = logits.softmax(dim=-1).max(dim=-1)
     if not probability.isfinite().all():
         raise Diverged("The network's answers are NaN or infinite: train it with a smaller --lr.")
@@ -137,12 +149,12 @@ def is_one(images: Any) -> bool:
     return isinstance(images, (str, bytes, os.PathLike, Image.Image, Mapping)) or hasattr(images, "read")
 
 
-def decoded(images: Iterator[Named], protocol: BaseProtocol) -> Iterator[list[Named]]:
-    """Batches of images as (3, S, S) uint8 arrays, each batch decoded by threads while the one before is used."""
+def decoded(images: Iterator[Named], view: View, read: Callable[[Any], Any], size: int) -> Iterator[list[Named]]:
+    """Batches of ``size`` images as they are read, each batch by threads while the one before is used."""
     with ThreadPoolExecutor(max_workers=torch.get_num_threads(), thread_name_prefix="decode") as threads:
 
         def ahead() -> Iterator[Named]:
-            return threads.map(lambda image: decode(image, protocol), list(islice(images, BATCH_SIZE)))
+            return threads.map(lambda image: decode(image, view, read), list(islice(images, size)))
 
         pending = ahead()
         while batch := list(pending):
@@ -150,15 +162,15 @@ def decoded(images: Iterator[Named], protocol: BaseProtocol) -> Iterator[list[Na
             yield batch
 
 
-def decode(image: Named, protocol: BaseProtocol) -> Named:
-    """One image as an array, or what is wrong with it."""
-    (place, name, source), view = image, protocol.view()
+def decode(image: Named, view: View, read: Callable[[Any], Any]) -> Named:
+    """One image as it is read, or what is wrong with it."""
+    place, name, source = image
     if isinstance(source, UserError):
         return image
     try:
         deep = isinstance(source, np.ndarray) and source.dtype.kind in "iu"  # of whatever depth it was trained on
         if not (deep and (source.ndim == 2 or (source.ndim == 3 and source.shape[2] in CHANNELS))):
             source = view.accept(source)
-        return place, name, view.read(source)
+        return place, name, read(source)
     except UserError as error:
         return place, name, UserError(f"Image number {name}: {error}") if isinstance(name, int) else error

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from selfprompt.errors import UserError
 from selfprompt.inputs import Inputs
+from selfprompt.marks import optional
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How views of one source differ.
+
+    Args:
+        count: Views.
+        scale: The least share of the source that a view shows.
+        flip: Whether a view may be the mirror image.
+        seed: Of every draw.
+    """
+
+    count: int
+    scale: float
+    flip: bool
+    seed: int
 
 
 class View(ABC):
@@ -38,6 +58,21 @@ class View(ABC):
         Raises:
             UserError: It cannot be read.
         """
+
+    @optional
+    def views(self, source: Any, variation: Variation) -> list[Any]:
+        """One source, read several times: as it is, then with what its label does not depend on drawn at random.
+
+        What is drawn follows from the seed and the source's own content, whatever stands beside it.
+
+        Args:
+            source: An image, a text.
+            variation: How many views, and how they differ.
+
+        Raises:
+            UserError: It cannot be read, or sources of its kind have one view alone.
+        """
+        raise UserError("What this adapter takes has one view alone: leave the adaptation out.")
 
     @abstractmethod
     def collate(self, read: Iterable[Any], count: int) -> Inputs:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from torch import Tensor
 from selfprompt.data.images import read_image
 from selfprompt.data.pairs import checked
 from selfprompt.data.protocol import Protocol
-from selfprompt.data.views.base import View
+from selfprompt.data.views.base import Variation, View
 from selfprompt.inputs import Inputs
 
 FILTERS = {
@@ -42,6 +44,15 @@ class ImageView(View):
     def read(self, source: Any, rng: np.random.Generator | None = None) -> np.ndarray:
         return prepare_image(read_image(source, self.protocol.value_range), self.protocol, rng)
 
+    def views(self, source: Any, variation: Variation) -> list[np.ndarray]:
+        """After the plain view, random resized crops, each flipped or not."""
+        image = read_image(source, self.protocol.value_range)
+        plain = prepare_image(image, self.protocol)
+        rng = np.random.default_rng((variation.seed, zlib.crc32(plain.tobytes())))
+        crop = partial(random_crop, image, self.protocol, rng, variation.scale)
+        mirror = rng if variation.flip else None
+        return [plain] + [flipped(crop(), mirror) for _ in range(variation.count - 1)]
+
     def collate(self, read: Iterable[Any], count: int) -> Tensor:
         side = self.protocol.image_size
         images = np.empty((count, 3, side, side), dtype=np.uint8)
@@ -65,7 +76,7 @@ def prepare_image(image: Image.Image, protocol: Protocol, rng: np.random.Generat
     """Resize, crop and (with ``rng``) augment one RGB image to a (3, S, S) uint8 array."""
     size, how = protocol.image_size, FILTERS[protocol.interpolation]
     if rng is not None and protocol.augmentation == "crop_flip":
-        image = image.resize((size, size), how, box=random_crop_box(*image.size, rng))
+        image = random_crop(image, protocol, rng)
     elif protocol.resize == "squash":
         image = image.resize((size, size), how)
     else:
@@ -81,15 +92,28 @@ def prepare_image(image: Image.Image, protocol: Protocol, rng: np.random.Generat
             x, y = image.width / width, image.height / height
             right, bottom = min(image.width, (left + size) * x), min(image.height, (top + size) * y)
             image = image.resize((size, size), how, box=(left * x, top * y, right, bottom))
-    if rng is not None and protocol.augmentation != "none" and rng.random() < 0.5:
+    return flipped(image, rng if protocol.augmentation != "none" else None)
+
+
+def random_crop(image: Image.Image, protocol: Protocol, rng: np.random.Generator, least: float = 0.08) -> Image.Image:
+    """A random resized crop of an RGB image."""
+    size, box = protocol.image_size, random_crop_box(*image.size, rng, least)
+    return image.resize((size, size), FILTERS[protocol.interpolation], box=box)
+
+
+def flipped(image: Image.Image, rng: np.random.Generator | None) -> np.ndarray:
+    """An RGB image as a (3, H, W) uint8 array; with ``rng``, half of the time its mirror image."""
+    if rng is not None and rng.random() < 0.5:
         image = ImageOps.mirror(image)
     return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
 
 
-def random_crop_box(width: int, height: int, rng: np.random.Generator) -> tuple[float, float, float, float]:
-    """A box of 8 to 100 % of the area and aspect 3/4 to 4/3 (the usual random resized crop)."""
+def random_crop_box(
+    width: int, height: int, rng: np.random.Generator, least: float = 0.08
+) -> tuple[float, float, float, float]:
+    """A box of ``least`` to 100 % of the area and aspect 3/4 to 4/3 (the usual random resized crop)."""
     for _ in range(10):
-        area = width * height * rng.uniform(0.08, 1.0)
+        area = width * height * rng.uniform(least, 1.0)
         aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
         w, h = round(np.sqrt(area * aspect)), round(np.sqrt(area / aspect))
         if 0 < w <= width and 0 < h <= height:
