@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ SHORT = 10  # steps
 def make_optimizer(model: PromptedModel, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW or SGD; prompts and head have weight decays of their own, one-dimensional parameters none."""
     groups = parameter_groups(
-        model, lambda name: recipe.head_weight_decay if of_the_head(name) else recipe.weight_decay
+        model.named_parameters(), lambda name: recipe.head_weight_decay if of_the_head(name) else recipe.weight_decay
     )
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
@@ -33,10 +33,12 @@ def of_the_head(name: str) -> bool:
     return name.startswith("head.") and not name.startswith("head.text.")
 
 
-def parameter_groups(network: nn.Module, decay: Callable[[str], float]) -> list[dict[str, Any]]:
-    """What a network trains, as groups of one weight decay each: by a parameter's name, and 0 for one dimension."""
+def parameter_groups(
+    named: Iterable[tuple[str, nn.Parameter]], decay: Callable[[str], float]
+) -> list[dict[str, Any]]:
+    """Those trained, as groups of one weight decay each: by a parameter's name, and 0 for one dimension."""
     groups: dict[float, list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
+    for name, parameter in named:
         if parameter.requires_grad:
             groups.setdefault(0.0 if parameter.ndim <= 1 else decay(name), []).append(parameter)
     return [{"params": params, "weight_decay": value} for value, params in groups.items()]
