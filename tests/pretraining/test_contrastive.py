@@ -24,7 +24,7 @@ pytest.importorskip("open_clip")
 pytest.importorskip("tokenizers")
 
 SHAPE = {"image_size": 8, "patch_size": 4, "width": 16, "depth": 1, "heads": 1, "embed": 8}
-TEXT = {"text_width": 16, "text_depth": 2, "text_heads": 2, "context": 12, "merges": 20}
+TEXT = {"text_width": 16, "text_depth": 2, "text_heads": 2, "context": 24, "merges": 20}
 TINY = ClipConfig(**SHAPE, **TEXT, batch_size=4, images_seen=4 * 20, captions=2)  # type: ignore[arg-type]
 COLOURS = {"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200)}
 
@@ -161,7 +161,7 @@ def test_an_image_tower_starts_as_the_packaged_one() -> None:
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     pair.eval().model.visual.proj.data = torch.eye(128)
     with torch.no_grad():
-        own = sp.create_model(built, method="linear", num_classes=2).eval().tower(images)
+        own = sp.create_model(built, method="linear", num_classes=2, readout="backbone").eval().tower(images)
         torch.testing.assert_close(pair.model.visual(images), own, rtol=1e-4, atol=1e-5)
     with pytest.raises(UserError, match="--start builtin is no vision transformer of this image size"):
         start_from(Pair(ClipConfig(width=64), 600).model.visual, "builtin")
