@@ -15,7 +15,7 @@ from selfprompt.cli import COMMANDS
 from selfprompt.data.protocol import ImageSettings, Selection, Split
 from selfprompt.methods.fields import TokenFields
 from selfprompt.methods.recipe import Recipe
-from selfprompt.pretraining.config import PretrainConfig
+from selfprompt.pretraining.config import ClipConfig, PretrainConfig
 
 LINES = {
     0: [
@@ -37,6 +37,7 @@ LINES = {
         ["bench", "none"],
         ["bench", "mini", "--preset", "none"],
         ["pretrain", "a", "--out", "b", "--width", "1"],
+        ["pretrain", "a", "--out", "b", "--kind", "clip", "--mask-ratio", "0.5"],
         ["analyse", "a", "b", "--images", "0"],
         ["predict", "a", "b", "--on-error", "none"],
         ["evaluate", "a"],
@@ -106,7 +107,7 @@ def test_public_names_are_there() -> None:
         ("tune", (TokenFields, Recipe, ImageSettings, Split, Selection)),
         ("compare", (TokenFields, Recipe, ImageSettings, Split, Selection)),
         ("bench", (TokenFields, Recipe)),
-        ("pretrain", (PretrainConfig,)),
+        ("pretrain", (PretrainConfig, ClipConfig)),
     ],
 )
 def test_every_field_is_a_flag(command: str, models: tuple[type[BaseModel], ...], works, monkeypatch) -> None:

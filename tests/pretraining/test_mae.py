@@ -14,7 +14,8 @@ from safetensors import safe_open
 
 from selfprompt.errors import Diverged, UserError
 from selfprompt.pretraining.config import PretrainConfig
-from selfprompt.pretraining.mae import learning_rate, pretrain
+from selfprompt.pretraining.loop import learning_rate
+from selfprompt.pretraining.mae import pretrain
 
 SHAPE = {"image_size": 8, "patch_size": 4, "width": 16, "depth": 1, "heads": 1, "decoder_width": 16}
 TINY = PretrainConfig(**SHAPE, batch_size=4, images_seen=4 * 30)  # type: ignore[arg-type]
@@ -72,7 +73,7 @@ def test_a_checkpoint_of_the_first_version_resumes(corpus: Path, tmp_path: Path)
 
 
 def test_the_rate_is_the_lesser_of_warm_up_and_cosine() -> None:
-    rates = [learning_rate(TINY, step, 200) for step in range(200)]
+    rates = [learning_rate(TINY.lr, step, 200) for step in range(200)]
     for step, rate in enumerate(rates):
         warm, late = (step + 1) / 10, 0.5 * (1 + math.cos(math.pi * step / 200))
         assert rate == pytest.approx(TINY.lr * min(warm, late))

@@ -25,7 +25,20 @@ from selfprompt.inputs import Text
 
 PREFIX = "open_clip:"
 CONFIG = "open_clip_config.json"
+WEIGHTS = "open_clip_model.safetensors"
+MERGES = "bpe.txt.gz"
 ACTIVATIONS = {"QuickGELU": "quick_gelu", "GELU": "gelu"}
+BLOCK_NAMES = {
+    "ln_1": "norm1",
+    "attn.in_proj_": "attn.qkv.",
+    "attn.out_proj": "attn.proj",
+    "ls_1": "ls1",
+    "ln_2": "norm2",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+    "ls_2": "ls2",
+}
+"""Parts of a block, in open_clip and in timm."""
 
 
 def load_open_clip(name: str) -> DualEncoder:
@@ -56,13 +69,13 @@ def load_open_clip(name: str) -> DualEncoder:
 
 
 def from_folder(folder: Path, name: str) -> DualEncoder:
-    """A model in a folder: open_clip_config.json, open_clip_model.safetensors, and bpe.txt.gz if it has one."""
+    """A model in a folder: `CONFIG`, `WEIGHTS`, and `MERGES` if it has them."""
     import open_clip
 
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         model = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True)
-        merges, length = folder / "bpe.txt.gz", config["model_cfg"]["text_cfg"].get("context_length", 77)
+        merges, length = folder / MERGES, config["model_cfg"]["text_cfg"].get("context_length", 77)
         path = os.fspath(merges) if merges.exists() else open_clip.tokenizer.default_bpe()
         tokenizer = open_clip.SimpleTokenizer(path, context_length=length)
     except Exception as error:  # whatever a damaged file raises
@@ -182,23 +195,14 @@ def text_block(block: Any) -> Block:
         act_layer=activation,
         norm_layer=norm,
     )
-    own = {k: v.detach().float() for k, v in block.state_dict().items()}
-    names = {
-        "ln_1": "norm1",
-        "attn.in_proj_": "attn.qkv.",
-        "attn.out_proj": "attn.proj",
-        "ls_1": "ls1",
-        "ln_2": "norm2",
-        "mlp.c_fc": "mlp.fc1",
-        "mlp.c_proj": "mlp.fc2",
-        "ls_2": "ls2",
-    }
-    state = {}
-    for key, value in own.items():
-        old = next(name for name in names if key.startswith(name))
-        state[names[old] + key.removeprefix(old)] = value
-    made.load_state_dict(state)
+    made.load_state_dict({timm_key(k): v.detach().float() for k, v in block.state_dict().items()})
     return made
+
+
+def timm_key(key: str) -> str:
+    """A parameter of a block of open_clip's, as timm calls it."""
+    old = next(name for name in BLOCK_NAMES if key.startswith(name))
+    return BLOCK_NAMES[old] + key.removeprefix(old)
 
 
 def norm_of(norm: Any) -> nn.LayerNorm:

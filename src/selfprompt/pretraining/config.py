@@ -1,4 +1,4 @@
-"""What decides a pretraining run."""
+"""What decides a pretraining run of either kind."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ from selfprompt.methods.recipe import LARGEST
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-class PretrainConfig(BaseModel):
+class Settings(BaseModel):
     """Architecture and recipe of one pretraining run; the weights' file carries it.
 
     Args:
         image_size: Side of the input in pixels, after crops.
         patch_size: Side of a patch in pixels.
-        width: Of the encoder.
-        depth: Blocks of the encoder.
-        heads: Attention heads of the encoder.
-        decoder_width: Width of the decoder's single block.
-        mask_ratio: Share of the patches hidden from the encoder.
+        width: Of the vision transformer.
+        depth: Blocks of the vision transformer.
+        heads: Attention heads of the vision transformer.
         images_seen: Training images in all, repeats counted.
         batch_size: Images in one optimiser step.
         lr: Peak learning rate, after a warm-up of 5 % and before a cosine to zero.
@@ -39,8 +37,6 @@ class PretrainConfig(BaseModel):
     width: int = Field(default=128, ge=16)
     depth: int = Field(default=8, ge=1)
     heads: int = Field(default=4, ge=1)
-    decoder_width: int = Field(default=128, ge=16)
-    mask_ratio: float = Field(default=0.75, gt=0, lt=1)
     images_seen: int = Field(default=750_000, ge=1)
     batch_size: int = Field(default=256, ge=1)
     lr: float = Field(default=1.5e-3, gt=0, le=LARGEST)
@@ -49,6 +45,18 @@ class PretrainConfig(BaseModel):
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.25, 0.25, 0.25)
     seed: int = Field(default=0, ge=0, lt=2**32)
+
+
+class PretrainConfig(Settings):
+    """Masked autoencoding.
+
+    Args:
+        decoder_width: Width of the decoder's single block.
+        mask_ratio: Share of the patches hidden from the encoder.
+    """
+
+    decoder_width: int = Field(default=128, ge=16)
+    mask_ratio: float = Field(default=0.75, gt=0, lt=1)
 
     def architecture(self) -> dict[str, Any]:
         """Arguments of timm's VisionTransformer; the mean of the normalised patch tokens is its feature."""
@@ -62,3 +70,38 @@ class PretrainConfig(BaseModel):
             "global_pool": "avg",
             "fc_norm": False,
         }
+
+
+class ClipConfig(Settings):
+    """A pair of towers, of images and of texts.
+
+    Args:
+        text_width: Of the text transformer.
+        text_depth: Blocks of the text transformer.
+        text_heads: Attention heads of the text transformer.
+        embed: Numbers of an image's, and of a text's, feature.
+        context: Tokens of the longest text, with those of start and end.
+        merges: Of the vocabulary, which is made from the captions.
+        captions: Of each image in a step, if it has so many.
+        patch_dropout: Share of the patches left out at random, but in the last 7 % of the steps.
+        image_lr: Peak learning rate of the image tower, if not --lr.
+        scale_lr: Peak learning rate of the scale's logarithm.
+        start: A weights file, or builtin, whose first blocks the image tower starts from.
+    """
+
+    depth: int = Field(default=6, ge=1)
+    images_seen: int = Field(default=2_000_000, ge=1)
+    batch_size: int = Field(default=192, ge=2)
+    betas: tuple[Share, Share] = (0.9, 0.98)
+    weight_decay: float = Field(default=0.1, ge=0, le=LARGEST)
+    text_width: int = Field(default=128, ge=16)
+    text_depth: int = Field(default=4, ge=1)
+    text_heads: int = Field(default=4, ge=1)
+    embed: int = Field(default=128, ge=8)
+    context: int = Field(default=32, ge=4)
+    merges: int = Field(default=1_500, ge=0)
+    captions: int = Field(default=3, ge=1)
+    patch_dropout: float = Field(default=0.5, ge=0, lt=1)
+    image_lr: float | None = Field(default=None, gt=0, le=LARGEST)
+    scale_lr: float = Field(default=0.01, gt=0, le=LARGEST)
+    start: str | None = None
