@@ -177,6 +177,8 @@ def choose(comparison: Comparison, out: Path, spec: str) -> Chosen:
         config = base.model_copy(update={"recipe": at(base.recipe, point), "test": False})
         folder = folder_of(out, spec) / f"trial-{number}"
         result = tune(config, folder, resume=(folder / "run.json").exists(), material=material)
+        if not result.history:
+            return result.metrics["val_accuracy"] or 0.0, 0.0
         kept = result.history[result.metrics["best_epoch"] - 1]
         return kept["val_accuracy"], kept["val_loss"]
 
@@ -191,11 +193,16 @@ def choose(comparison: Comparison, out: Path, spec: str) -> Chosen:
         if grid is not None:
             return grid[len(done)] if len(done) < len(grid) else None
         start = Point(base.recipe.lr, head_lr=base.recipe.head_lr)
-        return climb(start, done) if len(done) < comparison.trials else None
+        return climb(start, done) if len(done) < trials_of(comparison, base) else None
 
     trials = search(out / JOURNAL, spec, propose, trial)
     number = max(range(len(trials)), key=lambda n: trials[n].score)
     return {"number": number, "point": trials[number].point.params(), "trials": [told(t) for t in trials]}
+
+
+def trials_of(comparison: Comparison, run: RunConfig) -> int:
+    """How many points are tried of a method: one where nothing is trained."""
+    return comparison.trials if run.method.stages(run.recipe) else 1
 
 
 def told(trial: Trial) -> Tried:
@@ -355,6 +362,8 @@ def rate(row: Row) -> str:
     def marked(rate: float, end: bool) -> str:
         return f"{rate:.2g}" + (" (end)" if end else "")
 
+    if not row["trainable_parameters"]:
+        return "-"
     own = marked(row["lr"], row["lr_at_the_end_of_what_was_tried"])
     if "head_lr" not in row:
         return own

@@ -104,10 +104,6 @@ class RunConfig(BaseModel):
             )
         except ValidationError as error:
             raise out_of_range(error) from None
-        if not chosen.stages(made.recipe):
-            raise UserError(
-                f"Method {chosen.name} trains nothing: save what sp.create_model makes of it, and evaluate that."
-            )
         return made
 
 

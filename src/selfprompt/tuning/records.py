@@ -118,12 +118,12 @@ class Measured(TypedDict):
     processes: Positive
     recipe: Kept
     method_fields: dict[str, Any]
-    best_epoch: Positive
+    best_epoch: Count
     val_accuracy: Accuracy | None
     waiting_share: Annotated[float, Field(ge=0, le=1)]
     compile_seconds: NotRequired[Amount]
     peak_memory_bytes: Count
-    epochs: NotRequired[Positive]
+    epochs: NotRequired[Count]
     seconds: Amount
 
 
