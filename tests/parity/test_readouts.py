@@ -17,7 +17,7 @@ from selfprompt.data.datasets import Examples
 from selfprompt.methods.recipe import Recipe
 from selfprompt.model import PromptedModel, create_model, load
 from selfprompt.runs.config import RunConfig
-from selfprompt.runs.presets import EMBEDDED
+from selfprompt.runs.presets import PRESETS
 from selfprompt.tuning.fit import fit
 
 PRETRAINED_NORM = {"spt", "gatevpt"}
@@ -138,7 +138,7 @@ def test_dropout_leaves_the_same_out_of_a_prompts_keys_and_its_output(images: Te
 
 @pytest.mark.parametrize("method", METHODS)
 def test_committed_settings_name_the_readout(method: str) -> None:
-    assert MINI.fields["readout"] == EMBEDDED["fields"]["readout"] == "backbone"
+    assert MINI.fields["readout"] == PRESETS["builtin"]["fields"]["readout"] == "backbone"
     assert RunConfig.resolve(method=method).method.readout == "backbone"
     published = "mae_average" if method in PRETRAINED_NORM else "fresh_average"
     assert RunConfig.resolve("mnist5k", "builtin", method).method.readout == published

@@ -44,7 +44,8 @@ def load_backbone(source: BackboneSource, image_size: int | None = None) -> Back
         return resized(checked(timm_hub.wrap_module(source)), image_size)
     name = os.fspath(source)
     if name in RECORDS:
-        return resized(packaged(name), image_size)
+        found = packaged(name)
+        return of_size(found, image_size) if isinstance(found, DualEncoder) else resized(found, image_size)
     if name.startswith(PREFIX):
         return of_size(from_open_clip(name), image_size)
     if is_file(name):
@@ -70,7 +71,7 @@ def info(source: str | os.PathLike[str] | nn.Module, image_size: int | None = No
     if isinstance(source, nn.Module):
         return load_backbone(source, image_size).info
     name = os.fspath(source)
-    if name.startswith(PREFIX):
+    if name.startswith(PREFIX) or (name in RECORDS and RECORDS[name].extra == "clip"):
         return load_backbone(name, image_size).info
     if name not in RECORDS and not is_file(name):
         return timm_hub.load_timm(name, image_size, weights=False).info
@@ -90,11 +91,13 @@ def is_file(name: str) -> bool:
 
 
 @lru_cache(maxsize=2)
-def packaged(name: str) -> Backbone:
+def packaged(name: str) -> Backbone | DualEncoder:
     """A packaged backbone, loaded once: nobody writes to it."""
-    backbone = RECORDS[name].factory()
-    backbone.info = dataclasses.replace(backbone.info, name=name)
-    return backbone
+    with torch.random.fork_rng(devices=[]):
+        found = RECORDS[name].factory()
+    for tower in (found.image, found.text) if isinstance(found, DualEncoder) else (found,):
+        tower.info = dataclasses.replace(tower.info, name=name)
+    return found
 
 
 @lru_cache(maxsize=2)

@@ -46,12 +46,14 @@ class Method(SharedFields, ABC):
         rates: Learning rates by the settings that they belong to: at ``embedded``'s, a search on the embedded images
             ended; at ``mini``'s, searches of the mini benchmark begin. Elsewhere the recipe's rate is taken.
         prompted: The towers that it has something in.
+        packaged: The backbone that it is run on where none is given.
     """
 
     name: ClassVar[str]
     grid: ClassVar[Grid | None] = None
     rates: ClassVar[Mapping[str, float]] = {}
     prompted: ClassVar[frozenset[Role]] = frozenset({"inputs"})
+    packaged: ClassVar[str] = "builtin"
 
     @optional
     def part(self, role: Role) -> Method | None:

@@ -35,6 +35,7 @@ class ContextMethod(PromptMethod, ABC):
 
     start: ClassVar[Initialization] = Normal()
     prompted: ClassVar[frozenset[Role]] = frozenset({"classes"})
+    packaged: ClassVar[str] = "builtin-clip"
     words: str | None = None
     place: Literal["end", "middle", "front"] = "end"
 

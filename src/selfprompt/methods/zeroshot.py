@@ -18,6 +18,7 @@ class ZeroShot(WithoutPrompts):
     """
 
     name: ClassVar[str] = "zeroshot"
+    packaged: ClassVar[str] = "builtin-clip"
 
     def head(self) -> Literal["class_text"]:
         return "class_text"

@@ -15,7 +15,7 @@ from selfprompt.files import must_be_utf8, read_as
 from selfprompt.methods import from_description, make_method, read_spec, record_of
 from selfprompt.methods.base import Method
 from selfprompt.methods.recipe import Recipe
-from selfprompt.runs.presets import EMBEDDED
+from selfprompt.runs.presets import PRESETS
 
 NAME = "run.json"
 
@@ -82,21 +82,23 @@ class RunConfig(BaseModel):
         if image_size is not None and image_size < 1:
             raise UserError(f"--image-size {image_size} is out of range: it must be 1 or more.")
         method, own_fields = read_spec(method)
-        default = EMBEDDED if data is None and backbone in (None, "builtin") else {}
+        backbone = backbone or record_of(method).factory.packaged
+        default = PRESETS.get(backbone, {}) if data is None else {}
         if data is None and not default:
             raise UserError(
                 f"--backbone {backbone} needs DATA: give a folder of class folders, or a registered name."
             )
-        known = info(backbone or "builtin", image_size)
+        known = info(backbone, image_size)
         own = record_of(method).factory.model_fields
         suggested = {k: v for k, v in default.get("fields", {}).items() if k in own}
         chosen = make_method(method, **(suggested | (fields or {}) | own_fields)).settled(known.pretraining)
-        rate = {"lr": chosen.rates["embedded"]} if default and "embedded" in chosen.rates else {}
+        rates = chosen.rates
+        rate = {"lr": rates[default["rates"]]} if default and default["rates"] in rates else {}
         changes = default.get("recipe", {}) | rate | (recipe or {})
         try:
             made = cls(
                 data=locate(data) if data else default["data"],
-                backbone=backbone or "builtin",
+                backbone=backbone,
                 method=chosen,
                 recipe=chosen.recipe_with(known.pretraining, changes),
                 protocol=protocol_for(known, **(default.get("protocol", {}) | (protocol or {}))),

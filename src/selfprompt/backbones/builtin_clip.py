@@ -1,0 +1,25 @@
+"""The small pair of towers that the package ships, of images and of texts (its card: builtin_clip_towers/README.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from selfprompt.backbones.clip import DualEncoder
+from selfprompt.backbones.open_clip import PREFIX, load_open_clip
+from selfprompt.registry import Record
+
+RECORD = Record(
+    name="builtin-clip",
+    title="CLIP, 6 blocks on 32 by 32 pixels and 4 on texts of 32 tokens, width 128",
+    idea="Works offline on a laptop: class names instead of labels, learnt from drawings, glyphs and scenes.",
+    year=2026,
+    pretrained_on=("clipart",),
+    extra="clip",
+)
+
+FOLDER = Path(__file__).parent / "builtin_clip_towers"
+
+
+def load() -> DualEncoder:
+    """The packaged pair."""
+    return load_open_clip(f"{PREFIX}{FOLDER}")
