@@ -227,20 +227,29 @@ def test_names_of_transformers_are_told_by_timms(name: str, same: str) -> None:
             "vit_base_patch16_224.augreg_in21k vit_base_patch16_224.sam_in1k vit_base_patch16_224_miil.in21k "
             "vit_base_patch16_224.bamboo deit3_base_patch16_224.fb_in1k flexivit_base.1200ep_in1k "
             "vit_base_patch32_clip_224.openai_ft_in1k vit_so400m_patch14_siglip_378.webli_ft_in1k "
-            "beit3_base_patch16_224.in22k_ft_in1k eva_large_patch14_196.in22k_ft_in22k_in1k",
+            "beit3_base_patch16_224.in22k_ft_in1k eva_large_patch14_196.in22k_ft_in22k_in1k "
+            "eva02_base_patch14_448.mim_in22k_ft_in1k vit_base_patch16_rope_mixed_224.naver_in1k "
+            "beitv2_base_patch16_224.in1k_ft_in22k",
         ),
-        ("dino", "vit_base_patch14_dinov2.lvd142m vit_base_patch14_reg4_dinov2.lvd142m vit_small_patch16_224.dino"),
+        (
+            "dino",
+            "vit_base_patch14_dinov2.lvd142m vit_base_patch14_reg4_dinov2.lvd142m vit_small_patch16_224.dino "
+            "vit_small_patch16_dinov3.lvd1689m vit_large_patch16_dinov3_qkvb.sat493m",
+        ),
         (
             "clip",
             "vit_base_patch32_clip_224.laion2b vit_base_patch16_clip_224.dfn2b vit_base_patch16_siglip_224.webli "
             "vit_base_patch14_reg1_tipsv2.webli vit_xsmall_patch16_clip_224.tinyclip_yfcc15m "
-            "vit_so400m_patch14_siglip_gap_224.pali_pt vit_huge_patch14_clip_224.metaclip_altogether",
+            "vit_so400m_patch14_siglip_gap_224.pali_pt vit_huge_patch14_clip_224.metaclip_altogether "
+            "eva02_base_patch16_clip_224.merged2b vit_pe_core_base_patch16_224.fb",
         ),
         (
             "unknown",
             "vit_huge_patch14_gap_224.in1k_ijepa aimv2_large_patch14_224.apple_pt beit3_base_patch16_224.pt "
             "beit3_base_patch16_224.indomain_pt vit_base_patch16_radio_v3.c_radio "
-            "vit_intern300m_patch14_448.ogvl_dist vit_base_patch16_224.",
+            "vit_intern300m_patch14_448.ogvl_dist vit_base_patch16_224. "
+            "eva02_base_patch14_224.mim_in22k vit_base_patch16_dinov3_qkvb.eupe_lvd1689m "
+            "vit_pe_spatial_base_patch16_512.fb vit_base_patch16_sapiens2.fb vit_base_patch16_lingbot.robbyant",
         ),
     ],
 )

@@ -17,7 +17,7 @@ from selfprompt.backbones.checkpoints import load_file
 from selfprompt.backbones.clip import DualEncoder
 from selfprompt.backbones.info import BackboneInfo
 from selfprompt.backbones.open_clip import PREFIX, load_open_clip
-from selfprompt.backbones.vit import ViT, checked
+from selfprompt.backbones.timm_images import TimmImages, checked
 from selfprompt.errors import UserError
 
 BackboneSource: TypeAlias = str | os.PathLike[str] | nn.Module
@@ -75,7 +75,7 @@ def info(source: str | os.PathLike[str] | nn.Module, image_size: int | None = No
     if name not in RECORDS and not is_file(name):
         return timm_hub.load_timm(name, image_size, weights=False).info
     load = RECORDS[name].factory if name in RECORDS else partial(load_file, Path(name))
-    found: ViT = load(weights=False)
+    found: TimmImages = load(weights=False)
     if name in RECORDS:
         found.info = dataclasses.replace(found.info, name=name)
     if changes_size(found, image_size):
@@ -127,7 +127,7 @@ def resized(backbone: Backbone, image_size: int | None) -> Backbone:
     if not changes_size(backbone, image_size):
         return backbone
     assert image_size is not None
-    if not isinstance(backbone, ViT):
+    if not isinstance(backbone, TimmImages):
         own = backbone.info.image_size
         raise UserError(f"{backbone.info.name} takes images of {own} pixels alone: leave --image-size out.")
     return backbone.resized(image_size)
@@ -140,7 +140,7 @@ def changes_size(backbone: Backbone, image_size: int | None) -> bool:
         UserError: Its own are not square.
     """
     name, own = backbone.info.name, (backbone.info.image_size or 0,) * 2
-    if isinstance(backbone, ViT):
+    if isinstance(backbone, TimmImages):
         own = tuple(backbone.vit.patch_embed.img_size)
     if image_size is None and own[0] != own[1]:
         raise UserError(

@@ -10,11 +10,16 @@ from timm.data.config import resolve_model_data_config
 from torch import nn
 
 from selfprompt.backbones.base import private_copy
+from selfprompt.backbones.beit import Beit
+from selfprompt.backbones.eva import Eva
 from selfprompt.backbones.info import BackboneInfo
 from selfprompt.backbones.metadata import Preprocessing, kind_of
-from selfprompt.backbones.vit import ViT, checked, what_lacks
+from selfprompt.backbones.timm_images import TimmImages, checked, what_lacks
+from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError, first_line, unknown
 from selfprompt.files import checked as valid
+
+FAMILIES: tuple[type[TimmImages], ...] = (ViT, Eva, Beit)
 
 ELSEWHERE = {
     "facebook/dinov2-": "vit_{}_patch14_dinov2.lvd142m",
@@ -39,7 +44,7 @@ def list_names() -> list[str]:
     return timm.list_models(module="vision_transformer", pretrained=True, exclude_filters=list(OTHER_BLOCKS))
 
 
-def load_timm(name: str, image_size: int | None = None, weights: bool = True) -> ViT:
+def load_timm(name: str, image_size: int | None = None, weights: bool = True) -> TimmImages:
     """Load pretrained weights by timm name, from the hub or its local cache.
 
     The class is looked at first, without weights: what cannot be used is not downloaded.
@@ -47,7 +52,7 @@ def load_timm(name: str, image_size: int | None = None, weights: bool = True) ->
     Args:
         name: timm's, or ``hf-hub:NAME``.
         image_size: Side of the input in pixels if not the model's own.
-        weights: Load them, too; otherwise the ViT stays on the meta device.
+        weights: Load them, too; otherwise it stays on the meta device.
 
     Raises:
         UserError: No such name, no network and no cached copy, or another class of model.
@@ -98,8 +103,13 @@ def no_such(name: str) -> UserError:
     return unknown("backbone", name, [*timm.list_models(), "builtin"])
 
 
-def wrap_module(model: nn.Module, name: str | None = None) -> ViT:
-    """A `ViT` around a timm module's numbers, in float32; normalisation and resizing come from its own configuration.
+def family_of(model: nn.Module) -> type[TimmImages]:
+    """The kind of backbone that takes a model's class; `ViT`, which refuses it, where none does."""
+    return next((kind for kind in FAMILIES if isinstance(model, kind.family)), ViT)
+
+
+def wrap_module(model: nn.Module, name: str | None = None) -> TimmImages:
+    """A backbone around a timm module's numbers, in float32; its own configuration tells normalisation and resizing.
 
     The module itself stays as it is.
     """
@@ -109,8 +119,9 @@ def wrap_module(model: nn.Module, name: str | None = None) -> ViT:
     own = valid(config, Preprocessing, f"The pretrained_cfg of {name or type(model).__name__}", "fix or delete it")
     architecture = own.architecture or type(model).__name__
     name = name or f"module:{architecture}"
-    if what_lacks(model):  # before anything of it is used
-        return ViT(model, BackboneInfo(name, architecture, "unknown", 0))
+    kind = family_of(model)
+    if what_lacks(model, kind):  # before anything of it is used
+        return kind(model, BackboneInfo(name, architecture, "unknown", 0))
     data = resolve_model_data_config(model)
     patch_embed: Any = model.patch_embed
     info = BackboneInfo(
@@ -125,7 +136,7 @@ def wrap_module(model: nn.Module, name: str | None = None) -> ViT:
         resize="squash" if data.get("crop_mode") == "squash" else "crop",
     )
     try:
-        return ViT(private_copy(model).float(), info)
+        return kind(private_copy(model).float(), info)
     except RuntimeError as error:  # weights that another module computes, or of inference mode
         raise UserError(
             f"{name} cannot be copied ({first_line(error)[:100]}): give it plain weights (remove weight norm or "
