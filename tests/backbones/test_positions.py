@@ -148,7 +148,7 @@ def with_other_prefix() -> Eva:
         (lambda: OwnPositions(**TINY, **ROTARY), "lacks Eva's own _pos_embed"),
         (lambda: OwnForward(**TINY), "more than timm's Eva does"),
         (with_another_block, "more than timm's Eva does"),
-        (with_other_prefix, "more than timm's Eva does"),
+        (with_other_prefix, "does not run on two images of noise"),
         (lambda: Eva(**{**TINY, "global_pool": ""}), "not one vector each"),
         (lambda: Eva(**{**TINY, "depth": 0}), "lacks blocks"),
         (lambda: Eva(**TINY, in_chans=1), "takes images of 1 channels"),

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from selfprompt.backbones import RECORDS, timm_hub
+from selfprompt.backbones.aliases import resolve
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.checkpoints import load_file
 from selfprompt.backbones.clip import DualEncoder
@@ -29,6 +30,8 @@ WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar")
 def load_backbone(source: BackboneSource, image_size: int | None = None) -> Backbone | DualEncoder:
     """Find a backbone by timm name, ``open_clip:NAME/TAG``, weights file or ``"builtin"``, or take a module.
 
+    Names of the transformers library stand for those of the same weights (see `ALIASES`).
+
     Args:
         source: What to load.
         image_size: Side of the input in pixels if not the backbone's own; positions are interpolated.
@@ -42,7 +45,7 @@ def load_backbone(source: BackboneSource, image_size: int | None = None) -> Back
         return of_size(source, image_size)
     if isinstance(source, nn.Module):
         return resized(checked(timm_hub.wrap_module(source)), image_size)
-    name = os.fspath(source)
+    name = resolve(os.fspath(source))
     if name in RECORDS:
         return resized(packaged(name), image_size)
     if name.startswith(PREFIX):
@@ -69,7 +72,7 @@ def info(source: str | os.PathLike[str] | nn.Module, image_size: int | None = No
     """
     if isinstance(source, nn.Module):
         return load_backbone(source, image_size).info
-    name = os.fspath(source)
+    name = resolve(os.fspath(source))
     if name.startswith(PREFIX):
         return load_backbone(name, image_size).info
     if name not in RECORDS and not is_file(name):

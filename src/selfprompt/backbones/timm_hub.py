@@ -9,6 +9,7 @@ import torch
 from timm.data.config import resolve_model_data_config
 from torch import nn
 
+from selfprompt.backbones.aliases import ALIASES
 from selfprompt.backbones.base import private_copy
 from selfprompt.backbones.beit import Beit
 from selfprompt.backbones.eva import Eva
@@ -21,27 +22,17 @@ from selfprompt.files import checked as valid
 
 FAMILIES: tuple[type[TimmImages], ...] = (ViT, Eva, Beit)
 
-ELSEWHERE = {
-    "facebook/dinov2-": "vit_{}_patch14_dinov2.lvd142m",
-    "facebook/dinov2-with-registers-": "vit_{}_patch14_reg4_dinov2.lvd142m",
-    "facebook/dino-vits": "vit_small_patch{}_224.dino",
-    "facebook/dino-vitb": "vit_base_patch{}_224.dino",
-    "facebook/vit-mae-": "vit_{}_patch16_224.mae",
-    "facebook/vit-mae-huge": "vit_huge_patch14_224.mae",
-    "openai/clip-vit-base-patch": "vit_base_patch{}_clip_quickgelu_224.openai",
-    "openai/clip-vit-large-patch": "vit_large_patch{}_clip_quickgelu_224.openai",
-    "google/siglip-base-patch16-": "vit_base_patch16_siglip_{}.webli",
-    "google/siglip-large-patch16-": "vit_large_patch16_siglip_{}.webli",
-}
-"""Beginnings of names in transformers, and timm's names of the same weights; what follows fills the gap."""
+MODULES = ("vision_transformer", "deit", "eva", "beit")
+"""timm's files of models that are taken."""
 
-OTHER_BLOCKS = ("vit_dlittle_*", "vit_dwee_*", "vit_dpwee_*", "vit_pwee_*", "*_18x2_*", "*_xp_*")
-"""Of timm's file of plain ViTs, those with differential attention or parallel branches."""
+OTHERS = ("vit_dlittle_*", "vit_dwee_*", "vit_dpwee_*", "vit_pwee_*", "*_18x2_*", "*_xp_*", "*_distilled_*")
+"""Of these, those with differential attention, parallel branches, or two classifiers."""
 
 
 def list_names() -> list[str]:
-    """Every timm name of the plain VisionTransformer class that has pretrained weights."""
-    return timm.list_models(module="vision_transformer", pretrained=True, exclude_filters=list(OTHER_BLOCKS))
+    """Every timm name of such a model that has pretrained weights."""
+    names = [timm.list_models(module=module, pretrained=True, exclude_filters=list(OTHERS)) for module in MODULES]
+    return sorted(name for found in names for name in found)
 
 
 def load_timm(name: str, image_size: int | None = None, weights: bool = True) -> TimmImages:
@@ -60,7 +51,7 @@ def load_timm(name: str, image_size: int | None = None, weights: bool = True) ->
     bare = name if name.startswith("hf-hub:") else name.removeprefix("timm/")
     bare = bare.removeprefix("hf-hub:timm/")
     if not bare.startswith("hf-hub:") and not timm.is_model(bare):
-        raise no_such(name)
+        raise unknown("backbone", name, [*timm.list_models(), *ALIASES, "builtin"])
     tags = timm.list_models(f"{bare.partition('.')[0]}.*", pretrained=True)
     if "." in bare and tags and bare not in tags:
         raise unknown("backbone", name, tags)
@@ -92,15 +83,6 @@ def create(name: str, **options: Any) -> nn.Module:
             f"The weights of {name} could not be had from the hub ({first_line(error)[:200]}): "
             f"use --backbone builtin, or --backbone FILE with a weights file on disk."
         ) from error
-
-
-def no_such(name: str) -> UserError:
-    """The error for a name that timm does not know, with timm's own name of the same weights where that is known."""
-    for start, own in sorted(ELSEWHERE.items(), reverse=True):
-        same = own.format(name.removeprefix(start))
-        if name.startswith(start) and timm.is_model(same):
-            return UserError(f"There is no backbone named {name!r}: timm's name of it is {same}.")
-    return unknown("backbone", name, [*timm.list_models(), "builtin"])
 
 
 def family_of(model: nn.Module) -> type[TimmImages]:
