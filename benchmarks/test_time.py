@@ -5,8 +5,8 @@
 Both towers of CLIP's ViT-B/16 with random weights, 64 views of 224 pixels, four prompts, the names of ImageNet's
 first classes, float32. The published form is written here, in plain torch: the views, the texts at 77 tokens with
 activations for the backward pass, one step of AdamW, the texts again. Its texts run in parts, as activations take
-19 MB a class; each part is given the gradient that belongs to all classes, so that no work is added. Both are timed in
-turn; ours answers its images in a process of its own, too, whose peak memory is told.
+19 MB a class; each part is given the gradient that belongs to all classes, so that no work is added. Both are
+timed in turn; ours answers its images in a process of its own, too, whose peak memory is told.
 """
 
 from __future__ import annotations

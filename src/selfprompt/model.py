@@ -25,6 +25,7 @@ from selfprompt.adapters.format import (
     read_adapter,
     write_adapter,
 )
+from selfprompt.backbones.aliases import resolve
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.clip import DualEncoder
 from selfprompt.backbones.info import Readout
@@ -434,8 +435,11 @@ def create_model(
         )
     if image_size is None and protocol:
         image_size = protocol.side
+    made = make_method(method, **fields)
+    if isinstance(backbone, str):
+        backbone = resolve(backbone, texts=made.head() == "class_text")
     found = load_backbone(backbone, image_size)
-    return build(make_method(method, **fields), found, num_classes, protocol, names, seed)
+    return build(made, found, num_classes, protocol, names, seed)
 
 
 def load(adapter: str | os.PathLike[str], backbone: BackboneSource | None = None, **hub: Any) -> PromptedModel:

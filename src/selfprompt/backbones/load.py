@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from selfprompt.backbones import RECORDS, timm_hub
+from selfprompt.backbones.aliases import resolve
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.checkpoints import load_file
 from selfprompt.backbones.clip import DualEncoder
 from selfprompt.backbones.info import BackboneInfo
 from selfprompt.backbones.open_clip import PREFIX, load_open_clip
-from selfprompt.backbones.vit import ViT, checked
+from selfprompt.backbones.timm_images import TimmImages, checked
 from selfprompt.errors import UserError
 
 BackboneSource: TypeAlias = str | os.PathLike[str] | nn.Module
@@ -28,6 +29,8 @@ WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar")
 
 def load_backbone(source: BackboneSource, image_size: int | None = None) -> Backbone | DualEncoder:
     """Find a backbone by timm name, ``open_clip:NAME/TAG``, weights file or ``"builtin"``, or take a module.
+
+    Names of the transformers library stand for those of the same weights (see `ALIASES`).
 
     Args:
         source: What to load.
@@ -42,7 +45,7 @@ def load_backbone(source: BackboneSource, image_size: int | None = None) -> Back
         return of_size(source, image_size)
     if isinstance(source, nn.Module):
         return resized(checked(timm_hub.wrap_module(source)), image_size)
-    name = os.fspath(source)
+    name = resolve(os.fspath(source))
     if name in RECORDS:
         return resized(packaged(name), image_size)
     if name.startswith(PREFIX):
@@ -69,13 +72,13 @@ def info(source: str | os.PathLike[str] | nn.Module, image_size: int | None = No
     """
     if isinstance(source, nn.Module):
         return load_backbone(source, image_size).info
-    name = os.fspath(source)
+    name = resolve(os.fspath(source))
     if name.startswith(PREFIX):
         return load_backbone(name, image_size).info
     if name not in RECORDS and not is_file(name):
         return timm_hub.load_timm(name, image_size, weights=False).info
     load = RECORDS[name].factory if name in RECORDS else partial(load_file, Path(name))
-    found: ViT = load(weights=False)
+    found: TimmImages = load(weights=False)
     if name in RECORDS:
         found.info = dataclasses.replace(found.info, name=name)
     if changes_size(found, image_size):
@@ -127,7 +130,7 @@ def resized(backbone: Backbone, image_size: int | None) -> Backbone:
     if not changes_size(backbone, image_size):
         return backbone
     assert image_size is not None
-    if not isinstance(backbone, ViT):
+    if not isinstance(backbone, TimmImages):
         own = backbone.info.image_size
         raise UserError(f"{backbone.info.name} takes images of {own} pixels alone: leave --image-size out.")
     return backbone.resized(image_size)
@@ -140,7 +143,7 @@ def changes_size(backbone: Backbone, image_size: int | None) -> bool:
         UserError: Its own are not square.
     """
     name, own = backbone.info.name, (backbone.info.image_size or 0,) * 2
-    if isinstance(backbone, ViT):
+    if isinstance(backbone, TimmImages):
         own = tuple(backbone.vit.patch_embed.img_size)
     if image_size is None and own[0] != own[1]:
         raise UserError(

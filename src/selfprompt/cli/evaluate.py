@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from selfprompt.cli.console import emit
+from selfprompt.cli.flags import ColumnFlags, given
 from selfprompt.cli.values import Adapt, Seed
+from selfprompt.data.columns import with_columns
 
 
 def command(
@@ -14,6 +16,7 @@ def command(
     *,
     split: Literal["train", "val", "test"] = "test",
     backbone: str | None = None,
+    column_flags: ColumnFlags = None,
     adapt: Adapt = None,
     seed: Seed = 0,
     json: bool = False,
@@ -32,7 +35,9 @@ def command(
     """
     from selfprompt.runs.evaluate import evaluate
 
-    result = evaluate(adapter, data, split=split, backbone=backbone, adapt=adapt)
+    located = with_columns(data, given(column_flags))
+    assert located is not None
+    result = evaluate(adapter, located, split=split, backbone=backbone, adapt=adapt)
     accuracy, images = dict(result)[f"{split}_accuracy"], f"{result['images']:,} images"
     how = result["precision"] if adapt is None else f"{result['precision']}, {adapt}"
     emit(result, json, f"{split} accuracy {accuracy:.2f} % on {images} ({how})")

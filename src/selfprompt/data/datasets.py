@@ -92,7 +92,7 @@ def with_splits(dataset: Dataset, protocol: BaseProtocol) -> Splits:
     The test split is cut first, then the validation split, both from the training images; then
     ``protocol.train_images`` labelled images are kept for training and validation together (VTAB-1K's way). Where
     there are too few images to stratify, a cut comes as near to it as it can and leaves one image of each class to
-    train on; the record's ``stratified`` is then false.
+    train on; the record's ``stratified`` is then false. Groups are never cut.
 
     Raises:
         UserError: There are too few images even so, a label fits no class, or a training image is in another split.
@@ -102,18 +102,25 @@ def with_splits(dataset: Dataset, protocol: BaseProtocol) -> Splits:
         if name != "train" and (shared := shared_file(dataset.train, split)):
             raise UserError(f"{shared} is a training image and a {name} image of {dataset.name}: remove one of them.")
     rest, seed = dataset.train, protocol.split_seed
-    labels = rest.known_labels
+    labels, groups = rest.known_labels, rest.groups
+    if groups is not None and protocol.train_images is not None:
+        raise UserError(f"{dataset.name} has groups, which are kept whole: leave --train-images out.")
     left, made, stratified = np.arange(len(rest)), {}, True
     try:
         if dataset.test is None:
-            left, made["test"], stratified = cut(labels, left, protocol.test_fraction, seed)
+            left, made["test"], stratified = cut(labels, left, protocol.test_fraction, seed, groups=groups)
         if protocol.train_images is not None and protocol.train_images < len(left):
             _, left, by_class = cut(labels, left, protocol.train_images, seed, trained=1)
             stratified &= by_class
         if dataset.val is None:
-            left, made["val"], by_class = cut(labels, left, protocol.val_fraction, seed)
+            left, made["val"], by_class = cut(labels, left, protocol.val_fraction, seed, groups=groups)
             stratified &= by_class
     except TooFew:
+        if groups is not None:
+            raise UserError(
+                f"{dataset.name} has {len(np.unique(groups))} group(s), too few to train on one of each class and "
+                f"cut others off for validation or test: add groups, or name the splits yourself."
+            ) from None
         larger = "" if protocol.train_images is None else ", a larger --train-images"
         raise UserError(
             f"{dataset.name} has {len(rest)} image(s) of {dataset.num_classes} classes, too few to train on one of "

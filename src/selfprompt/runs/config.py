@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
+from selfprompt.backbones.aliases import resolve
 from selfprompt.backbones.load import info
 from selfprompt.data.protocol import AnyProtocol, protocol_for
 from selfprompt.data.sources import locate
@@ -87,16 +88,18 @@ class RunConfig(BaseModel):
             raise UserError(
                 f"--backbone {backbone} needs DATA: give a folder of class folders, or a registered name."
             )
-        known = info(backbone or "builtin", image_size)
         own = record_of(method).factory.model_fields
         suggested = {k: v for k, v in default.get("fields", {}).items() if k in own}
-        chosen = make_method(method, **(suggested | (fields or {}) | own_fields)).settled(known.pretraining)
+        chosen = make_method(method, **(suggested | (fields or {}) | own_fields))
+        backbone = resolve(backbone or "builtin", texts=chosen.head() == "class_text")
+        known = info(backbone, image_size)
+        chosen = chosen.settled(known.pretraining)
         rate = {"lr": chosen.rates["embedded"]} if default and "embedded" in chosen.rates else {}
         changes = default.get("recipe", {}) | rate | (recipe or {})
         try:
             made = cls(
                 data=locate(data) if data else default["data"],
-                backbone=backbone or "builtin",
+                backbone=backbone,
                 method=chosen,
                 recipe=chosen.recipe_with(known.pretraining, changes),
                 protocol=protocol_for(known, **(default.get("protocol", {}) | (protocol or {}))),
