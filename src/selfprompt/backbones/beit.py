@@ -35,9 +35,9 @@ class Beit(TimmImages):
         shared, attn = self.vit.rel_pos_bias, self.vit.blocks[i].attn
         if shared is None and attn.relative_position_bias_table is None:
             return None
-        found = 0 if shared is None else shared()
-        if attn.relative_position_bias_table is not None:
-            found = found + attn._get_rel_pos_bias()[0]
+        parts = [] if shared is None else [shared()]
+        parts += [] if attn.relative_position_bias_table is None else [attn._get_rel_pos_bias()[0]]
+        found = torch.stack(parts).sum(dim=0)
         return self._spread(self._spread(found, asking, -2), given, -1)
 
     def _spread(self, found: Tensor, tokens: int, dim: int) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from timm.layers import AttentionRope
+from timm.layers.attention import AttentionRope
 from timm.layers.pos_embed_sincos import apply_rot_embed_cat, get_mixed_freqs, get_mixed_grid
 from timm.models import eva as timm_eva
 from torch import Tensor, nn
@@ -36,6 +36,7 @@ class Eva(TimmImages):
     kinds = (timm_eva.EvaBlock, timm_eva.EvaBlockPostNorm)
     attentions = (timm_eva.EvaAttention, AttentionRope)
     turns: Tensor | None
+    places: Tensor | None
 
     def __init__(self, vit: nn.Module, info: BackboneInfo, projection: nn.Linear | None = None) -> None:
         super().__init__(vit, info, projection)
@@ -60,7 +61,8 @@ class Eva(TimmImages):
     ) -> tuple[Float[Tensor, "batch heads _ head_width"], ...]:
         turns = self.turns
         if self.places is not None:
-            turns = get_mixed_freqs(self.vit.rope.freqs[:, i : i + 1], *self.places)[0]
+            columns, rows = self.places
+            turns = get_mixed_freqs(self.vit.rope.freqs[:, i : i + 1], columns, rows)[0]
         if turns is None:
             return parts
         half = self.vit.blocks[i].attn.rotate_half

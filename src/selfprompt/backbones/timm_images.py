@@ -227,8 +227,11 @@ def what_lacks(model: nn.Module, kind: type[TimmImages]) -> str | None:
     for i, block in enumerate(blocks):
         if not isinstance(block, kind.kinds):
             return f"separate attention and MLP branches (block {i} is a {type(block).__name__})"
-        attn = block.attn
-        layers = (attn.q_proj, attn.k_proj, attn.v_proj) if attn.qkv is None else (attn.qkv,)
-        if type(attn).forward not in known or not all(isinstance(layer, nn.Linear) for layer in layers):
+        attn: Any = block.attn
+        plain = type(attn).forward in known
+        if plain:
+            layers = (attn.q_proj, attn.k_proj, attn.v_proj) if attn.qkv is None else (attn.qkv,)
+            plain = all(isinstance(layer, nn.Linear) for layer in layers)
+        if not plain:
             return f"plain attention (that of block {i} is a {type(attn).__name__})"
     return None
