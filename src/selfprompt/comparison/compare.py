@@ -150,6 +150,8 @@ def open_folder(comparison: Comparison, out: Path) -> None:
         if isinstance(listed := there.get("rates"), dict):  # as files were that listed them
             own = {name: record.factory.rates.get("mini") for name, record in RECORDS.items()}
             there["rates"] = None if not listed else "mini" if listed.items() <= own.items() else listed
+        if isinstance(there.get("protocol"), dict):  # as files were that lack fields which came later
+            there["protocol"] = {k: f.default for k, f in Protocol.model_fields.items()} | there["protocol"]
         odd = next((key for key in settings if there.get(key) != settings[key]), None)
         if odd:
             raise UserError(f"{out} holds a comparison with another {odd}: choose another --out, or remove it.")

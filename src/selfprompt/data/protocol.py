@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from selfprompt.data.views.base import View
 
 
+Classes = Literal["all", "base", "new"]
+"""All of a data set's classes, or the first or second half of them."""
+
+
 class Split(BaseModel):
     """How examples are split.
 
@@ -29,6 +33,9 @@ class Split(BaseModel):
         val_fraction: Share cut for validation where the data has no such split of its own.
         test_fraction: Share cut for the test where the data has no such split of its own.
         split_seed: Seed of those cuts. It is not the seed of a run.
+        shots: Train on this many images of each class, drawn by the run's seed; min(shots, 4) more, or of the data's
+            own validation images, are for validation (CoOp's few-shot protocol).
+        classes: base is the first half of the classes in the data set's order, the middle one with it; new the rest.
     """
 
     model_config = ConfigDict(defer_build=True)
@@ -37,6 +44,8 @@ class Split(BaseModel):
     val_fraction: float = Field(default=0.2, gt=0, lt=1)
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
     split_seed: int = Field(default=0, ge=0, lt=2**32)
+    shots: int | None = Field(default=None, ge=1)
+    classes: Classes = "all"
 
 
 class Selection(BaseModel):

@@ -12,7 +12,7 @@ from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.info import Pretraining
 from selfprompt.backbones.open_clip import imagenet_templates
 from selfprompt.errors import UserError
-from selfprompt.files import read_text
+from selfprompt.files import read_names
 from selfprompt.methods.base import PromptMethod, Role
 from selfprompt.methods.recipe import Recipe
 from selfprompt.objectives.base import Penalty
@@ -94,7 +94,7 @@ class CoOp(ContextMethod):
             return value
         if not Path(value).is_file():
             raise UserError(f"There is no file {value}: give nfl_names a list, or a file with one name a line.")
-        return [name for line in read_text(Path(value), "give one that is").splitlines() if (name := line.strip())]
+        return read_names(Path(value), "give one that is")
 
     @model_validator(mode="after")
     def check_names(self) -> CoOp:
