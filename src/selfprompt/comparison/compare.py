@@ -14,9 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import NotRequired, TypedDict
 
 from selfprompt.backbones.load import info
+from selfprompt.comparison.beyond import Asked, also_columns, derived, deviation, evaluated
 from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
 from selfprompt.comparison.workers import Unit, Workers
 from selfprompt.data.protocol import Protocol, protocol_for
+from selfprompt.data.sources import NAME
 from selfprompt.errors import UserError, out_of_range
 from selfprompt.files import LOCK, claimed, read_json, replace_file
 from selfprompt.methods import RECORDS, make_method, read_spec, read_specs, record_of
@@ -39,13 +41,17 @@ class Chosen(TypedDict):
 
 
 class Measured(Result):
-    """What rows of comparisons and of benchmarks have in common beside what is read again."""
+    """What rows of comparisons and of benchmarks have in common beside what is read again.
+
+    ``also`` is of what else the tested runs were evaluated on: each seed's accuracy.
+    """
 
     seconds: float
     peak_memory_bytes: int
     readout: str
     precision: str
     budget: float
+    also: NotRequired[dict[str, list[float]]]
 
 
 class Row(Measured):
@@ -64,6 +70,12 @@ class Row(Measured):
     protocol: str
 
 
+class Final(Tested):
+    """A tested run, and its accuracy on what else it was evaluated on."""
+
+    also: NotRequired[dict[str, float]]
+
+
 class Comparison(BaseModel):
     """What decides a comparison's numbers; comparison.json in its folder.
 
@@ -76,6 +88,8 @@ class Comparison(BaseModel):
             Where the recipe has a ``head_lr``, both are searched.
         trials: Points that the search tries for every method.
         search: ``climb`` (see `climb`), or each paper's own ``grid``, all of it.
+        also: Data sets on which the tested runs are evaluated besides, all of their classes asked; only heads that
+            answer for any classes are. Where the protocol's classes are ``base``, so are the new ones.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,6 +102,12 @@ class Comparison(BaseModel):
     rates: str | None = None
     trials: int = Field(default=5, ge=1)
     search: Literal["climb", "grid"] = "climb"
+    also: tuple[str, ...] = ()
+
+    def asked(self) -> dict[str, Asked]:
+        """What tested runs are evaluated on besides, by name."""
+        new: dict[str, Asked] = {"new": (self.data, "new")} if self.protocol.classes == "base" else {}
+        return new | {data: (NAME + data, "all") for data in self.also}
 
     def run(self, spec: str) -> RunConfig:
         """The run of a method at the point where its search starts.
@@ -144,7 +164,7 @@ def open_folder(comparison: Comparison, out: Path) -> None:
         UserError: The folder holds a comparison with other settings.
     """
     path = out / SETTINGS
-    settings = comparison.model_dump(mode="json")
+    settings = comparison.model_dump(mode="json", exclude={"also"})  # which may be added to
     if path.exists():
         there = read_json(path, "choose another --out, or remove it")
         if isinstance(listed := there.get("rates"), dict):  # as files were that listed them
@@ -209,8 +229,8 @@ def told(trial: Trial) -> Tried:
     return made
 
 
-def final(comparison: Comparison, out: Path, spec: str, chosen: Chosen, seed: int) -> Tested:
-    """Run a method at its chosen settings and test it once.
+def final(comparison: Comparison, out: Path, spec: str, chosen: Chosen, seed: int) -> Final:
+    """Run a method at its chosen settings and test it once, and on what else the comparison asks.
 
     Args:
         comparison: The settings.
@@ -234,7 +254,7 @@ def final(comparison: Comparison, out: Path, spec: str, chosen: Chosen, seed: in
     own = folder / f"seed-{seed}"
     done = tune(config, own, resume=(own / "run.json").exists(), analysed=False)
     assert "test_images" in done.metrics
-    return done.metrics
+    return {**done.metrics, "also": evaluated(own, comparison.asked())}
 
 
 def folder_of(out: Path, spec: str) -> Path:
@@ -248,14 +268,14 @@ def at(recipe: Recipe, point: Point) -> Recipe:
     return recipe.model_copy(update={"lr": point.lr, "head_lr": point.head_lr or recipe.head_lr, **decays})
 
 
-def row(spec: str, chosen: Chosen, metrics: list[Tested]) -> Row:
+def row(spec: str, chosen: Chosen, metrics: list[Final]) -> Row:
     """One row of the table, with all trials."""
     accuracies = [m["test_accuracy"] for m in metrics]
     best, recipe = chosen["trials"][chosen["number"]], metrics[0]["recipe"]
     made: Row = {
         "method": spec,
         "test_accuracy_mean": statistics.mean(accuracies),
-        "test_accuracy_std": statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
+        "test_accuracy_std": deviation(accuracies),
         "seeds": len(metrics),
         "trainable_parameters": metrics[0]["trainable_parameters"],
         "total_parameters": metrics[0]["total_parameters"],
@@ -274,6 +294,8 @@ def row(spec: str, chosen: Chosen, metrics: list[Tested]) -> Row:
         "precision": all_precisions(metrics),
         "budget": max(m.get("epochs", m["recipe"]["epochs"]) / m["recipe"]["epochs"] for m in metrics),
     }
+    if also := metrics[0].get("also"):
+        made["also"] = derived(accuracies, {w: [m.get("also", {})[w] for m in metrics] for w in also})
     if "head_lr" in best:
         tried = [t["head_lr"] for t in chosen["trials"] if "head_lr" in t]
         made["head_lr"] = best["head_lr"]
@@ -337,7 +359,7 @@ def compare(
         "precision": all_precisions(rows),
         "settings": comparison.model_dump(mode="json"),
     }
-    write_tables(out, "table", table, COLUMNS, rows)
+    write_tables(out, "table", table, (*COLUMNS, *also_columns(rows)), rows)
     return table
 
 
