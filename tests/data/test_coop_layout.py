@@ -202,10 +202,16 @@ def test_benchmarks_print_base_new_and_shifted(root: Path, tmp_path: Path, monke
     for part in ("dtd", "eurosat"):
         split_tree(root, part)
     suite = small("coop11", "cocoop2022", {"base": ("coop11/dtd", "coop11/eurosat")}, backbone)
-    table = bench(suite, ["coop", "linear"], tmp_path / "out", seeds=2)
-    coop, linear = table["results"]
+    table = bench(suite, ["coop", "linear", "zeroshot"], tmp_path / "out", seeds=2)
+    coop, linear, zeroshot = table["results"]
     assert coop["tasks"]["coop11/dtd"]["method_fields"]["words"] == "a photo of a"
     assert "also" not in linear
+    assert zeroshot["trainable_parameters"] == zeroshot["test_accuracy_std"] == 0
+    assert zeroshot["also"]["new"][0] == zeroshot["also"]["new"][1]
+    runs = (tmp_path / "out" / "coop11-dtd" / "runs" / "coop").glob("seed-*/split.json")
+    drawn = [json.loads(path.read_text(encoding="utf-8"))["train"] for path in sorted(runs)]
+    assert len(drawn) == 2
+    assert drawn[0] != drawn[1]  # each seed's own shots
     tasks = list(coop["tasks"].values())
     for seed in range(2):
         base, new = (
@@ -217,7 +223,8 @@ def test_benchmarks_print_base_new_and_shifted(root: Path, tmp_path: Path, monke
     text = (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
     assert " new " in text
     assert " H " in text
-    assert bench(suite, ["coop", "linear"], tmp_path / "out", seeds=2)["results"] == table["results"]
+    again = bench(suite, ["coop", "linear", "zeroshot"], tmp_path / "out", seeds=2)
+    assert again["results"] == table["results"]
 
     imagenet_tree(root)
     shift_trees(root)

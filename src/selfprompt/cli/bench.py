@@ -45,8 +45,8 @@ def command(
     Args:
         suite: mini is VTAB-1K's protocol in miniature, offline; the others are looked for on disk: vtab1k, fgvc, and
             for image-text models coop11 (few-shot, and from base to new classes) and imagenet-shift.
-        methods: Names with commas between, with fields where wanted (those of every comparison; coop and cocoop of
-            image-text models).
+        methods: Names with commas between, with fields where wanted (those of every comparison; zeroshot, coop
+            and cocoop of image-text models).
         backbone: A timm name, a weights file, or builtin (the default).
         root: The folder that holds the data, in any of the layouts in which they are distributed.
         preset: The paper whose resizing, normalisation and augmentation are used (spt2024; cocoop2022 of coop11).

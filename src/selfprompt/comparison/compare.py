@@ -130,6 +130,7 @@ class Comparison(BaseModel):
             recipe=recipe,
             protocol=self.protocol.model_dump(),
             image_size=self.protocol.image_size,
+            untrained=True,
             probe=False,
         )
 
@@ -193,17 +194,19 @@ def choose(comparison: Comparison, out: Path, spec: str) -> Chosen:
     if comparison.protocol.final == "train+val":  # trials are scored where the last runs end
         base = base.model_copy(update={"protocol": base.protocol.model_copy(update={"selection": "last"})})
 
-    material = Material()
+    material, trains = Material(), bool(base.method.stages(base.recipe))
 
     def trial(number: int, point: Point) -> tuple[float, float]:
         config = base.model_copy(update={"recipe": at(base.recipe, point), "test": False})
         folder = folder_of(out, spec) / f"trial-{number}"
         result = tune(config, folder, resume=(folder / "run.json").exists(), material=material)
+        if not trains:
+            return result.metrics["val_accuracy"] or 0.0, 0.0
         kept = result.history[result.metrics["best_epoch"] - 1]
         return kept["val_accuracy"], kept["val_loss"]
 
     grid = None
-    if comparison.search == "grid":
+    if comparison.search == "grid" and trains:
         published = base.method.grid
         if published is None:
             raise UserError(f"Method {base.method.name} publishes no grid: use --search climb.")
@@ -213,7 +216,7 @@ def choose(comparison: Comparison, out: Path, spec: str) -> Chosen:
         if grid is not None:
             return grid[len(done)] if len(done) < len(grid) else None
         start = Point(base.recipe.lr, head_lr=base.recipe.head_lr)
-        return climb(start, done) if len(done) < comparison.trials else None
+        return climb(start, done) if len(done) < (comparison.trials if trains else 1) else None
 
     trials = search(out / JOURNAL, spec, propose, trial)
     number = max(range(len(trials)), key=lambda n: trials[n].score)
@@ -375,6 +378,8 @@ def method(row: Measured) -> str:
 
 def rate(row: Row) -> str:
     """The chosen learning rate, then the head's own, each marked where it lies at an end of what was tried."""
+    if row["trainable_parameters"] == 0:
+        return ""
 
     def marked(rate: float, end: bool) -> str:
         return f"{rate:.2g}" + (" (end)" if end else "")

@@ -103,7 +103,7 @@ def of_coop(name: str, preset: str, groups: dict[str, tuple[str, ...]], **protoc
         },
         fields={"words": "a photo of a"} if protocol.get("classes") == "base" else {},
         also=tuple(f"imagenet-shift/{part}" for part in imagenet_shift.VARIANTS) if name == "imagenet-shift" else (),
-        methods=("coop", "cocoop"),
+        methods=("zeroshot", "coop", "cocoop"),
     )
 
 

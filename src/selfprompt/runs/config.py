@@ -68,11 +68,13 @@ class RunConfig(BaseModel):
         recipe: dict[str, Any] | None = None,
         protocol: dict[str, Any] | None = None,
         image_size: int | None = None,
+        untrained: bool = False,
         **rest: Any,
     ) -> RunConfig:
         """Fill in what the user left open: the backbone's own protocol, and the method's published recipe.
 
-        ``method`` may carry fields of its own (see `read_spec`).
+        ``method`` may carry fields of its own (see `read_spec`); one that trains nothing is refused, unless
+        ``untrained``.
         """
         for flag, given in {"DATA": data, "--backbone": backbone, "--method": method}.items():
             if given is not None:
@@ -92,19 +94,21 @@ class RunConfig(BaseModel):
         suggested = {k: v for k, v in default.get("fields", {}).items() if k in own}
         chosen = make_method(method, **(suggested | (fields or {}) | own_fields)).settled(known.pretraining)
         rate = {"lr": chosen.rates["embedded"]} if default and "embedded" in chosen.rates else {}
-        changes = default.get("recipe", {}) | rate | (recipe or {})
+        settings = default.get("protocol", {}) | (protocol or {})
+        few = chosen.few_shot(settings["shots"]) if settings.get("shots") else {}
+        changes = few | default.get("recipe", {}) | rate | (recipe or {})
         try:
             made = cls(
                 data=locate(data) if data else default["data"],
                 backbone=backbone or "builtin",
                 method=chosen,
                 recipe=chosen.recipe_with(known.pretraining, changes),
-                protocol=protocol_for(known, **(default.get("protocol", {}) | (protocol or {}))),
+                protocol=protocol_for(known, **settings),
                 **rest,
             )
         except ValidationError as error:
             raise out_of_range(error) from None
-        if not chosen.stages(made.recipe):
+        if not untrained and not chosen.stages(made.recipe):
             raise UserError(
                 f"Method {chosen.name} trains nothing: save what sp.create_model makes of it, and evaluate that."
             )

@@ -104,7 +104,7 @@ class Kept(TypedDict):
 
 @with_config(STRICT)
 class Measured(TypedDict):
-    """What metrics.json holds of every run; accuracies in percent."""
+    """What metrics.json holds of every run; accuracies in percent. ``best_epoch`` is 0 where nothing is trained."""
 
     method: str
     backbone: str
@@ -118,7 +118,7 @@ class Measured(TypedDict):
     processes: Positive
     recipe: Kept
     method_fields: dict[str, Any]
-    best_epoch: Positive
+    best_epoch: Count
     val_accuracy: Accuracy | None
     waiting_share: Annotated[float, Field(ge=0, le=1)]
     compile_seconds: NotRequired[Amount]
@@ -183,6 +183,8 @@ def read_history(folder: Path, metrics: Measured) -> list[dict[str, float]]:
     Raises:
         UserError: It is missing or damaged.
     """
+    if metrics["best_epoch"] == 0:
+        return []
     path, fix = folder / "log.jsonl", "restore it, or run again into another folder"
     kind = Row if metrics["val_accuracy"] is None else Validated
     rows = []
