@@ -73,6 +73,17 @@ def test_a_base_run_answers_for_new_names(coop: Path, places: tuple[str, str], w
     assert sp.evaluate(coop, data, classes="all")["images"] == 10
 
 
+def test_an_adapter_alone_finds_its_splits(coop: Path, places: tuple[str, str], tmp_path: Path) -> None:
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / name).write_bytes((coop / name).read_bytes())
+    for split in ("train", "val", "test"):
+        own, other = (dict(sp.evaluate(folder, places[0], split=split)) for folder in (coop, tmp_path))
+        assert own | {"adapter": ""} == other | {"adapter": ""}
+    model = sp.create_model(places[1], "zeroshot", class_names=CLASSES)
+    model.save_pretrained(tmp_path / "zeroshot")
+    assert "harmonic_mean" in sp.evaluate(tmp_path / "zeroshot", places[0], classes="base,new")
+
+
 def test_resumed_it_is_the_same_run(coop: Path, places: tuple[str, str], tmp_path: Path) -> None:
     out, adapter = tmp_path / "run", (coop / "adapter_model.safetensors").read_bytes()
     config = run(places, out, "coop")

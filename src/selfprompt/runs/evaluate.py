@@ -88,7 +88,7 @@ def evaluate(
     models = [answering(model, dataset, which, adapter, data, classes is not None) for which in asked]
     others = {"shots": None} if split == "test" else {}  # which no test image depends on
     whole = model.protocol.model_copy(update={"classes": "all", **others})
-    splits = splits_for(dataset, whole, Path(adapter), whole=False)
+    splits = splits_for(dataset, whole, Path(adapter), whole=False, seed=model.seed)
     parts = [getattr(splits.of(which), split) for which in asked]
     if not all(len(part) for part in parts):
         raise UserError(f"{data} has none of the {split} images of the run in {adapter}: restore them.")
