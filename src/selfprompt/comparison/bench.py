@@ -13,7 +13,7 @@ from typing_extensions import NotRequired, TypedDict
 
 from selfprompt.backbones import RECORDS
 from selfprompt.backbones.load import info
-from selfprompt.comparison.beyond import also_text, derived
+from selfprompt.comparison.beyond import DERIVED, also_text, derived
 from selfprompt.comparison.compare import (
     COLUMNS,
     Comparison,
@@ -194,13 +194,11 @@ def summary(spec: str, rows: dict[str, Row], counted: dict[str, list[str]]) -> S
         "budget": max(row["budget"] for row in rows.values()),
         "tasks": rows,
     }
-    if asked := rows[unseen[0]].get("also", {}).keys() - {"H", "shifted"}:
-        each = {
-            w: [rows[d].get("also", {})[w] for d in unseen] for w in rows[unseen[0]].get("also", {}) if w in asked
-        }
-        also = {what: [statistics.mean(own) for own in zip(*lists)] for what, lists in each.items()}
-        by_seed = [statistics.mean(rows[d]["test_accuracies"][seed] for d in unseen) for seed in range(seeds)]
-        made["also"] = derived(by_seed, also)
+    if asked := [what for what in rows[unseen[0]].get("also", {}) if what not in DERIVED]:
+        each = {what: [rows[d].get("also", {})[what] for d in unseen] for what in asked}
+        by_seed = {what: [statistics.mean(own) for own in zip(*lists)] for what, lists in each.items()}
+        old = [statistics.mean(own) for own in zip(*(rows[d]["test_accuracies"] for d in unseen))]
+        made["also"] = derived(old, by_seed)
     return made
 
 

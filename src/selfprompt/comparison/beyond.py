@@ -16,6 +16,8 @@ from selfprompt.reports.table import Column
 from selfprompt.runs.evaluate import evaluate
 
 NAME = "also.json"
+DERIVED = ("H", "shifted")
+"""What `derived` adds to what was asked."""
 Asked = tuple[str, Literal["all", "new"]]
 """A data set and which of its classes."""
 
