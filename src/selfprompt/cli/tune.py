@@ -66,7 +66,7 @@ def command(
         config = RunConfig.resolve(
             data,
             backbone,
-            **({} if method is None else {"method": method}),
+            "spt" if method is None else method,
             fields=given(method_flags),
             recipe=given(recipe_flags),
             protocol=given(protocol_flags),

@@ -30,7 +30,7 @@ def evaluated(folder: Path, asked: dict[str, Asked]) -> dict[str, float]:
         return found
     for what, (data, classes) in asked.items():
         if what not in found:
-            found[what] = dict(evaluate(folder, data, classes=classes))["test_accuracy"]
+            found[what] = evaluate(folder, data, classes=classes).get("test_accuracy", 0.0)
             replace_file(path, json.dumps(found))
     return found
 

@@ -106,8 +106,8 @@ class Comparison(BaseModel):
 
     def asked(self) -> dict[str, Asked]:
         """What tested runs are evaluated on besides, by name."""
-        new: dict[str, Asked] = {"new": (self.data, "new")} if self.protocol.classes == "base" else {}
-        return new | {data: (NAME + data, "all") for data in self.also}
+        asked: dict[str, Asked] = {data: (NAME + data, "all") for data in self.also}
+        return {"new": (self.data, "new"), **asked} if self.protocol.classes == "base" else asked
 
     def run(self, spec: str) -> RunConfig:
         """The run of a method at the point where its search starts.

@@ -94,24 +94,25 @@ def evaluate(
         raise UserError(f"{data} has none of the {split} images of the run in {adapter}: restore them.")
     engine = Engine()
     measured = [measure(own, part, engine, adaptation) for own, part in zip(models, parts)]
-    made = Evaluation(
+    found: dict[str, Any] = {}
+    if len(asked) == 1:
+        found |= {f"{split}_accuracy": measured[0][0], f"{split}_loss": measured[0][1]}
+    if classes is not None:
+        found |= {"classes": classes}
+        found |= {f"{which}_accuracy": own[0] for which, own in zip(asked, measured) if which != "all"}
+    if len(asked) == 2:
+        found["harmonic_mean"] = statistics.harmonic_mean([accuracy for accuracy, _ in measured])
+    if adaptation is not None:
+        found["adapted"] = adaptation.describe()
+    return Evaluation(
         adapter=str(adapter),
         dataset=dataset.name,
         split=split,
         images=sum(map(len, parts)),
+        **found,
         protocol=model.protocol.hash,
         precision=engine.precision,
     )
-    if len(asked) == 1:
-        made |= {f"{split}_accuracy": measured[0][0], f"{split}_loss": measured[0][1]}
-    if classes is not None:
-        of_halves = {f"{which}_accuracy": found[0] for which, found in zip(asked, measured) if which != "all"}
-        made |= {"classes": classes, **of_halves}
-    if len(asked) == 2:
-        made["harmonic_mean"] = statistics.harmonic_mean([accuracy for accuracy, _ in measured])
-    if adaptation is not None:
-        made["adapted"] = adaptation.describe()
-    return made
 
 
 def answering(
