@@ -237,12 +237,17 @@ def words_of(tokenizer: Any) -> Words:
         encode = partial(encode_plain, tokenizer, clean)
         start, end = tokenizer.sot_token_id, tokenizer.eot_token_id
     listed = json.dumps(sorted(vocabulary.items()), ensure_ascii=True)
-    return Words(encode, start, end, hashlib.sha256(listed.encode()).hexdigest())
+    return Words(encode, partial(decode, inner or tokenizer), start, end, hashlib.sha256(listed.encode()).hexdigest())
 
 
 def encode_with(inner: Any, clean: Any, text: str) -> list[int]:
     """Ids by a tokenizer of Hugging Face's."""
     return list(inner(clean(text), add_special_tokens=False).input_ids)
+
+
+def decode(tokenizer: Any, token: int) -> str:
+    """What a token stands for."""
+    return str(tokenizer.decode([token])).strip()
 
 
 def encode_plain(tokenizer: Any, clean: Any, text: str) -> list[int]:

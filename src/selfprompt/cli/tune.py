@@ -90,7 +90,8 @@ def summary(metrics: Tested, folder: Path) -> str:
     val = metrics["val_accuracy"]  # None where validation images were trained on, too
     lines = [
         parameter_line(metrics["trainable_parameters"], metrics["total_parameters"]),
-        f"best epoch {metrics['best_epoch']}" + ("" if val is None else f", validation accuracy {val:.2f} %"),
+        ("nothing to train" if not metrics["best_epoch"] else f"best epoch {metrics['best_epoch']}")
+        + ("" if val is None else f", validation accuracy {val:.2f} %"),
         f"test accuracy {metrics['test_accuracy']:.2f} % on {tested}",
     ]
     if "linear_probe_test_accuracy" in metrics:

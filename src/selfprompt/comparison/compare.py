@@ -130,7 +130,6 @@ class Comparison(BaseModel):
             recipe=recipe,
             protocol=self.protocol.model_dump(),
             image_size=self.protocol.image_size,
-            untrained=True,
             probe=False,
         )
 
@@ -194,18 +193,19 @@ def choose(comparison: Comparison, out: Path, spec: str) -> Chosen:
     if comparison.protocol.final == "train+val":  # trials are scored where the last runs end
         base = base.model_copy(update={"protocol": base.protocol.model_copy(update={"selection": "last"})})
 
-    material, trains = Material(), bool(base.method.stages(base.recipe))
+    material = Material()
 
     def trial(number: int, point: Point) -> tuple[float, float]:
         config = base.model_copy(update={"recipe": at(base.recipe, point), "test": False})
         folder = folder_of(out, spec) / f"trial-{number}"
         result = tune(config, folder, resume=(folder / "run.json").exists(), material=material)
-        if not trains:
+        if not result.history:
             return result.metrics["val_accuracy"] or 0.0, 0.0
         kept = result.history[result.metrics["best_epoch"] - 1]
         return kept["val_accuracy"], kept["val_loss"]
 
     grid = None
+    trains = bool(base.method.stages(base.recipe))
     if comparison.search == "grid" and trains:
         published = base.method.grid
         if published is None:
@@ -378,12 +378,12 @@ def method(row: Measured) -> str:
 
 def rate(row: Row) -> str:
     """The chosen learning rate, then the head's own, each marked where it lies at an end of what was tried."""
-    if row["trainable_parameters"] == 0:
-        return ""
 
     def marked(rate: float, end: bool) -> str:
         return f"{rate:.2g}" + (" (end)" if end else "")
 
+    if not row["trainable_parameters"]:
+        return "-"
     own = marked(row["lr"], row["lr_at_the_end_of_what_was_tried"])
     if "head_lr" not in row:
         return own

@@ -13,6 +13,7 @@ from torch import Tensor
 from selfprompt.analysis import attention, relevance
 from selfprompt.analysis.adapter import look_into
 from selfprompt.analysis.effective import has_prompts
+from selfprompt.analysis.texts import look_at_texts
 from selfprompt.data.batches import Decoded, in_order
 from selfprompt.data.recorded import image_names, splits_for
 from selfprompt.data.sources import load_located
@@ -20,7 +21,7 @@ from selfprompt.inputs import images_of, move
 from selfprompt.model import PromptedModel, load
 from selfprompt.runs import record
 from selfprompt.runs.config import NAME, read_run
-from selfprompt.runs.record import Analysis, Look, Mistake, PromptAnalysis, thumbnail, write_analysis
+from selfprompt.runs.record import Analysis, Look, Mistake, PromptAnalysis, TextAnalysis, thumbnail, write_analysis
 from selfprompt.tuning.records import METRICS, PREDICTIONS, Metrics, read_metrics, read_predictions
 
 logger = logging.getLogger("selfprompt")
@@ -48,6 +49,7 @@ def analyse_run(
         predicted, probability: (N,) each, of the test images.
     """
     prompts = look_into(model, train, val, run=folder) if has_prompts(model) else None
+    texts = look_at_texts(model)
     found = Analysis(
         classes=list(classes),
         confusion=confusion(test.labels, predicted),
@@ -56,6 +58,7 @@ def analyse_run(
         class_token=model.backbone.num_prefix > 0,
         grid=round(model.backbone.num_patches**0.5),
         prompts=None if prompts is None else PromptAnalysis.model_validate(prompts),
+        texts=None if texts is None else TextAnalysis.model_validate(texts),
     )
 
     def pixels(split: str, image: int) -> np.ndarray:

@@ -68,13 +68,11 @@ class RunConfig(BaseModel):
         recipe: dict[str, Any] | None = None,
         protocol: dict[str, Any] | None = None,
         image_size: int | None = None,
-        untrained: bool = False,
         **rest: Any,
     ) -> RunConfig:
         """Fill in what the user left open: the backbone's own protocol, and the method's published recipe.
 
-        ``method`` may carry fields of its own (see `read_spec`); one that trains nothing is refused, unless
-        ``untrained``.
+        ``method`` may carry fields of its own (see `read_spec`).
         """
         for flag, given in {"DATA": data, "--backbone": backbone, "--method": method}.items():
             if given is not None:
@@ -108,10 +106,6 @@ class RunConfig(BaseModel):
             )
         except ValidationError as error:
             raise out_of_range(error) from None
-        if not untrained and not chosen.stages(made.recipe):
-            raise UserError(
-                f"Method {chosen.name} trains nothing: save what sp.create_model makes of it, and evaluate that."
-            )
         return made
 
 

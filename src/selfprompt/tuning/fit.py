@@ -29,7 +29,7 @@ from selfprompt.tuning.evaluation import evaluate_network
 from selfprompt.tuning.loop import Loop, OnStep
 from selfprompt.tuning.optimization import images_that_fit, make_optimizer, trained_besides_head
 from selfprompt.tuning.passes import condense, is_condensed, rewind, start_prompts
-from selfprompt.tuning.records import Kept, Metrics, Tested, write_metrics
+from selfprompt.tuning.records import Kept, Metrics, Tested, write_logs, write_metrics
 
 logger = logging.getLogger("selfprompt")
 
@@ -188,6 +188,8 @@ class Training:
             with self.engine.computing(self.model):
                 accuracy, progress.best_loss = evaluate_network(self.model, val, self.engine, 64)
             progress.best_accuracy = accuracy
+        if self.folder is not None and self.engine.is_main:
+            write_logs(self.folder, [])
         return progress
 
     def begin(self, stage: Stage, number: int, before: Progress | None) -> Progress:

@@ -123,7 +123,7 @@ class Measured(TypedDict):
     waiting_share: Annotated[float, Field(ge=0, le=1)]
     compile_seconds: NotRequired[Amount]
     peak_memory_bytes: Count
-    epochs: NotRequired[Positive]
+    epochs: NotRequired[Count]
     seconds: Amount
 
 
@@ -183,8 +183,6 @@ def read_history(folder: Path, metrics: Measured) -> list[dict[str, float]]:
     Raises:
         UserError: It is missing or damaged.
     """
-    if metrics["best_epoch"] == 0:
-        return []
     path, fix = folder / "log.jsonl", "restore it, or run again into another folder"
     kind = Row if metrics["val_accuracy"] is None else Validated
     rows = []
