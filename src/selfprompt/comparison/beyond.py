@@ -9,17 +9,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from typing_extensions import NotRequired
+
 from selfprompt.errors import UserError
 from selfprompt.files import read_json, replace_file
 from selfprompt.model import PromptedModel, load
 from selfprompt.reports.table import Column
 from selfprompt.runs.evaluate import evaluate
+from selfprompt.tuning.records import Tested
 
 NAME = "also.json"
 DERIVED = ("H", "shifted")
 """What `derived` adds to what was asked."""
 Asked = tuple[str, Literal["all", "new"]]
 """A data set and which of its classes."""
+
+
+class Final(Tested):
+    """A tested run, and its accuracy on what else it was evaluated on."""
+
+    also: NotRequired[dict[str, float]]
 
 
 def evaluated(folder: Path, asked: dict[str, Asked]) -> dict[str, float]:

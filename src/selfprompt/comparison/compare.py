@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import NotRequired, TypedDict
 
 from selfprompt.backbones.load import info
-from selfprompt.comparison.beyond import Asked, also_columns, derived, deviation, evaluated
+from selfprompt.comparison.beyond import Asked, Final, also_columns, derived, deviation, evaluated
 from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
 from selfprompt.comparison.workers import Unit, Workers
 from selfprompt.data.protocol import Protocol, protocol_for
@@ -27,7 +27,6 @@ from selfprompt.reports.table import Column, Compared, Result, Tried, all_precis
 from selfprompt.runs.config import RunConfig
 from selfprompt.runs.material import Material
 from selfprompt.runs.tune import tune
-from selfprompt.tuning.records import Tested
 
 SETTINGS, JOURNAL = "comparison.json", "journal.log"
 
@@ -68,12 +67,6 @@ class Row(Measured):
     test_accuracies: list[float]
     method_fields: dict[str, Any]
     protocol: str
-
-
-class Final(Tested):
-    """A tested run, and its accuracy on what else it was evaluated on."""
-
-    also: NotRequired[dict[str, float]]
 
 
 class Comparison(BaseModel):
