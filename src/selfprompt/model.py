@@ -115,6 +115,12 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         return self.prompted.insertion
 
     @property
+    def seed(self) -> int:
+        """That of the run which trained it, as far as known; else 0."""
+        seed = (self.metrics or {}).get("seed")
+        return seed if isinstance(seed, int) and seed >= 0 else 0
+
+    @property
     def readout(self) -> Readout:
         """What the head reads of the tokens (see `Backbone.readout`)."""
         return self.tower.readout

@@ -69,7 +69,7 @@ def command(
         config = RunConfig.resolve(
             with_columns(data, given(column_flags)),
             backbone,
-            **({} if method is None else {"method": method}),
+            "spt" if method is None else method,
             fields=given(method_flags),
             recipe=given(recipe_flags),
             protocol=given(protocol_flags),

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from selfprompt.data.views.base import View
 
 
+Classes = Literal["all", "base", "new"]
+"""All of a data set's classes, or the first or second half of them."""
+
+
 class Split(BaseModel):
     """How examples are split.
 
@@ -29,6 +33,9 @@ class Split(BaseModel):
         val_fraction: Share cut for validation where the data has no such split of its own.
         test_fraction: Share cut for the test where the data has no such split of its own.
         split_seed: Seed of those cuts. It is not the seed of a run.
+        shots: Train on this many images of each class, drawn by the run's seed; min(shots, 4) more, or of the data's
+            own validation images, are for validation (CoOp's few-shot protocol).
+        classes: base is the first half of the classes in the data set's order, the middle one with it; new the rest.
     """
 
     model_config = ConfigDict(defer_build=True)
@@ -37,6 +44,8 @@ class Split(BaseModel):
     val_fraction: float = Field(default=0.2, gt=0, lt=1)
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
     split_seed: int = Field(default=0, ge=0, lt=2**32)
+    shots: int | None = Field(default=None, ge=1)
+    classes: Classes = "all"
 
 
 class Selection(BaseModel):
@@ -68,7 +77,8 @@ class ImageSettings(BaseModel):
         mean, std: Per-channel normalisation of values in [0, 1]; the backbone's own by default.
         augmentation: Of the training images alone. crop_flip is a random resized crop (8 to 100 % of the area) with a
             horizontal flip, as FGVC is trained in the SPT paper; resize_crop_flip resizes as the test does, then cuts
-            a random square and flips, as in VPT's; flip is the flip alone.
+            a random square and flips, as in VPT's; squash_crop_flip resizes both sides to image_size, then crops
+            and flips as crop_flip, as CoOp did at first; flip is the flip alone.
         value_range: The values that become black and white in images of more than 8 bits a channel; left open, the
             training images decide.
     """
@@ -81,7 +91,7 @@ class ImageSettings(BaseModel):
     interpolation: Interpolation = "bicubic"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.229, 0.224, 0.225)
-    augmentation: Literal["none", "flip", "crop_flip", "resize_crop_flip"] = "none"
+    augmentation: Literal["none", "flip", "crop_flip", "resize_crop_flip", "squash_crop_flip"] = "none"
     value_range: tuple[float, float] | None = None
 
 

@@ -8,6 +8,8 @@ from fractions import Fraction
 
 import numpy as np
 
+from selfprompt.data.protocol import Classes
+
 
 class TooFew(ValueError):
     """There are too few images to cut some off and train on one of each class."""
@@ -80,6 +82,17 @@ def cut_between(
         if len(off) and len(np.unique(own[left])) == len(np.unique(own)):
             return pool[left], pool[off], len(np.unique(own[off])) == len(np.unique(own))
     raise TooFew
+
+
+def shuffled(labels: np.ndarray, pool: np.ndarray, seed: int, num_classes: int) -> list[np.ndarray]:
+    """A pool class by class, each in an order of its own, which no other class changes: few of it are among more."""
+    return [np.random.default_rng((seed, c)).permutation(pool[labels[pool] == c]) for c in range(num_classes)]
+
+
+def half(num_classes: int, which: Classes) -> range:
+    """The classes of a half: the first ceil(C / 2), or the rest."""
+    middle = math.ceil(num_classes / 2)
+    return {"all": range(num_classes), "base": range(middle), "new": range(middle, num_classes)}[which]
 
 
 def to_spare(labels: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -98,6 +98,11 @@ class Method(SharedFields, ABC):
     def recipe(self, pretraining: Pretraining) -> Recipe:
         """Its published recipe for a kind of pretraining."""
 
+    @optional
+    def few_shot(self, shots: int) -> dict[str, Any]:
+        """What its published recipe changes where so many images of each class are trained on."""
+        return {}
+
     def recipe_with(self, pretraining: Pretraining, changes: dict[str, Any]) -> Recipe:
         """The published recipe with a user's changes.
 

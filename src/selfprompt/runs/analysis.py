@@ -86,16 +86,16 @@ def catch_up(folder: Path) -> None:
     train, val, test = (Decoded(part, model.protocol, keep=False) for part in (splits.train, splits.val, splits.test))
     names = image_names(splits, "test")
     if (folder / PREDICTIONS).exists():
-        rows = read_predictions(folder, dataset.class_names, splits.test.known_labels.tolist())
+        rows = read_predictions(folder, splits.class_names, splits.test.known_labels.tolist())
         names = [row[0] for row in rows]
-        predicted = torch.tensor([dataset.class_names.index(row[2]) for row in rows])
+        predicted = torch.tensor([splits.class_names.index(row[2]) for row in rows])
         probability = torch.tensor([row[3] for row in rows])
     else:
         batches = test.batches(in_order(len(test), 64))
         with torch.no_grad():
             logits = torch.cat([model(model.normalize(batch.inputs)).float() for batch in batches])
         probability, predicted = logits.softmax(dim=-1).max(dim=-1)
-    analyse_run(folder, model, dataset.class_names, train, val, test, names, predicted, probability)
+    analyse_run(folder, model, splits.class_names, train, val, test, names, predicted, probability)
 
 
 def confusion(labels: Tensor, predicted: Tensor) -> list[tuple[int, int, int]]:

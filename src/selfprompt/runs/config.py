@@ -95,14 +95,16 @@ class RunConfig(BaseModel):
         known = info(backbone, image_size)
         chosen = chosen.settled(known.pretraining)
         rate = {"lr": chosen.rates["embedded"]} if default and "embedded" in chosen.rates else {}
-        changes = default.get("recipe", {}) | rate | (recipe or {})
+        settings = default.get("protocol", {}) | (protocol or {})
+        few = chosen.few_shot(settings["shots"]) if settings.get("shots") else {}
+        changes = few | default.get("recipe", {}) | rate | (recipe or {})
         try:
             made = cls(
                 data=locate(data) if data else default["data"],
                 backbone=backbone,
                 method=chosen,
                 recipe=chosen.recipe_with(known.pretraining, changes),
-                protocol=protocol_for(known, **(default.get("protocol", {}) | (protocol or {}))),
+                protocol=protocol_for(known, **settings),
                 **rest,
             )
         except ValidationError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -50,6 +50,7 @@ def predict(
     images: ImageSource | Iterable[ImageSource],
     *,
     backbone: BackboneSource | None = None,
+    class_names: Sequence[str] | None = None,
     on_error: Literal["skip", "stop"] = "skip",
     adapt: str | Adaptation | None = None,
 ) -> list[Prediction]:
@@ -60,6 +61,7 @@ def predict(
         images: Image files, folders whose images are taken, PIL images, or arrays and tensors as for `fit`; one of
             these, or several. An image that is named twice is answered twice; of several frames the first is.
         backbone: The backbone, if it is no longer where it was.
+        class_names: Other classes than those trained on, by their names, where the head is of their texts.
         on_error: ``skip`` answers the other images where one cannot be read; ``stop`` ends with an error.
         adapt: What is done for each image by itself, such as ``tpt`` or ``tpt:views=32`` (see `list_adaptations`).
 
@@ -69,12 +71,15 @@ def predict(
 
     Raises:
         UserError: These are no images, none can be read, or one cannot and ``on_error`` is ``stop``; there is no such
-            adaptation, or it does not suit the adapter; or from `load`.
+            adaptation, or it does not suit the adapter; the head knows no classes but its own, or there are fewer
+            than two; or from `load`.
     """
     if on_error not in ("skip", "stop"):
         raise UserError(f"on_error is {on_error!r}: give 'skip' or 'stop'.")
     adaptation = None if adapt is None else make_adaptation(adapt)
     model = load(adapter, backbone)
+    if class_names is not None:
+        model = model.for_classes(several(class_names))
     names = model.class_names or [str(i) for i in range(model.num_classes)]
     engine = Engine()
     engine.place(model)
@@ -110,6 +115,17 @@ def predict(
     if errors:
         logger.warning("%d of %d images could not be read.", len(errors), len(predictions))
     return predictions
+
+
+def several(names: Sequence[str]) -> list[str]:
+    """Names of classes, of which there are two or more.
+
+    Raises:
+        UserError: There are not.
+    """
+    if isinstance(names, str) or len(names) < 2:
+        raise UserError(f"The class names are {names!r:.60}: give two or more, one for each class.")
+    return list(names)
 
 
 def likeliest(network: PromptedModel | Adapted, images: np.ndarray, engine: Engine) -> list[tuple[int, float]]:
