@@ -121,8 +121,8 @@ def with_splits(dataset: Dataset, protocol: BaseProtocol, seed: int = 0) -> Spli
     The test split is cut first, then the validation split, both from the training images; then
     ``protocol.train_images`` labelled images are kept for training and validation together (VTAB-1K's way). Where
     there are too few images to stratify, a cut comes as near to it as it can and leaves one image of each class to
-    train on; the record's ``stratified`` is then false. Groups are never cut. ``protocol.shots`` of each class are drawn at
-    the end, as in CoOp (arXiv 2109.01134), and ``protocol.classes`` chosen.
+    train on; the record's ``stratified`` is then false. Groups are never cut. ``protocol.shots`` of each class are
+    drawn at the end, as in CoOp (arXiv 2109.01134), and ``protocol.classes`` chosen.
 
     Args:
         dataset: The data set.
