@@ -109,7 +109,9 @@ class Decoded(Batches):
             try:
                 return self.view.read(source, rng)
             except UserError as error:
-                raise error if name_of(source) else UserError(f"Image {index}: {error}") from None
+                raise (
+                    error if name_of(source) else UserError(f"{self.protocol.inputs.capitalize()} {index}: {error}")
+                ) from None
 
         return self.view.collate(self._threads.map(one, indices.tolist()), len(indices))
 

@@ -1,4 +1,4 @@
-"""The class of images without labels, whichever of them can be read."""
+"""The class of images or texts without labels, whichever of them can be read."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from selfprompt.data.images import ImageSource
 from selfprompt.data.protocol import BaseProtocol
 from selfprompt.data.sources.folder import images_below
 from selfprompt.errors import Diverged, UserError
+from selfprompt.inputs import move
 from selfprompt.model import PromptedModel, load
 from selfprompt.tuning.engine import Engine
 
@@ -33,9 +34,10 @@ Named = tuple[int, str | int, Any]
 
 
 class Prediction(TypedDict):
-    """An image's path or number, its class and how likely that is; ``error`` says why there is none."""
+    """An image's path or number, or a text's number, its class and how likely; ``error`` says why there is none."""
 
-    image: str | int
+    image: NotRequired[str | int]
+    text: NotRequired[int]
     label: str | None
     probability: float | None
     error: NotRequired[str]
@@ -44,7 +46,7 @@ class Prediction(TypedDict):
 @torch.no_grad()
 def predict(
     adapter: str | Path,
-    images: ImageSource | Iterable[ImageSource],
+    images: Any,
     *,
     backbone: BackboneSource | None = None,
     on_error: Literal["skip", "stop"] = "skip",
@@ -55,11 +57,13 @@ def predict(
         adapter: A folder or hub repository.
         images: Image files, folders whose images are taken, PIL images, or arrays and tensors as for `fit`; one of
             these, or several. An image that is named twice is answered twice; of several frames the first is.
+            For a model of texts a string, or several; pairs of strings where its template takes two.
         backbone: The backbone, if it is no longer where it was.
         on_error: ``skip`` answers the other images where one cannot be read; ``stop`` ends with an error.
 
     Returns:
-        For each image ``image`` (its path, or its number from 0 where it has none), ``label`` (a name where the
+        For each image ``image`` (its path, or its number from 0 where it has none), or for each text ``text`` (its
+        number from 0), ``label`` (a name where the
         adapter knows it) and ``probability``. Where an image could not be read both are None, and ``error`` says why.
 
     Raises:
@@ -71,38 +75,40 @@ def predict(
     names = model.class_names or [str(i) for i in range(model.num_classes)]
     engine = Engine()
     engine.place(model)
-    mine = islice(listed(images), engine.rank, None, engine.world)
+    kind = model.protocol.inputs
+    mine = islice(strings(images) if kind == "text" else listed(images), engine.rank, None, engine.world)
     answers: list[tuple[int, Prediction]] = []
     with model.folded(), engine.computing(model), engine.autocast():
         for batch in decoded(mine, model.protocol):
             wrong = [found for _, _, found in batch if isinstance(found, UserError)]
             if wrong and on_error == "stop":
                 raise wrong[0]
-            arrays = [found for _, _, found in batch if not isinstance(found, UserError)]
-            guesses = iter(likeliest(model, arrays, engine) if arrays else ())
+            sources = [found for _, _, found in batch if not isinstance(found, UserError)]
+            guesses = iter(likeliest(model, sources, engine) if sources else ())
             for place, name, found in batch:
-                answer: Prediction
+                answer: Any = {kind: name, "label": None, "probability": None}
                 if isinstance(found, UserError):
-                    answer = {"image": name, "label": None, "probability": None, "error": str(found)}
+                    answer["error"] = str(found)
                 else:
-                    label, probability = next(guesses)
-                    answer = {"image": name, "label": names[label], "probability": probability}
+                    label, answer["probability"] = next(guesses)
+                    answer["label"] = names[label]
                 answers.append((place, answer))
     predictions = [answer for _, answer in sorted(engine.gather(answers), key=lambda pair: pair[0])]
     errors = [p["error"] for p in predictions if "error" in p]
     if not predictions:
-        raise UserError("There are no images to predict: give image files, or folders of them.")
+        give = "strings" if kind == "text" else "image files, or folders of them"
+        raise UserError(f"There are no {kind}s to predict: give {give}.")
     if len(errors) == len(predictions):
-        many = f"None of {len(errors)} images can be read; the first: " if len(errors) > 1 else ""
+        many = f"None of {len(errors)} {kind}s can be read; the first: " if len(errors) > 1 else ""
         raise UserError(many + errors[0])
     if errors:
-        logger.warning("%d of %d images could not be read.", len(errors), len(predictions))
+        logger.warning("%d of %d %ss could not be read.", len(errors), len(predictions), kind)
     return predictions
 
 
-def likeliest(model: PromptedModel, arrays: list[np.ndarray], engine: Engine) -> list[tuple[int, float]]:
-    """The class and its probability for each of some (3, S, S) uint8 arrays."""
-    logits = model(torch.from_numpy(np.stack(arrays)).to(engine.device)).float()
+def likeliest(model: PromptedModel, sources: list[Any], engine: Engine) -> list[tuple[int, float]]:
+    """The class and its probability for each of some sources, as the model's view has read them."""
+    logits = model(move(model.protocol.view().collate(sources, len(sources)), engine.device)).float()
     probability, label = logits.softmax(dim=-1).max(dim=-1)
     if not probability.isfinite().all():
         raise Diverged("The network's answers are NaN or infinite: train it with a smaller --lr.")
@@ -130,6 +136,14 @@ def listed(images: ImageSource | Iterable[ImageSource]) -> Iterator[Named]:
             place += 1
 
 
+def strings(texts: Any) -> Iterator[Named]:
+    """One text, or several, by their numbers."""
+    if not hasattr(texts, "__iter__"):
+        raise UserError(f"A {type(texts).__name__} is no text: give a string, or several.")
+    for number, text in enumerate([texts] if isinstance(texts, (str, Mapping)) else texts):
+        yield number, number, text
+
+
 def is_one(images: Any) -> bool:
     """Whether it is one image, and not several."""
     if is_array(images):
@@ -138,7 +152,7 @@ def is_one(images: Any) -> bool:
 
 
 def decoded(images: Iterator[Named], protocol: BaseProtocol) -> Iterator[list[Named]]:
-    """Batches of images as (3, S, S) uint8 arrays, each batch decoded by threads while the one before is used."""
+    """Batches of sources as their view reads them, each read by threads while the one before is used."""
     with ThreadPoolExecutor(max_workers=torch.get_num_threads(), thread_name_prefix="decode") as threads:
 
         def ahead() -> Iterator[Named]:
@@ -151,7 +165,7 @@ def decoded(images: Iterator[Named], protocol: BaseProtocol) -> Iterator[list[Na
 
 
 def decode(image: Named, protocol: BaseProtocol) -> Named:
-    """One image as an array, or what is wrong with it."""
+    """One image or text as its view reads it, or what is wrong with it."""
     (place, name, source), view = image, protocol.view()
     if isinstance(source, UserError):
         return image
@@ -161,4 +175,8 @@ def decode(image: Named, protocol: BaseProtocol) -> Named:
             source = view.accept(source)
         return place, name, view.read(source)
     except UserError as error:
-        return place, name, UserError(f"Image number {name}: {error}") if isinstance(name, int) else error
+        return (
+            place,
+            name,
+            UserError(f"{protocol.inputs.capitalize()} number {name}: {error}") if isinstance(name, int) else error,
+        )
