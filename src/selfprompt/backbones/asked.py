@@ -106,7 +106,9 @@ class Run:
         if before.x.shape != x.shape:
             raise UserError(f"The stream of {name} keeps its length: put prompts among its words, or at every block.")
         edit = self.edits.edit(self.backbone, i, context)
-        if edit.branch or edit.between or edit.asking is not None:
+        if edit.asking is not None:
+            raise UserError(f"Texts of {name} are read as the mean of their words: leave --readout out.")
+        if edit.branch or edit.between:
             raise UserError(f"{name} runs its blocks itself and gives no insertion their inside: use another method.")
         with active(self), self._editing(edit):  # again, as a checkpoint calls this later, in another thread
             out = call(before.x)

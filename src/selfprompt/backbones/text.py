@@ -149,6 +149,9 @@ class TextBackbone(Backbone):
         if not self.deep or not normalize:
             lacks = "does not go through transformers' attention interface" if normalize else "normalises as it likes"
             raise UserError(f"{self.info.name} {lacks}: prompts may stand among its words alone (prompt-tuning).")
+        if not prompts.shape[-2]:  # all are condensed away
+            none = prompts.new_zeros(*prompts.shape[:-2], self.num_heads, 0, self.head_width)
+            return none, none
         x = prompts if prompts.dim() == 3 else prompts[None]
         try:
             with active(Run(self, UNEDITED, catching=True)):

@@ -50,6 +50,8 @@ class PromptTuning(TextMethod):
                 f"The template {self.template!r} has {template.soft} prompts and num_prompts is {self.num_prompts}: "
                 f"leave num_prompts out."
             )
+        if self.keep < 1:
+            raise UserError("Prompts among words are not condensed: leave keep out.")
         if self.answers == "words" and not template.masked:
             raise UserError(
                 f"The template {self.template!r} has no {{mask}}, where the label words stand: write it, or use "

@@ -32,10 +32,10 @@ class Past(KeyedInsertion):
         self, depth: int, num_prompts: int, *, heads: int, head_width: int, **rest: Unpack[OfPrompts]
     ) -> None:
         super().__init__(depth, num_prompts, 2 * heads * head_width, **rest)
-        self.heads = heads
+        self.shape = 2, heads, head_width
 
     def project(self, backbone: Backbone, i: int, prompts: Float[Tensor, "*batch prompts width"]) -> KeysValues:
-        keys, values = prompts.unflatten(-1, (2, self.heads, -1)).movedim(-3, 0).transpose(-3, -2)
+        keys, values = prompts.unflatten(-1, self.shape).movedim(-3, 0).transpose(-3, -2)
         return keys, values
 
     def edit(self, backbone: Backbone, i: int, context: Context) -> BlockEdit:
