@@ -54,7 +54,7 @@ def model(name: str, seed: int = 0) -> PromptedModel:
 
 
 def batch(made: PromptedModel, seed: int = 3, count: int = 5) -> Text:
-    view = made.protocol.view()
+    view: Any = made.protocol.view()
     return view.collate((view.read(view.accept(text)) for text in examples(seed, count).images), count)
 
 

@@ -245,7 +245,7 @@ def wrap(model: Any, tokenizer: Any, name: str | None = None) -> TextBackbone:
     """
     words = model.get_input_embeddings().weight.shape[0]
     architecture = type(model).__name__
-    name = name or getattr(model.config, "name_or_path", "") or architecture
+    name = str(name or getattr(model.config, "name_or_path", "") or architecture)
     if len(tokenizer) > words:
         raise UserError(f"The tokenizer has {len(tokenizer)} words and {name} {words}: give the model's own.")
     return TextBackbone(model, Vocabulary(tokenizer), BackboneInfo(name, architecture, "unknown", None))

@@ -42,7 +42,7 @@ def command(
     predictions = predict(adapter, images, backbone=backbone, on_error=on_error)
     errors = [p["error"] for p in predictions if "error" in p]
     lines = [
-        f"{p['image']}  {p['label']}  {100 * p['probability']:.1f} %"
+        f"{p.get('image', p.get('text'))}  {p['label']}  {100 * p['probability']:.1f} %"
         for p in predictions
         if p["probability"] is not None
     ]
