@@ -37,8 +37,9 @@ from selfprompt.model import PromptedModel
 
 torch.set_num_threads(1)
 
-METHODS = [name for name in sp.list_methods() if make_method(name).head() != "class_text"]
-"""The methods of a backbone that has no texts, found by themselves."""
+MADE = {name: make_method(name) for name in sp.list_methods()}
+METHODS = [name for name, method in MADE.items() if method.head() != "class_text" and not method.texts]
+"""The methods of a backbone of images that has no texts, found by themselves."""
 PROMPTED = [name for name in METHODS if "num_prompts" in sp.describe(name).factory.model_fields]
 """Those with prompts."""
 

@@ -51,7 +51,7 @@ def command(
     predictions = predict(adapter, images, backbone=backbone, class_names=names, on_error=on_error, adapt=adapt)
     errors = [p["error"] for p in predictions if "error" in p]
     lines = [
-        f"{p['image']}  {p['label']}  {100 * p['probability']:.1f} %"
+        f"{p.get('image', p.get('text'))}  {p['label']}  {100 * p['probability']:.1f} %"
         for p in predictions
         if p["probability"] is not None
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -46,12 +46,14 @@ class Method(SharedFields, ABC):
         rates: Learning rates by the settings that they belong to: at ``embedded``'s, a search on the embedded images
             ended; at ``mini``'s, searches of the mini benchmark begin. Elsewhere the recipe's rate is taken.
         prompted: The towers that it has something in.
+        texts: Whether it is for texts alone.
     """
 
     name: ClassVar[str]
     grid: ClassVar[Grid | None] = None
     rates: ClassVar[Mapping[str, float]] = {}
     prompted: ClassVar[frozenset[Role]] = frozenset({"inputs"})
+    texts: ClassVar[bool] = False
 
     @optional
     def part(self, role: Role) -> Method | None:
@@ -59,7 +61,7 @@ class Method(SharedFields, ABC):
         return self if role in self.prompted else None
 
     @optional
-    def head(self) -> Literal["linear", "class_text"] | None:
+    def head(self) -> Literal["linear", "class_text", "label_words"] | None:
         """What turns features into scores; left open, the classes' texts where the backbone has a tower for them."""
         return None
 
@@ -67,6 +69,20 @@ class Method(SharedFields, ABC):
     def patterns(self) -> tuple[str, ...]:
         """How a class's name becomes a text (see `ClassText`)."""
         return tuple(self.template.split("|"))
+
+    @optional
+    def text_template(self) -> str | None:
+        """What a text is filled into (see `Template`); None leaves it to the protocol."""
+        return None
+
+    @optional
+    def for_names(self, names: Sequence[str]) -> Method:
+        """The same, with what it leaves to the classes' names.
+
+        Raises:
+            UserError: It is of other classes.
+        """
+        return self
 
     @abstractmethod
     def insertion(self, backbone: Backbone) -> Insertion:
