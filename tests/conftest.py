@@ -16,26 +16,30 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from timm.models import beit, eva
 from timm.models.vision_transformer import VisionTransformer
 
 import selfprompt as sp
 from selfprompt.backbones import load
 from selfprompt.backbones.base import UNEDITED, Backbone, Context, Tokens
 from selfprompt.backbones.info import BackboneInfo, Pretraining
-from selfprompt.backbones.vit import ViT
+from selfprompt.backbones.timm_hub import family_of
+from selfprompt.backbones.timm_images import TimmImages
 from selfprompt.methods import make_method
 from selfprompt.model import PromptedModel
 
 torch.set_num_threads(1)
 
-METHODS = [name for name in sp.list_methods() if make_method(name).head() != "class_text"]
-"""The methods of a backbone that has no texts, found by themselves."""
+MADE = {name: make_method(name) for name in sp.list_methods()}
+METHODS = [name for name, method in MADE.items() if method.head() != "class_text" and not method.texts]
+"""The methods of a backbone of images that has no texts, found by themselves."""
 PROMPTED = [name for name in METHODS if "num_prompts" in sp.describe(name).factory.model_fields]
 """Those with prompts."""
 
@@ -58,16 +62,75 @@ KINDS: dict[str, dict[str, Any]] = {
     "attention pooling": {"class_token": False, "global_pool": "map"},
     "no qkv bias": {"qkv_bias": False},
     "dynamic size": {"dynamic_img_size": True},
+    "rotary": {
+        "family": eva.Eva,
+        "num_reg_tokens": 2,
+        "use_abs_pos_emb": False,
+        "use_rot_pos_emb": True,
+        "rope_type": "dinov3",
+        "rope_rotate_half": True,
+        "dynamic_img_size": True,
+        "init_values": 0.5,
+        "global_pool": "token",
+    },
+    "rotary, each block its own": {
+        "family": eva.Eva,
+        "use_rot_pos_emb": True,
+        "rope_type": "mixed",
+        "qkv_fused": False,
+        "scale_attn_inner": True,
+    },
+    "relative positions": {"family": beit.Beit, "use_rel_pos_bias": True, "init_values": 0.5},
 }
 
 
-def make_backbone(kind: str = "class token", seed: int = 0, pretraining: Pretraining = "unknown") -> ViT:
+def make_backbone(kind: str = "class token", seed: int = 0, pretraining: Pretraining = "unknown") -> TimmImages:
     """A random ViT whose every weight differs from its default, so that no term is lost in zeros or ones."""
     torch.manual_seed(seed)
-    vit = VisionTransformer(**{**TINY, **KINDS[kind]})
+    options = {"family": VisionTransformer, **TINY, **KINDS[kind]}
+    vit = options.pop("family")(**options)
     for parameter in vit.parameters():
         parameter.data += 0.2 * torch.randn_like(parameter)
-    return ViT(vit, BackboneInfo(f"tiny {kind}", "tiny", pretraining, 32))
+    return family_of(vit)(vit, BackboneInfo(f"tiny {kind}", "tiny", pretraining, 32))
+
+
+def plain_blocks(vit: Any, images: torch.Tensor) -> tuple[torch.Tensor, list[Callable[[torch.Tensor], torch.Tensor]]]:
+    """What enters a model's first block, and its own blocks; positions leave all but the last tokens as they are."""
+    patches = vit.patch_embed(images)
+    if isinstance(vit, beit.Beit):
+        x = torch.cat([vit.cls_token.expand(len(images), -1, -1), patches], dim=1) + vit.pos_embed
+        return x, [partial(with_room, block) for block in vit.blocks]
+    x = vit._pos_embed(patches)
+    x, rope = x if isinstance(vit, eva.Eva) else (x, None)
+    blocks = list(vit.blocks)
+    if rope is not None:
+        count = rope.shape[-2]
+        blocks = [
+            partial(turned, block, rope=rope[i] if vit.rope_mixed else rope, count=count)
+            for i, block in enumerate(blocks)
+        ]
+    return vit.norm_pre(x), blocks
+
+
+def turned(block: Any, x: torch.Tensor, rope: torch.Tensor, count: int) -> torch.Tensor:
+    """A block of Eva's, told that all but ``count`` tokens are prefix."""
+    was, block.attn.num_prefix_tokens = block.attn.num_prefix_tokens, x.shape[1] - count
+    out = block(x, rope=rope)
+    block.attn.num_prefix_tokens = was
+    return out
+
+
+def with_room(block: Any, x: torch.Tensor) -> torch.Tensor:
+    """A block of Beit's, whose relative positions are 0 where prompts stand."""
+    own = block.attn._get_rel_pos_bias()
+    extra = x.shape[1] - own.shape[-1]
+    at = torch.cat([torch.zeros(1), torch.full((extra,), -1), torch.arange(1, own.shape[-1])]).long()
+    bias = own[..., at, :][..., at] * (at >= 0) * (at >= 0)[:, None]
+    block.attn._get_rel_pos_bias = lambda: bias
+    try:
+        return block(x)
+    finally:
+        del block.attn._get_rel_pos_bias
 
 
 def entering(backbone: Backbone, images: torch.Tensor) -> Tokens:
@@ -89,7 +152,7 @@ def loaded_anew() -> None:
 
 
 @pytest.fixture(params=KINDS)
-def backbone(request: pytest.FixtureRequest) -> ViT:
+def backbone(request: pytest.FixtureRequest) -> TimmImages:
     return make_backbone(request.param)
 
 

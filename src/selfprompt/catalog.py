@@ -14,7 +14,7 @@ def list_methods() -> list[str]:
 
 
 def list_backbones() -> list[str]:
-    """Names of the backbones: the packaged ones, then timm's plain VisionTransformers with pretrained weights."""
+    """Names of the backbones: the packaged ones, then those of timm with pretrained weights."""
     from selfprompt.backbones import timm_hub  # it imports timm
 
     return [*backbones.RECORDS, *timm_hub.list_names()]

@@ -55,7 +55,7 @@ def check_data(data: str) -> tuple[dict[str, str | int | None], list[str]]:
     facts: dict[str, str | int | None] = {"data": data}
     try:
         located = locate(data)
-        survey = Survey(Path(located)) if Path(located).is_absolute() else None
+        survey = Survey(Path(located)) if Path(located).is_dir() and Path(located).is_absolute() else None
         if survey:
             survey.tell()
         dataset = survey.usable() if survey else load_located(located)

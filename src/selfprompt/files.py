@@ -90,6 +90,11 @@ def read_text(path: Path, fix: str) -> str:
         raise UserError(f"{path} cannot be read ({error.strerror or first_line(error)}): {fix}.") from None
 
 
+def read_names(path: Path, fix: str) -> list[str]:
+    """The lines of a text file that are not empty, without blanks around; errors as of `read_text`."""
+    return [line.strip() for line in read_text(path, fix).splitlines() if line.strip()]
+
+
 def read_json(path: Path, fix: str) -> dict[str, Any]:
     """A file of one JSON object whose numbers are finite; arguments and errors as of `read_text`."""
     return json_object(read_text(path, fix), path, fix)

@@ -25,19 +25,24 @@ from selfprompt.adapters.format import (
     read_adapter,
     write_adapter,
 )
+from selfprompt.backbones.aliases import resolve
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.clip import DualEncoder
 from selfprompt.backbones.info import Readout
 from selfprompt.backbones.load import BackboneSource, load_backbone
-from selfprompt.data.protocol import BaseProtocol, protocol_for
+from selfprompt.backbones.text import TextBackbone
+from selfprompt.data.protocol import BaseProtocol, TextProtocol, protocol_for
+from selfprompt.data.views.text import TextView
 from selfprompt.errors import UserError
 from selfprompt.files import replace_file, using
 from selfprompt.heads.base import Head
 from selfprompt.heads.class_text import ClassText
+from selfprompt.heads.label_words import LabelWords
 from selfprompt.heads.linear import LinearHead
 from selfprompt.inputs import Inputs, Text, move
 from selfprompt.methods import from_description, make_method
 from selfprompt.methods.base import Method
+from selfprompt.methods.texts import TextMethod
 from selfprompt.prompts.insertion.base import Insertion, drawing
 from selfprompt.prompts.insertion.none import NoPrompts
 from selfprompt.prompts.insertion.prompted import PromptInsertion
@@ -114,6 +119,12 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         return self.prompted.insertion
 
     @property
+    def seed(self) -> int:
+        """That of the run which trained it, as far as known; else 0."""
+        seed = (self.metrics or {}).get("seed")
+        return seed if isinstance(seed, int) and seed >= 0 else 0
+
+    @property
     def readout(self) -> Readout:
         """What the head reads of the tokens (see `Backbone.readout`)."""
         return self.tower.readout
@@ -178,6 +189,10 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
             if tower is self.prompted:
                 self.sources = start.sources
             self.initialized = True
+        view = self.protocol.view()
+        if isinstance(self.head, LabelWords) and self.head.calibrated and isinstance(view, TextView):
+            with torch.no_grad():
+                self.head.calibrate(self.features(move(view.neutral(), next(self.parameters()).device)))
 
     def part(self, tower: Tower) -> Method | None:
         """The method that has something in a tower."""
@@ -342,18 +357,23 @@ def build(
         UserError: The protocol is of another image size, there are fewer than two classes, or the method needs texts
             of classes and there are none.
     """
-    protocol = protocol or protocol_for(backbone.info)
+    own, dual = (backbone.image, backbone) if isinstance(backbone, DualEncoder) else (backbone, None)
+    if method.texts and not isinstance(own, TextBackbone):
+        raise UserError(f"Method {method.name} is for texts, and {own.info.name} takes none: give text:NAME.")
+    protocol = protocol or (TextProtocol() if isinstance(own, TextBackbone) else protocol_for(backbone.info))
     protocol.check(backbone.info)
     if num_classes < 2:
         raise UserError(f"A classifier needs two classes or more, and num_classes is {num_classes}.")
-    method = method.settled(backbone.info.pretraining)
-    own, dual = (backbone.image, backbone) if isinstance(backbone, DualEncoder) else (backbone, None)
+    method = method.settled(backbone.info.pretraining).for_names(class_names or ())
+    protocol = protocol.read_by(own, method.text_template())
     prepare = protocol.view().prepare
     kind = method.head() or ("class_text" if dual else "linear")
     if kind == "linear":
         with drawing(seed):
             std = method.head_std(backbone.info.pretraining)
             head: Head = LinearHead(own.num_features, num_classes, method.head_norm, std)
+    elif kind == "label_words":
+        head = label_words(method, own, class_names)
     else:
         if dual is None or class_names is None:
             lacking = "a backbone with texts, such as open_clip:NAME/TAG" if dual is None else "the classes' names"
@@ -364,7 +384,8 @@ def build(
         head = ClassText(text, class_names, method.patterns(), dual.scale)
     part = method.part("inputs")
     insertion = part.insertion(own) if part else NoPrompts()
-    tower = tower_of(own, insertion, part, method.readout or "backbone", prepare, seed)
+    readout: Readout = "words" if kind == "label_words" else method.readout or "backbone"
+    tower = tower_of(own, insertion, part, readout, prepare, seed)
     return PromptedModel(
         tower,
         head,
@@ -373,6 +394,15 @@ def build(
         backbone_hash=backbone.fingerprint(),
         class_names=class_names,
     )
+
+
+def label_words(method: Method, backbone: Backbone, class_names: list[str] | None) -> LabelWords:
+    """The head of a method that answers with words."""
+    assert isinstance(method, TextMethod)
+    assert isinstance(backbone, TextBackbone)
+    if class_names is None or not isinstance(method.label_words, dict):
+        raise UserError(f"Method {method.name} answers with words: give the classes' names, or use answers=linear.")
+    return LabelWords(class_names, method.label_words, backbone.vocabulary, method.calibrate)
 
 
 def tower_of(
@@ -411,7 +441,8 @@ def create_model(
     """A prompted model, its prompts not yet started (`PromptedModel.initialize`).
 
     Args:
-        backbone: A timm name, a weights file, ``"builtin"``, or a timm module (which stays as it is).
+        backbone: A timm name, a weights file, ``"builtin"``, ``text:NAME_OR_FOLDER`` for a language model, or a
+            module (which stays as it is): timm's, or what `backbones.text.wrap` makes of one with its tokenizer.
         method: A name of `list_methods`, or a `Method`.
         num_classes: Outputs of the head; as many as there are names, where these are given.
         image_size: Side of the input in pixels, if not the backbone's own.
@@ -434,8 +465,11 @@ def create_model(
         )
     if image_size is None and protocol:
         image_size = protocol.side
+    made = make_method(method, **fields)
+    if isinstance(backbone, str):
+        backbone = resolve(backbone, texts=made.head() == "class_text")
     found = load_backbone(backbone, image_size)
-    return build(make_method(method, **fields), found, num_classes, protocol, names, seed)
+    return build(made, found, num_classes, protocol, names, seed)
 
 
 def load(adapter: str | os.PathLike[str], backbone: BackboneSource | None = None, **hub: Any) -> PromptedModel:

@@ -87,6 +87,16 @@ PAPERS = {
         "Strong Baselines for Parameter-Efficient Few-Shot Fine-Tuning", "Basu et al.", "AAAI", 2024, "2304.01917"
     ),
     "mae2021": Paper("Masked Autoencoders Are Scalable Vision Learners", "He et al.", "CVPR", 2022, "2111.06377"),
+    "prompttuning2021": Paper(
+        "The Power of Scale for Parameter-Efficient Prompt Tuning", "Lester et al.", "EMNLP", 2021, "2104.08691"
+    ),
+    "ptuningv2": Paper(
+        "P-Tuning v2: Prompt Tuning Can Be Comparable to Fine-tuning Universally Across Scales and Tasks",
+        "Liu et al.",
+        "ACL",
+        2022,
+        "2110.07602",
+    ),
     "vtab2019": Paper(
         "A Large-scale Study of Representation Learning with the Visual Task Adaptation Benchmark",
         "Zhai et al.",

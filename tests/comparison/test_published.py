@@ -24,6 +24,7 @@ def test_every_number_has_its_source_and_a_place(path: Path) -> None:
     for table in paper["tables"]:
         suite = next(iter(SUITES[table["benchmark"]].values()))
         places = {*suite.groups, *(task for tasks in suite.groups.values() for task in tasks)}
+        places |= {"new", "H"} if "base" in places else {*suite.also, "shifted"}
         assert {"table", "selection", "pretraining"} <= table.keys()
         assert set(table.get("copied", {})) <= set(table["results"])
         for method, numbers in table["results"].items():
@@ -62,8 +63,8 @@ def test_groups_are_vtabs() -> None:
     sizes = {name: len(tasks) for name, tasks in SUITES["vtab1k"]["spt2024"].groups.items()}
     assert sizes == {"natural": 7, "specialized": 4, "structured": 8}
     suites = {suite.protocol["name"]: suite for presets in SUITES.values() for suite in presets.values()}
-    assert len(suites) == 6
-    tasks = {task for suite in suites.values() for group in suite.groups.values() for task in group}
+    assert len(suites) == 11
+    tasks = {task for suite in suites.values() for group in suite.groups.values() for task in (*group, *suite.also)}
     assert tasks <= set(sources.names())
 
 
@@ -85,3 +86,24 @@ def test_a_table_shows_measured_published_and_their_difference() -> None:
     assert columns[2].text({**row, "method": "linear"}) == ""
     supervised = group_columns(groups, False, 2, published("vtab1k", "supervised"))
     assert supervised[4].text({**row, "method": "cvpt"}) == "61.7 (-1.7; cvpt2025, unverified)"
+
+
+def test_new_classes_stand_beside_what_is_published() -> None:
+    rows = published("coop11", "clip", "ViT-B-16-quickgelu")
+    assert published("coop11", "clip", "ViT-B-32-quickgelu") == {}
+    for found in (row.numbers for listed in rows.values() for row in listed):
+        assert found["H"] == pytest.approx(2 / (1 / found["base"] + 1 / found["new"]), abs=0.01)
+    columns = group_columns({"base": ["coop11/dtd"]}, False, 1, rows, ("new", "H"))
+    row = {"method": "coop", "groups": {"base": {"mean": 80.0, "std": 0.0}}, "also": {"new": [60.0, 64.0]}}
+    texts = {column.title: column.text(row) for column in columns[1:7]}
+    assert texts["new"] == "62.0 ± 2.8"
+    said = "published (measured minus published; source)"
+    assert texts[f"base, {said}"] == "82.7 (-2.7; cocoop2022, unverified)"
+    assert texts[f"new, {said}"] == "63.2 (-1.2; cocoop2022, unverified)"
+    assert texts["H"] == texts[f"H, {said}"] == ""  # it was not measured
+
+
+def test_shifted_data_stand_beside_what_is_published() -> None:
+    (coop,) = published("imagenet-shift", "clip", "ViT-B-16-quickgelu")["coop"]
+    shifted = [number for name, number in coop.numbers.items() if name.startswith("imagenet-shift/")]
+    assert coop.numbers["shifted"] == pytest.approx(sum(shifted) / 4, abs=0.01)

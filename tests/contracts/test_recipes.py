@@ -74,4 +74,17 @@ def test_final_runs_train_on_what_the_papers_train_on() -> None:
         (name, preset): s.protocol.get("final", "train") for name in SUITES for preset, s in SUITES[name].items()
     }
     assert finals.pop(("fgvc", "vpt2022")) == "train"
+    few = [name for name in finals if name[0] in ("coop11", "imagenet-shift")]
+    assert {finals.pop(name) for name in few} == {"train"}
     assert set(finals.values()) == {"train+val"}
+
+
+def test_coop_trains_for_as_long_as_its_shots_are_published() -> None:
+    for shots, epochs in ((None, 200), (1, 50), (2, 100), (4, 100), (8, 200), (16, 200)):
+        protocol = {} if shots is None else {"shots": shots}
+        recipe = RunConfig.resolve("mnist5k", "builtin", "coop", protocol=protocol).recipe
+        assert (recipe.epochs, recipe.warmup * recipe.epochs) == (epochs, 1)
+        own = RunConfig.resolve("mnist5k", "builtin", "coop", protocol=protocol, recipe={"epochs": 7}).recipe
+        assert own.epochs == 7
+    spt = RunConfig.resolve("mnist5k", "builtin", "spt", protocol={"shots": 1})
+    assert spt.recipe == make_method("spt").recipe("mae")

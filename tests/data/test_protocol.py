@@ -31,6 +31,8 @@ CHANGES = {
     "selection": "last",
     "final": "train+val",
     "value_range": (0, 4095),
+    "shots": 4,
+    "classes": "base",
 }
 
 

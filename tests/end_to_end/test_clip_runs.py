@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 import selfprompt as sp
 from selfprompt.analysis import analyse
+from selfprompt.analysis.texts import look_at_texts
 from selfprompt.backbones.load import from_open_clip
 from selfprompt.comparison.compare import COLUMNS, Comparison, compare, protocol_of
 from selfprompt.data.sources import load_dataset
@@ -41,7 +43,9 @@ def test_a_run_ends_in_a_page_and_answers(method: str, places: tuple[str, str], 
     data, backbone = places
     config = RunConfig.resolve(data, backbone, method, recipe={"epochs": 2, "batch_size": 8})
     done = tune(config, tmp_path / "run")
-    assert report(tmp_path / "run").is_file()
+    page = report(tmp_path / "run").read_text(encoding="utf-8")
+    assert ("What the classes' texts say" in unescape(page)) == (method != "linear")
+    assert ("prompt 16" in page) == (method == "coop")
     assert sp.evaluate(tmp_path / "run", data)["test_accuracy"] == done.metrics["test_accuracy"]
     image = next(Path(data).rglob("*.png"))
     assert sp.predict(tmp_path / "run", [image])[0]["label"] in NAMES
@@ -60,6 +64,23 @@ def test_an_exported_program_has_the_texts_in_it(places: tuple[str, str], tmp_pa
     program = torch.export.load(tmp_path / "coop.pt2")
     images = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(program.module()(images), model.eval()(images), atol=1e-4)
+
+
+def test_texts_that_differ_with_the_image_are_not_exported(places: tuple[str, str], tmp_path: Path) -> None:
+    model = sp.create_model(places[1], "cocoop", class_names=NAMES, num_prompts=4)
+    model.initialize()
+    with pytest.raises(UserError, match="The texts of cocoop differ with the image"):
+        export(model, tmp_path / "cocoop.onnx")
+
+
+def test_a_prompt_that_is_a_word_is_nearest_to_it(places: tuple[str, str]) -> None:
+    model = sp.create_model(places[1], "coop", class_names=NAMES, words="a photo")
+    model.initialize()
+    found = look_at_texts(model)
+    assert found is not None
+    assert [near[0]["distance"] for near in found.get("nearest", [])] == [0, 0]
+    assert [near[0]["word"] for near in found.get("nearest", [])] == ["a", "photo"]
+    assert np.allclose(np.diag(found["similarity"]), 1)
 
 
 def test_what_trains_nothing_stands_beside_what_does(places: tuple[str, str], tmp_path: Path) -> None:

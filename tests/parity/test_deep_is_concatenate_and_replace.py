@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from conftest import KINDS, make_backbone
+from conftest import KINDS, make_backbone, plain_blocks
 from selfprompt.model import PromptedModel, create_model
 
 READOUTS = ("backbone", "mae_average", "fresh_average")
@@ -17,8 +17,8 @@ READOUTS = ("backbone", "mae_average", "fresh_average")
 def reference_features(model: PromptedModel, images: torch.Tensor, readout: str) -> torch.Tensor:
     vit, prompts = model.backbone.vit, model.prompts
     prefix, count = vit.num_prefix_tokens, prompts.shape[1]
-    x = vit.norm_pre(vit._pos_embed(vit.patch_embed(images)))
-    for i, block in enumerate(vit.blocks):
+    x, blocks = plain_blocks(vit, images)
+    for i, block in enumerate(blocks):
         patches = x[:, prefix:] if i == 0 else x[:, prefix + count :]
         x = block(torch.cat([x[:, :prefix], prompts[i].expand(len(x), -1, -1), patches], dim=1))
     if readout != "backbone":
@@ -59,9 +59,10 @@ def test_shallow_prompts_flow_as_tokens(kind: str, images: torch.Tensor) -> None
     model.initialize(seed=3)
     vit = model.backbone.vit
     prefix = vit.num_prefix_tokens
-    x = vit.norm_pre(vit._pos_embed(vit.patch_embed(images)))
+    x, blocks = plain_blocks(vit, images)
     x = torch.cat([x[:, :prefix], model.prompts[0].expand(4, -1, -1), x[:, prefix:]], dim=1)
-    x = vit.blocks(x)
+    for block in blocks:
+        x = block(x)
     x = torch.cat([x[:, :prefix], x[:, prefix + 5 :]], dim=1)
     expected = vit.forward_head(vit.norm(x), pre_logits=True)
     assert (model.features(images) - expected).abs().max() < 1e-5

@@ -25,7 +25,7 @@ from selfprompt.methods import make_method
 
 TINY = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 3, "num_heads": 2, "num_classes": 0}
 ADAPTERS = {
-    **{method: {} for method in sp.list_methods() if make_method(method).head() != "class_text"},
+    **{name: {} for name in sp.list_methods() if (m := make_method(name)).head() != "class_text" and not m.texts},
     "lora": {"rank": 2},
     "vpt-shallow": {"shallow": True},
     "vpt-mae": {"readout": "mae_average"},

@@ -157,7 +157,7 @@ class Backbone(nn.Module, ABC):
 
     Attributes:
         info: Where it comes from and what it wants to see.
-        depth, width, num_heads: Blocks, token width D, attention heads.
+        depth, width, num_heads: Blocks, token width D, heads of keys and values.
         num_features: Width F of the readout.
         num_patches: Content tokens M of one input: patches of an image, words of the longest text.
         num_prefix: Class and register tokens.
@@ -184,6 +184,12 @@ class Backbone(nn.Module, ABC):
     cast_to: torch.dtype | None = None
     watch: Callable[[Role, Tensor], None] | None = None
     _known: tuple[str, bytes] | None = None
+
+    @property
+    @optional
+    def head_width(self) -> int:
+        """Width of a key."""
+        return self.width // self.num_heads
 
     @optional
     def as_input(self, inputs: Inputs, prepare: Callable[[Inputs], Inputs]) -> Inputs:
@@ -229,6 +235,7 @@ class Backbone(nn.Module, ABC):
             The stream after the last block.
         """
 
+    @optional
     def content_streams(self, inputs: Inputs, layers: int, offer: Offer) -> None:
         """Offer the content tokens of ``layers`` layers without prompts, one after the other.
 

@@ -21,7 +21,8 @@ from torch import Tensor
 from selfprompt.backbones.architecture import build
 from selfprompt.backbones.info import BackboneInfo, Pretraining
 from selfprompt.backbones.metadata import read_beside, read_header
-from selfprompt.backbones.vit import ViT, checked
+from selfprompt.backbones.timm_images import checked
+from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError, first_line
 
 logger = logging.getLogger("selfprompt")

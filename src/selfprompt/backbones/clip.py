@@ -27,11 +27,13 @@ class Words:
 
     Args:
         encode: A text to its ids, without those of start and end.
+        decode: An id to what it stands for.
         start, end: Those.
         mark: What tells its vocabulary from others.
     """
 
     encode: Callable[[str], list[int]]
+    decode: Callable[[int], str]
     start: int
     end: int
     mark: str

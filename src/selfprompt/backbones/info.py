@@ -11,8 +11,8 @@ Pretraining = Literal["supervised", "mae", "mocov3", "dino", "clip", "unknown"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 """Filter of a resize (Pillow's, which is antialiased)."""
 
-Readout = Literal["backbone", "mae_average", "fresh_average"]
-"""How tokens become one feature: see `Backbone.readout`."""
+Readout = Literal["backbone", "mae_average", "fresh_average", "words"]
+"""How tokens become one feature: see `Backbone.readout`; ``words`` are a language model's scores of all words."""
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,15 @@ import torch
 from torch import nn
 
 from selfprompt.backbones import RECORDS, timm_hub
+from selfprompt.backbones.aliases import resolve
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.checkpoints import load_file
 from selfprompt.backbones.clip import DualEncoder
 from selfprompt.backbones.info import BackboneInfo
 from selfprompt.backbones.open_clip import PREFIX, load_open_clip
-from selfprompt.backbones.vit import ViT, checked
+from selfprompt.backbones.text import PREFIX as TEXT
+from selfprompt.backbones.text import TextBackbone, load_text
+from selfprompt.backbones.timm_images import TimmImages, checked
 from selfprompt.errors import UserError
 
 BackboneSource: TypeAlias = str | os.PathLike[str] | nn.Module
@@ -27,7 +30,9 @@ WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar")
 
 
 def load_backbone(source: BackboneSource, image_size: int | None = None) -> Backbone | DualEncoder:
-    """Find a backbone by timm name, ``open_clip:NAME/TAG``, weights file or ``"builtin"``, or take a module.
+    """Find a backbone by timm name, ``open_clip:NAME/TAG``, ``text:NAME``, file or ``"builtin"``, or take a module.
+
+    Names of the transformers library stand for those of the same weights (see `ALIASES`).
 
     Args:
         source: What to load.
@@ -40,14 +45,18 @@ def load_backbone(source: BackboneSource, image_size: int | None = None) -> Back
         return resized(source, image_size)
     if isinstance(source, DualEncoder):
         return of_size(source, image_size)
+    if isinstance(source, nn.Module) and hasattr(source, "get_input_embeddings"):
+        raise UserError("A model of transformers needs its tokenizer: give backbones.text.wrap(model, tokenizer).")
     if isinstance(source, nn.Module):
         return resized(checked(timm_hub.wrap_module(source)), image_size)
-    name = os.fspath(source)
+    name = resolve(os.fspath(source))
     if name in RECORDS:
         found = packaged(name)
         return of_size(found, image_size) if isinstance(found, DualEncoder) else resized(found, image_size)
     if name.startswith(PREFIX):
         return of_size(from_open_clip(name), image_size)
+    if name.startswith(TEXT):
+        return resized(from_text(name), image_size)
     if is_file(name):
         file = Path(name).absolute()
         there = [path for path in (file, file.parent / "config.json") if path.is_file()]
@@ -70,13 +79,13 @@ def info(source: str | os.PathLike[str] | nn.Module, image_size: int | None = No
     """
     if isinstance(source, nn.Module):
         return load_backbone(source, image_size).info
-    name = os.fspath(source)
-    if name.startswith(PREFIX) or (name in RECORDS and RECORDS[name].extra == "clip"):
+    name = resolve(os.fspath(source))
+    if name.startswith((PREFIX, TEXT)) or (name in RECORDS and RECORDS[name].extra == "clip"):
         return load_backbone(name, image_size).info
     if name not in RECORDS and not is_file(name):
         return timm_hub.load_timm(name, image_size, weights=False).info
     load = RECORDS[name].factory if name in RECORDS else partial(load_file, Path(name))
-    found: ViT = load(weights=False)
+    found: TimmImages = load(weights=False)
     if name in RECORDS:
         found.info = dataclasses.replace(found.info, name=name)
     if changes_size(found, image_size):
@@ -119,6 +128,12 @@ def from_open_clip(name: str) -> DualEncoder:
         return load_open_clip(name)
 
 
+@lru_cache(maxsize=1)
+def from_text(name: str) -> TextBackbone:
+    """A language model, loaded once."""
+    return load_text(name)
+
+
 def of_size(pair: DualEncoder, image_size: int | None) -> DualEncoder:
     """The pair for square images of that size."""
     image = resized(pair.image, image_size)
@@ -130,7 +145,9 @@ def resized(backbone: Backbone, image_size: int | None) -> Backbone:
     if not changes_size(backbone, image_size):
         return backbone
     assert image_size is not None
-    if not isinstance(backbone, ViT):
+    if backbone.info.image_size is None:
+        raise UserError(f"{backbone.info.name} takes texts: leave --image-size out.")
+    if not isinstance(backbone, TimmImages):
         own = backbone.info.image_size
         raise UserError(f"{backbone.info.name} takes images of {own} pixels alone: leave --image-size out.")
     return backbone.resized(image_size)
@@ -143,7 +160,7 @@ def changes_size(backbone: Backbone, image_size: int | None) -> bool:
         UserError: Its own are not square.
     """
     name, own = backbone.info.name, (backbone.info.image_size or 0,) * 2
-    if isinstance(backbone, ViT):
+    if isinstance(backbone, TimmImages):
         own = tuple(backbone.vit.patch_embed.img_size)
     if image_size is None and own[0] != own[1]:
         raise UserError(

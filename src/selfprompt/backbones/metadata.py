@@ -140,17 +140,18 @@ def read_beside(path: Path, name: Any = None) -> Metadata:
 def kind_of(tag: str, architecture: str) -> Pretraining:
     """The kind of pretraining that a timm tag names; a tag of fine-tuning on labels counts as supervised.
 
-    Unknown are those for which no method publishes a recipe: I-JEPA, AIMv2, BEiT-3, RADIO, InternViT.
+    Unknown are those for which no method publishes a recipe: I-JEPA, AIMv2, BEiT-3, RADIO, InternViT, EVA-02's
+    masked modelling, EUPE, the Perception Encoder's for language and for places, LingBot, Sapiens2.
     """
     words = f"{architecture}.{tag}"
-    if not tag or "ijepa" in tag:
-        return "unknown"
     if "ft_in" in tag:
         return "supervised"
+    if not tag or any(mark in tag for mark in ("ijepa", "mim_", "eupe")):
+        return "unknown"
     for kind, marks in (
         ("mae", (".mae",)),
-        ("dino", (".dino", "dinov2")),
-        ("clip", ("clip", "siglip", "tips", "laion", "openai")),
+        ("dino", (".dino", "dinov2", "dinov3")),
+        ("clip", ("clip", "siglip", "tips", "laion", "openai", "pe_core")),
     ):
         if any(mark in words for mark in marks):
             return kind  # type: ignore[return-value]

@@ -19,7 +19,8 @@ from selfprompt import registry
 from selfprompt.backbones.base import UNEDITED
 from selfprompt.backbones.clip import ClipText, DualEncoder, Words
 from selfprompt.backbones.info import BackboneInfo
-from selfprompt.backbones.vit import ViT
+from selfprompt.backbones.timm_hub import family_of
+from selfprompt.backbones.timm_images import what_lacks as what_trunk_lacks
 from selfprompt.errors import UserError, first_line
 from selfprompt.inputs import Text
 
@@ -114,7 +115,7 @@ def wrap(model: Any, tokenizer: Any, name: str, preprocess: dict[str, Any]) -> D
     tower = ClipText(
         embedding, positions, blocks, norm_of(text.ln_final), linear(text.text_projection), words_of(tokenizer), info
     )
-    return checked(DualEncoder(ViT(vit, info, projection), tower, model.logit_scale.detach()), model, text)
+    return checked(DualEncoder(family_of(vit)(vit, info, projection), tower, model.logit_scale.detach()), model, text)
 
 
 def of_channels(given: Any, usual: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -133,7 +134,7 @@ def what_lacks(model: Any, text: Any) -> str | None:
     if (getattr(text, "pool_type", None) or text.text_pool_type) not in ("argmax", "eos"):
         return "its texts are not read at their end token"
     trunk = getattr(visual, "trunk", None)
-    if trunk is not None and not isinstance(trunk, VisionTransformer):
+    if trunk is not None and what_trunk_lacks(trunk, family_of(trunk)):
         return f"its image tower is a {type(trunk).__name__}, not a plain vision transformer"
     if trunk is None and not hasattr(visual, "class_embedding"):
         return f"its image tower is a {type(visual).__name__}, not a plain vision transformer"
@@ -237,12 +238,17 @@ def words_of(tokenizer: Any) -> Words:
         encode = partial(encode_plain, tokenizer, clean)
         start, end = tokenizer.sot_token_id, tokenizer.eot_token_id
     listed = json.dumps(sorted(vocabulary.items()), ensure_ascii=True)
-    return Words(encode, start, end, hashlib.sha256(listed.encode()).hexdigest())
+    return Words(encode, partial(decode, inner or tokenizer), start, end, hashlib.sha256(listed.encode()).hexdigest())
 
 
 def encode_with(inner: Any, clean: Any, text: str) -> list[int]:
     """Ids by a tokenizer of Hugging Face's."""
     return list(inner(clean(text), add_special_tokens=False).input_ids)
+
+
+def decode(tokenizer: Any, token: int) -> str:
+    """What a token stands for."""
+    return str(tokenizer.decode([token])).strip()
 
 
 def encode_plain(tokenizer: Any, clean: Any, text: str) -> list[int]:

@@ -9,37 +9,33 @@ import torch
 from timm.data.config import resolve_model_data_config
 from torch import nn
 
+from selfprompt.backbones.aliases import ALIASES
 from selfprompt.backbones.base import private_copy
+from selfprompt.backbones.beit import Beit
+from selfprompt.backbones.eva import Eva
 from selfprompt.backbones.info import BackboneInfo
 from selfprompt.backbones.metadata import Preprocessing, kind_of
-from selfprompt.backbones.vit import ViT, checked, what_lacks
+from selfprompt.backbones.timm_images import TimmImages, checked, what_lacks
+from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError, first_line, unknown
 from selfprompt.files import checked as valid
 
-ELSEWHERE = {
-    "facebook/dinov2-": "vit_{}_patch14_dinov2.lvd142m",
-    "facebook/dinov2-with-registers-": "vit_{}_patch14_reg4_dinov2.lvd142m",
-    "facebook/dino-vits": "vit_small_patch{}_224.dino",
-    "facebook/dino-vitb": "vit_base_patch{}_224.dino",
-    "facebook/vit-mae-": "vit_{}_patch16_224.mae",
-    "facebook/vit-mae-huge": "vit_huge_patch14_224.mae",
-    "openai/clip-vit-base-patch": "vit_base_patch{}_clip_quickgelu_224.openai",
-    "openai/clip-vit-large-patch": "vit_large_patch{}_clip_quickgelu_224.openai",
-    "google/siglip-base-patch16-": "vit_base_patch16_siglip_{}.webli",
-    "google/siglip-large-patch16-": "vit_large_patch16_siglip_{}.webli",
-}
-"""Beginnings of names in transformers, and timm's names of the same weights; what follows fills the gap."""
+FAMILIES: tuple[type[TimmImages], ...] = (ViT, Eva, Beit)
 
-OTHER_BLOCKS = ("vit_dlittle_*", "vit_dwee_*", "vit_dpwee_*", "vit_pwee_*", "*_18x2_*", "*_xp_*")
-"""Of timm's file of plain ViTs, those with differential attention or parallel branches."""
+MODULES = ("vision_transformer", "deit", "eva", "beit")
+"""timm's files of models that are taken."""
+
+OTHERS = ("vit_dlittle_*", "vit_dwee_*", "vit_dpwee_*", "vit_pwee_*", "*_18x2_*", "*_xp_*", "*_distilled_*")
+"""Of these, those with differential attention, parallel branches, or two classifiers."""
 
 
 def list_names() -> list[str]:
-    """Every timm name of the plain VisionTransformer class that has pretrained weights."""
-    return timm.list_models(module="vision_transformer", pretrained=True, exclude_filters=list(OTHER_BLOCKS))
+    """Every timm name of such a model that has pretrained weights."""
+    names = [timm.list_models(module=module, pretrained=True, exclude_filters=list(OTHERS)) for module in MODULES]
+    return sorted(name for found in names for name in found)
 
 
-def load_timm(name: str, image_size: int | None = None, weights: bool = True) -> ViT:
+def load_timm(name: str, image_size: int | None = None, weights: bool = True) -> TimmImages:
     """Load pretrained weights by timm name, from the hub or its local cache.
 
     The class is looked at first, without weights: what cannot be used is not downloaded.
@@ -47,7 +43,7 @@ def load_timm(name: str, image_size: int | None = None, weights: bool = True) ->
     Args:
         name: timm's, or ``hf-hub:NAME``.
         image_size: Side of the input in pixels if not the model's own.
-        weights: Load them, too; otherwise the ViT stays on the meta device.
+        weights: Load them, too; otherwise it stays on the meta device.
 
     Raises:
         UserError: No such name, no network and no cached copy, or another class of model.
@@ -55,7 +51,7 @@ def load_timm(name: str, image_size: int | None = None, weights: bool = True) ->
     bare = name if name.startswith("hf-hub:") else name.removeprefix("timm/")
     bare = bare.removeprefix("hf-hub:timm/")
     if not bare.startswith("hf-hub:") and not timm.is_model(bare):
-        raise no_such(name)
+        raise unknown("backbone", name, [*timm.list_models(), *ALIASES, "builtin"])
     tags = timm.list_models(f"{bare.partition('.')[0]}.*", pretrained=True)
     if "." in bare and tags and bare not in tags:
         raise unknown("backbone", name, tags)
@@ -89,17 +85,13 @@ def create(name: str, **options: Any) -> nn.Module:
         ) from error
 
 
-def no_such(name: str) -> UserError:
-    """The error for a name that timm does not know, with timm's own name of the same weights where that is known."""
-    for start, own in sorted(ELSEWHERE.items(), reverse=True):
-        same = own.format(name.removeprefix(start))
-        if name.startswith(start) and timm.is_model(same):
-            return UserError(f"There is no backbone named {name!r}: timm's name of it is {same}.")
-    return unknown("backbone", name, [*timm.list_models(), "builtin"])
+def family_of(model: nn.Module) -> type[TimmImages]:
+    """The kind of backbone that takes a model's class; `ViT`, which refuses it, where none does."""
+    return next((kind for kind in FAMILIES if isinstance(model, kind.family)), ViT)
 
 
-def wrap_module(model: nn.Module, name: str | None = None) -> ViT:
-    """A `ViT` around a timm module's numbers, in float32; normalisation and resizing come from its own configuration.
+def wrap_module(model: nn.Module, name: str | None = None) -> TimmImages:
+    """A backbone around a timm module's numbers, in float32; its own configuration tells normalisation and resizing.
 
     The module itself stays as it is.
     """
@@ -109,8 +101,9 @@ def wrap_module(model: nn.Module, name: str | None = None) -> ViT:
     own = valid(config, Preprocessing, f"The pretrained_cfg of {name or type(model).__name__}", "fix or delete it")
     architecture = own.architecture or type(model).__name__
     name = name or f"module:{architecture}"
-    if what_lacks(model):  # before anything of it is used
-        return ViT(model, BackboneInfo(name, architecture, "unknown", 0))
+    kind = family_of(model)
+    if what_lacks(model, kind):  # before anything of it is used
+        return kind(model, BackboneInfo(name, architecture, "unknown", 0))
     data = resolve_model_data_config(model)
     patch_embed: Any = model.patch_embed
     info = BackboneInfo(
@@ -125,7 +118,7 @@ def wrap_module(model: nn.Module, name: str | None = None) -> ViT:
         resize="squash" if data.get("crop_mode") == "squash" else "crop",
     )
     try:
-        return ViT(private_copy(model).float(), info)
+        return kind(private_copy(model).float(), info)
     except RuntimeError as error:  # weights that another module computes, or of inference mode
         raise UserError(
             f"{name} cannot be copied ({first_line(error)[:100]}): give it plain weights (remove weight norm or "

@@ -1,16 +1,7 @@
-"""timm's VisionTransformer family: ViT, DeiT, DINO, DINOv2, MAE, CLIP and SigLIP image towers.
-
-Only the model's own parts are called; nothing of timm is copied.
-"""
+"""timm's VisionTransformer family: ViT, DeiT, DINO, DINOv2, MAE, CLIP and SigLIP image towers."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any
-
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from timm.models.vision_transformer import (
     Attention,  # pyright: ignore[reportPrivateImportUsage]
@@ -18,198 +9,24 @@ from timm.models.vision_transformer import (
     ResPostBlock,
     VisionTransformer,
 )
-from torch import Tensor, nn
+from torch import Tensor
 
-from selfprompt.backbones.base import UNEDITED, Tokens, private_copy
-from selfprompt.backbones.info import BackboneInfo, Readout
+from selfprompt.backbones.base import Tokens
 from selfprompt.backbones.precision import as_under_autocast
-from selfprompt.backbones.timm_blocks import TimmBlocks
-from selfprompt.errors import UserError, first_line
-from selfprompt.inputs import Inputs, images_of
-
-EPSILON = 1e-6
-"""Of a fresh LayerNorm, as in ViT."""
-LARGEST_SIDE = 2**14  # pixels
+from selfprompt.backbones.timm_images import TimmImages
+from selfprompt.inputs import Inputs
 
 
-class ViT(TimmBlocks):
-    """A timm VisionTransformer as a `Backbone`.
+class ViT(TimmImages):
+    """A timm VisionTransformer: positions are added to the patches (see `TimmImages`)."""
 
-    The module is taken over: its classifier is removed, its weights are frozen, and it stays in eval mode
-    (`private_copy` gives one that may be).
-
-    Args:
-        vit: The model.
-        info: Where it comes from and what it wants to see.
-        projection: What the readout's features go through, such as CLIP's into the space that it shares with texts.
-
-    Raises:
-        UserError: Another class of model, or a block that cannot be prompted; the message says what is lacking.
-    """
-
-    def __init__(self, vit: nn.Module, info: BackboneInfo, projection: nn.Linear | None = None) -> None:
-        super().__init__()
-        if lacking := what_lacks(vit):
-            raise UserError(
-                f"{info.name} is a {type(vit).__name__}, which lacks {lacking}: "
-                f"selfprompt takes models of timm's plain VisionTransformer class, such as vit_base_patch16_224.mae."
-            )
-        assert isinstance(vit, VisionTransformer)
-        embed: Any = vit.patch_embed
-        if (channels := getattr(embed, "in_chans", None) or embed.proj.in_channels) != 3:
-            raise UserError(
-                f"{info.name} takes images of {channels} channels, and selfprompt gives it three "
-                f"(red, green and blue): build it with in_chans=3."
-            )
-        if embed.patch_size[0] != embed.patch_size[1]:
-            height, width = embed.patch_size
-            raise UserError(f"{info.name} has patches of {height} x {width} pixels: selfprompt takes square ones.")
-        vit.reset_classifier(0)
-        vit.requires_grad_(False)
-        self.vit: Any = vit
-        self.projection = None if projection is None else projection.requires_grad_(False)
-        self.eval()
-        self.info = info
-        first: Any = vit.blocks[0].attn
-        self.depth, self.width, self.num_heads = len(vit.blocks), vit.embed_dim, first.num_heads
-        self.num_features = vit.num_features if projection is None else projection.out_features
-        self.num_patches = vit.patch_embed.num_patches
-        self.num_prefix = vit.num_prefix_tokens
-        self.patch_size = embed.feat_ratio()
-        self.token_fan_in = 3 * self.patch_size**2
-        self.fixed_size, self.fused_attention = embed.strict_img_size, first.fused_attn
-
-    @property
-    def blocks(self) -> Sequence[Any]:
-        return self.vit.blocks
-
-    def resized(self, image_size: int) -> ViT:
-        """The same weights for square inputs of another size: positions interpolated as timm does it.
-
-        Raises:
-            UserError: The size is no positive multiple of the patch size.
-        """
-        info, known, vit = self.info_at(image_size), self.fingerprint(), private_copy(self.vit)
-        vit.set_input_size(img_size=(image_size, image_size))  # type: ignore[operator]
-        other = ViT(vit, info, self.projection)
-        with other.computing(known):
-            return other
-
-    def info_at(self, image_size: int) -> BackboneInfo:
-        """What is known of it once `resized`; errors as there."""
-        self.expect_size(image_size)
-        return dataclasses.replace(self.info, image_size=image_size, crop_fraction=1.0)
-
-    def expect_size(self, image_size: int) -> None:
-        """Raise `UserError` unless square inputs of that size are whole patches."""
-        if not 0 < image_size <= LARGEST_SIDE or image_size % self.patch_size:
-            raise UserError(
-                f"--image-size {image_size} is no multiple of the patch size {self.patch_size} of {self.info.name} "
-                f"up to {LARGEST_SIDE}: give one from {self.patch_size} on."
-            )
-
-    def as_input(self, inputs: Inputs, prepare: Callable[[Inputs], Inputs]) -> Float[Tensor, "batch 3 high wide"]:
-        """(B, 3, H, W) images: uint8 ones normalised, floats in the weights' type."""
-        if not isinstance(inputs, Tensor) or not (inputs.dtype == torch.uint8 or inputs.is_floating_point()):
-            what = inputs.dtype if isinstance(inputs, Tensor) else type(inputs).__name__
-            raise UserError(f"The images are {what}: give a tensor (B, 3, H, W) of uint8, or of normalised floats.")
-        side = self.info.image_size
-        if inputs.ndim != 4 or inputs.shape[1] != 3 or (self.fixed_size and inputs.shape[2:] != (side, side)):
-            raise UserError(
-                f"The images have the shape {tuple(inputs.shape)}: {self.info.name} takes (B, 3, {side}, {side})."
-            )
-        images = images_of(prepare(inputs) if inputs.dtype == torch.uint8 else inputs)
-        return images.to(next(self.parameters()).dtype)
-
-    @as_under_autocast
-    def content(self, inputs: Inputs) -> Float[Tensor, "batch content width"]:
-        return self.vit.patch_embed(inputs).flatten(1, -2)
+    family = VisionTransformer
+    methods = ("forward_features", "_pos_embed", "pool")
+    kinds = (Block, ResPostBlock)
+    attentions = (Attention,)
 
     @as_under_autocast
     def enter(self, content: Float[Tensor, "batch tokens width"], inputs: Inputs) -> Tokens:
         vit = self.vit
         patches = content.unflatten(1, vit.patch_embed.grid_size) if vit.dynamic_img_size else content
         return Tokens(vit.norm_pre(vit.patch_drop(vit._pos_embed(patches))), self.num_prefix)
-
-    def read_by(self, pool: Readout) -> slice | None:
-        first = pool == "backbone" and self.vit.global_pool == "token" and self.vit.attn_pool is None
-        return slice(1) if first else None
-
-    def unread(self, pool: Readout = "backbone") -> tuple[nn.Module, ...]:
-        if pool != "fresh_average":
-            return ()
-        vit = self.vit
-        return tuple(part for part in (vit.norm, vit.fc_norm, vit.attn_pool) if part is not None)
-
-    @as_under_autocast
-    def readout(self, tokens: Tokens, pool: Readout = "backbone") -> Float[Tensor, "batch features"]:
-        features = self._pooled(tokens, pool)
-        return features if self.projection is None else self.projection(features)
-
-    def _pooled(self, tokens: Tokens, pool: Readout) -> Float[Tensor, "batch width"]:
-        vit = self.vit
-        if pool == "backbone":
-            return vit.forward_head(vit.norm(tokens.x), pre_logits=True)
-        x = tokens.x[:, tokens.num_prefix :]
-        mean = x.mean(dim=1)
-        if self.watch is not None:  # the same, as attention with equal weights
-            weights = x.new_full(x.shape[:2], 1 / x.shape[1]).requires_grad_()
-            self.watch("readout", weights)
-            mean = (weights[:, None] @ x).squeeze(1)
-        if pool == "fresh_average":
-            return F.layer_norm(mean, mean.shape[-1:], eps=EPSILON)
-        return (vit.fc_norm if isinstance(vit.norm, nn.Identity) else vit.norm)(mean)
-
-
-def checked(backbone: ViT) -> ViT:
-    """The backbone, once its features without prompts are its model's own output on two random images.
-
-    Raises:
-        UserError: They are not, are no vectors, or are not finite.
-    """
-    name, weight = backbone.info.name, next(backbone.parameters())
-    if weight.is_meta:
-        raise UserError(f"{name} is on the meta device and has no weights: load them first.")
-    images = torch.randn(2, 3, *backbone.vit.patch_embed.img_size, generator=torch.Generator().manual_seed(0))
-    try:
-        with torch.no_grad():
-            own = backbone.vit(images.to(weight))
-            own = own if backbone.projection is None else backbone.projection(own)
-            vectors = own.shape == (2, backbone.num_features)
-            tokens = backbone.run(images.to(weight), UNEDITED)
-            features = backbone.readout(tokens) if vectors else own
-    except Exception as error:  # whatever a model from outside raises
-        raise UserError(f"{name} does not run on two images of noise ({first_line(error)}).") from error
-    if not vectors:
-        raise UserError(
-            f"{name} gives {tuple(own.shape)} for two images, not one vector each: "
-            f"build it with global_pool='token' or 'avg'."
-        )
-    if not own.isfinite().all():
-        raise UserError(f"{name} answers with NaN or infinity: its weights are damaged.")
-    if tokens.x.shape[1] != backbone.num_prefix + backbone.num_patches or (
-        (features - own).norm() > 1e-3 * own.norm()
-    ):
-        raise UserError(
-            f"{name} computes more than timm's plain VisionTransformer does (features are not the model's own): "
-            f"take a model of that class, such as vit_base_patch16_224.mae."
-        )
-    return backbone
-
-
-def what_lacks(vit: nn.Module) -> str | None:
-    """What a model lacks to be a `ViT`, in words; None if nothing."""
-    if not isinstance(vit, VisionTransformer):
-        return "a stream of tokens through timm's VisionTransformer"
-    for name in ("forward_features", "_pos_embed", "pool"):
-        if getattr(type(vit), name) is not getattr(VisionTransformer, name):
-            return f"VisionTransformer's own {name} (the class overrides it)"
-    if not len(vit.blocks):
-        return "blocks"
-    block: Any
-    for i, block in enumerate(vit.blocks):
-        if not isinstance(block, (Block, ResPostBlock)):
-            return f"separate attention and MLP branches (block {i} is a {type(block).__name__})"
-        if type(block.attn).forward is not Attention.forward or not isinstance(block.attn.qkv, nn.Linear):
-            return f"plain attention (that of block {i} is a {type(block.attn).__name__})"
-    return None

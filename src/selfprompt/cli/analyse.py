@@ -46,7 +46,7 @@ def command(
     if out is not None and out.is_dir():
         raise UserError(f"{out} is a folder: give --out a file, such as {out / 'analysis.json'}.")
     model = load(adapter, backbone)
-    splits = splits_for(load_dataset(data), model.protocol, Path(adapter))
+    splits = splits_for(load_dataset(data), model.protocol, Path(adapter), seed=model.seed)
     run = Path(adapter) if Path(adapter).is_dir() else None
     found = analyse(model, splits, run=run, images=images, leave_out=leave_one_out)
     if out is not None:

@@ -1,4 +1,4 @@
-"""``selfprompt bench mini|vtab1k|fgvc``."""
+"""``selfprompt bench mini|vtab1k|fgvc|coop11|imagenet-shift``."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ else:
 def command(
     suite: Benchmark,
     *,
-    methods: str = ",".join(compared(variants=True)),
+    methods: str | None = None,
     backbone: str | None = None,
     root: Path | None = None,
     preset: Preset = None,
     search: Literal["climb", "grid"] = "climb",
+    shots: Count | None = None,
     seeds: Count = 3,
     trials: Count | None = None,
     method_flags: MethodFlags = None,
@@ -42,12 +43,15 @@ def command(
     """A whole benchmark, method by group of tasks. The same command resumes it where it was stopped.
 
     Args:
-        suite: mini is VTAB-1K's protocol in miniature, offline; vtab1k and fgvc are looked for on disk.
-        methods: Names with commas between, with fields where wanted.
+        suite: mini is VTAB-1K's protocol in miniature, offline; the others are looked for on disk: vtab1k, fgvc, and
+            for image-text models coop11 (few-shot, and from base to new classes) and imagenet-shift.
+        methods: Names with commas between, with fields where wanted (those of every comparison; zeroshot, coop
+            and cocoop of image-text models).
         backbone: A timm name, a weights file, or builtin (the default).
         root: The folder that holds the data, in any of the layouts in which they are distributed.
-        preset: The paper whose resizing, normalisation and augmentation are used (spt2024).
+        preset: The paper whose resizing, normalisation and augmentation are used (spt2024; cocoop2022 of coop11).
         search: climb steps from the published settings to better ones; grid tries the paper's own grid.
+        shots: Training images of each class, if not the preset's.
         seeds: Runs of each method on each task at its best settings.
         trials: Points that each search tries (5; mini 3).
         jobs: Runs at a time on one machine, each with its share of the threads.
@@ -67,11 +71,14 @@ def command(
     if root is not None:
         os.environ[ROOT] = str(root)
     folder = out or Path(f"runs/bench-{suite}")
-    changes = {"protocol": {"split_seed": seed}, "recipe": given(recipe_flags), "fields": given(method_flags)}
+    chosen = presets[preset] if preset else next(iter(presets.values()))
+    names = methods.split(",") if methods is not None else chosen.methods or compared(variants=True)
+    protocol = {"split_seed": seed} | ({} if shots is None else {"shots": shots})
+    changes = {"protocol": protocol, "recipe": given(recipe_flags), "fields": given(method_flags)}
     with progress(f"benchmark {suite}") as advance:
         table = bench(
-            presets[preset] if preset else next(iter(presets.values())),
-            [spec.strip() for spec in methods.split(",")],
+            chosen,
+            [spec.strip() for spec in names],
             folder,
             backbone=backbone,
             seeds=seeds,

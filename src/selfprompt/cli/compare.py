@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from selfprompt.cli.console import emit, finish, own_command, progress
-from selfprompt.cli.flags import MethodFlags, RecipeFlags, SearchProtocolFlags, given
+from selfprompt.cli.flags import ColumnFlags, MethodFlags, RecipeFlags, SearchProtocolFlags, given
 from selfprompt.cli.values import Count, Seed, one_of
 from selfprompt.comparison.studies import STUDIES
+from selfprompt.data.columns import with_columns
 
 if TYPE_CHECKING:
     from selfprompt.comparison.compare import Comparison
@@ -30,6 +31,7 @@ def command(
     method_flags: MethodFlags = None,
     recipe_flags: RecipeFlags = None,
     protocol_flags: SearchProtocolFlags = None,
+    column_flags: ColumnFlags = None,
     image_size: Count | None = None,
     jobs: Count = 1,
     on: Literal["here", "ray"] = "here",
@@ -67,6 +69,7 @@ def command(
     from selfprompt.methods import compared
     from selfprompt.reports.table import footer
 
+    data = with_columns(data, given(column_flags))
     size = {} if image_size is None else {"image_size": image_size}
     protocol = {"split_seed": seed, **given(protocol_flags), **size}
     changes = {"recipe": given(recipe_flags), "fields": given(method_flags), "search": search}

@@ -26,8 +26,8 @@ def command(data: str | None = None, *, root: Path | None = None, seed: Seed = 0
     """Check this installation, or a data set: what is missing or wrong, and how to fix it.
 
     Args:
-        data: A folder or data set to read through, every image of it; or a benchmark (mini, vtab1k, fgvc), whose
-            lists are read.
+        data: A folder or data set to read through, every image of it; or a benchmark (mini, vtab1k, fgvc, coop11,
+            imagenet-shift), whose lists are read.
         root: The folder that holds a benchmark's data.
         seed: Has no effect here; every command takes it.
         json: Print one JSON object.
@@ -43,8 +43,9 @@ def command(data: str | None = None, *, root: Path | None = None, seed: Seed = 0
     if suite in SUITES and data == suite and Path(suite).is_dir():
         raise UserError(f"{data} is a folder here and a benchmark: write ./{data} for the folder, or {NAME}{data}.")
     if suite in SUITES:
-        groups = next(iter(SUITES[suite].values())).groups
-        facts, problems = doctor.check_tasks(task for tasks in groups.values() for task in tasks)
+        whole = next(iter(SUITES[suite].values()))
+        tasks = [task for tasks in whole.groups.values() for task in tasks]
+        facts, problems = doctor.check_tasks([*tasks, *whole.also])
     elif data is None:
         facts, problems = installation(), doctor.check_installation()
     else:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from selfprompt.cli.console import emit
-from selfprompt.cli.values import Adapt, Seed
+from selfprompt.cli.flags import ColumnFlags, given
+from selfprompt.cli.values import Adapt, Seed, one_of
+from selfprompt.data.columns import with_columns
+
+if TYPE_CHECKING:
+    Asked = Literal["all", "base", "new", "base,new"] | None
+else:
+    Asked = one_of(("all", "base", "new", "base,new"))
 
 
 def command(
@@ -13,7 +20,9 @@ def command(
     data: str,
     *,
     split: Literal["train", "val", "test"] = "test",
+    classes: Asked = None,
     backbone: str | None = None,
+    column_flags: ColumnFlags = None,
     adapt: Adapt = None,
     seed: Seed = 0,
     json: bool = False,
@@ -24,6 +33,8 @@ def command(
         adapter: A folder, or a repository of the Hugging Face hub.
         data: As for tune.
         split: Which split; cut as in training where the data has none.
+        classes: Of the data: all, base (the first half), new (the other), or base,new for both and their harmonic
+            mean. Image-text models answer for classes they were not trained on, by their names.
         backbone: The backbone, if it has moved.
         adapt: What is done for each image by itself: NAME, or NAME:FIELD=VALUE:FIELD=VALUE, such as tpt:views=32
             (selfprompt list adaptations).
@@ -32,7 +43,10 @@ def command(
     """
     from selfprompt.runs.evaluate import evaluate
 
-    result = evaluate(adapter, data, split=split, backbone=backbone, adapt=adapt)
-    accuracy, images = dict(result)[f"{split}_accuracy"], f"{result['images']:,} images"
+    located = with_columns(data, given(column_flags))
+    assert located is not None
+    result = evaluate(adapter, located, split=split, classes=classes, backbone=backbone, adapt=adapt)
+    keys = ("base_accuracy", "new_accuracy", "harmonic_mean") if classes == "base,new" else (f"{split}_accuracy",)
+    said = ", ".join(f"{key.replace('_', ' ')} {dict(result)[key]:.2f} %" for key in keys)
     how = result["precision"] if adapt is None else f"{result['precision']}, {adapt}"
-    emit(result, json, f"{split} accuracy {accuracy:.2f} % on {images} ({how})")
+    emit(result, json, f"{said} on {result['images']:,} images ({how})")

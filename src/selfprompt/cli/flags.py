@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from docstring_parser import DocstringStyle
 from pydantic import BaseModel, ConfigDict, create_model
 
+from selfprompt.data.columns import Columns
 from selfprompt.data.protocol import ImageSettings, Selection, Split
 from selfprompt.methods.fields import TokenFields
 from selfprompt.methods.recipe import Recipe
@@ -45,13 +46,14 @@ def help_of(model: type[BaseModel]) -> dict[str, str]:
 
 
 if TYPE_CHECKING:
-    MethodFlags = RecipeFlags = ProtocolFlags = SearchProtocolFlags = BaseModel | None
+    MethodFlags = RecipeFlags = ProtocolFlags = SearchProtocolFlags = ColumnFlags = BaseModel | None
 else:
     MethodFlags = flags("Method", TokenFields)
     RecipeFlags = flags("Recipe", Recipe)
     NO_FLAGS = ("image_size", "mean", "std", "metric", "value_range")  # of the backbone, or of one value
     ProtocolFlags = flags("Protocol", ImageSettings, Split, Selection, without=(*NO_FLAGS, "final"))  # of one run
     SearchProtocolFlags = flags("Protocol", ImageSettings, Split, Selection, without=NO_FLAGS)
+    ColumnFlags = flags("Columns of a table", Columns)
 
 
 def given(flags: BaseModel | None) -> dict[str, Any]:

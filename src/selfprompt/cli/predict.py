@@ -18,6 +18,7 @@ def command(
     /,
     *,
     backbone: str | None = None,
+    class_names: Path | None = None,
     adapt: Adapt = None,
     on_error: Literal["skip", "stop"] = "skip",
     seed: Seed = 0,
@@ -29,6 +30,8 @@ def command(
         adapter: A folder, or a repository of the Hugging Face hub.
         images: Image files, or folders of them.
         backbone: The backbone, if it has moved.
+        class_names: A file with one name a line: other classes, or the same in other words, where the adapter's are
+            texts (image-text models).
         adapt: What is done for each image by itself: NAME, or NAME:FIELD=VALUE:FIELD=VALUE, such as tpt:views=32
             (selfprompt list adaptations).
         on_error: skip names an image that cannot be read and predicts the others; stop ends there.
@@ -38,15 +41,17 @@ def command(
     from selfprompt.adaptations import make_adaptation
     from selfprompt.data.images import identified
     from selfprompt.data.tree import is_image
+    from selfprompt.files import read_names
     from selfprompt.runs.predict import predict
 
     for path in (Path(image) for image in images):
         if path.is_file() and not is_image(path.name) and not identified(path):
             raise UserError(f"{path} is no image, and is not called like one: leave it out.")
-    predictions = predict(adapter, images, backbone=backbone, on_error=on_error, adapt=adapt)
+    names = None if class_names is None else read_names(class_names, "give a file with one class name a line")
+    predictions = predict(adapter, images, backbone=backbone, class_names=names, on_error=on_error, adapt=adapt)
     errors = [p["error"] for p in predictions if "error" in p]
     lines = [
-        f"{p['image']}  {p['label']}  {100 * p['probability']:.1f} %"
+        f"{p.get('image', p.get('text'))}  {p['label']}  {100 * p['probability']:.1f} %"
         for p in predictions
         if p["probability"] is not None
     ]

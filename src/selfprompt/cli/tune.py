@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfprompt.cli.console import emit, finish, own_command, parameter_line, progress
-from selfprompt.cli.flags import MethodFlags, ProtocolFlags, RecipeFlags, given
+from selfprompt.cli.flags import ColumnFlags, MethodFlags, ProtocolFlags, RecipeFlags, given
 from selfprompt.cli.values import Count, Seed
+from selfprompt.data.columns import with_columns
 from selfprompt.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def command(
     method_flags: MethodFlags = None,
     recipe_flags: RecipeFlags = None,
     protocol_flags: ProtocolFlags = None,
+    column_flags: ColumnFlags = None,
     image_size: Count | None = None,
     out: Path | None = None,
     resume: Path | None = None,
@@ -33,8 +35,8 @@ def command(
     """Adapt a frozen backbone to labelled images; without DATA, the embedded example, offline.
 
     Args:
-        data: A folder of class folders (flat, or under train/, val/, test/), a registered name, or hf:NAME. Where a
-            registered name is a folder here, too, write ./NAME or name:NAME.
+        data: A folder of class folders (flat, or under train/, val/, test/), a table (.csv, .tsv, .jsonl, .parquet),
+            a registered name, or hf:NAME. Where a registered name is a folder here, too, write ./NAME or name:NAME.
         backbone: A timm name, a weights file, or builtin (the default).
         method: A name of `selfprompt list methods` (spt), with fields of its own where wanted: gatevpt:gate_init=10.
         image_size: Side of the input in pixels, if not the backbone's own.
@@ -52,6 +54,7 @@ def command(
     if resume is not None:
         own = {"backbone": backbone, "method": method, "image-size": image_size, "out": out, "probe": probe}
         own |= {"track": track, "seed": seed} | given(method_flags) | given(recipe_flags) | given(protocol_flags)
+        own |= given(column_flags)
         others = ["--" + name.replace("_", "-") for name, value in own.items() if value is not None]
         if others or data is not None:
             left = ", ".join(others) or f"DATA ({data})"
@@ -64,9 +67,9 @@ def command(
             flag = "--" + min(twice).replace("_", "-")
             raise UserError(f"--method {method} and {flag} both say {min(twice)}: leave one out.")
         config = RunConfig.resolve(
-            data,
+            with_columns(data, given(column_flags)),
             backbone,
-            **({} if method is None else {"method": method}),
+            "spt" if method is None else method,
             fields=given(method_flags),
             recipe=given(recipe_flags),
             protocol=given(protocol_flags),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from typing_extensions import NotRequired, TypedDict
 
 from selfprompt.backbones import RECORDS
 from selfprompt.backbones.load import info
+from selfprompt.comparison.beyond import DERIVED, also_text, derived
 from selfprompt.comparison.compare import (
     COLUMNS,
     Comparison,
@@ -69,6 +71,7 @@ def task_of(suite: Suite, data: str, backbone: str | None = None, **changes: Any
         fields=suite.fields | changes.pop("fields", {}),
         rates=suite.rates,
         trials=changes.pop("trials", suite.trials),
+        also=suite.also,
         **changes,
     )
 
@@ -145,7 +148,8 @@ def bench(
             result["tasks_above_full"] = sum(
                 result["tasks"][d]["test_accuracy_mean"] > full["tasks"][d]["test_accuracy_mean"] for d in unseen
             )
-    rows = published(suite.name, info(first.backbone, first.protocol.image_size).pretraining)
+    known = info(first.backbone, first.protocol.image_size)
+    rows = published(suite.name, known.pretraining, known.architecture)
     for result in results:
         result["published"] = [asdict(row) for row in rows.get(result["method"], [])]
     table: Benched[Summary] = {
@@ -157,7 +161,9 @@ def bench(
         "results": results,
         "settings": first.model_dump(mode="json", exclude={"data"}),
     }
-    write_tables(out, "table", table, group_columns(counted, Full.name in methods, len(unseen), rows), results)
+    also = dict.fromkeys(what for result in results for what in result.get("also", {}))
+    columns = group_columns(counted, Full.name in methods, len(unseen), rows, tuple(also))
+    write_tables(out, "table", table, columns, results)
     replace_file(out / "tasks.md", markdown(task_columns(groups, marked), results))
     return table
 
@@ -170,9 +176,10 @@ def summary(spec: str, rows: dict[str, Row], counted: dict[str, list[str]]) -> S
         by_seed = [statistics.mean(rows[d]["test_accuracies"][seed] for d in listed) for seed in range(seeds)]
         return {"mean": statistics.mean(by_seed), "std": statistics.stdev(by_seed) if seeds > 1 else 0.0}
 
-    everything = over([d for listed in counted.values() for d in listed])
+    unseen = [d for listed in counted.values() for d in listed]
+    everything = over(unseen)
     means = {name: over(listed) for name, listed in counted.items()}
-    return {
+    made: Summary = {
         "method": spec,
         "test_accuracy_mean": everything["mean"],
         "test_accuracy_std": everything["std"],
@@ -187,24 +194,35 @@ def summary(spec: str, rows: dict[str, Row], counted: dict[str, list[str]]) -> S
         "budget": max(row["budget"] for row in rows.values()),
         "tasks": rows,
     }
+    if asked := [what for what in rows[unseen[0]].get("also", {}) if what not in DERIVED]:
+        each = {what: [rows[d].get("also", {})[what] for d in unseen] for what in asked}
+        by_seed = {what: [statistics.mean(own) for own in zip(*lists)] for what, lists in each.items()}
+        old = [statistics.mean(own) for own in zip(*(rows[d]["test_accuracies"] for d in unseen))]
+        made["also"] = derived(old, by_seed)
+    return made
 
 
 def group_columns(
-    groups: dict[str, list[str]], full: bool, tasks: int, rows: dict[str, list[Published]]
+    groups: dict[str, list[str]],
+    full: bool,
+    tasks: int,
+    rows: dict[str, list[Published]],
+    also: Sequence[str] = (),
 ) -> list[Column[Summary]]:
-    """Method by group of tasks, beside what papers report."""
+    """Method by group of tasks, and what else was asked, beside what papers report."""
 
     def group(name: str) -> Column[Summary]:
         return Column(name, lambda r: f"{r['groups'][name]['mean']:.1f} ± {r['groups'][name]['std']:.1f}")
 
     def reported(name: str) -> Column[Summary]:
         def text(r: Summary) -> str:
-            found = [(row, row.group(name, groups[name])) for row in rows.get(r["method"], [])]
+            found = [(row, row.group(name, groups.get(name, []))) for row in rows.get(r["method"], [])]
+            own = r.get("also", {}).get(name, [])
+            measured = r["groups"][name]["mean"] if name in groups else statistics.mean(own or [0.0])
             return "; ".join(
-                f"{number:.1f} ({r['groups'][name]['mean'] - number:+.1f}; {row.label}"
-                f"{', unverified' if row.unverified else ''})"
+                f"{number:.1f} ({measured - number:+.1f}; {row.label}{', unverified' if row.unverified else ''})"
                 for row, number in found
-                if number is not None
+                if number is not None and (own or name in groups)
             )
 
         return Column(f"{name}, published (measured minus published; source)", text)
@@ -212,6 +230,9 @@ def group_columns(
     columns: list[Column[Summary]] = [Column("method", method)]
     for name in groups:
         columns += [group(name), reported(name)] if rows else [group(name)]
+    for name in also:
+        own: Column[Summary] = Column(name, partial(also_text, name))
+        columns += [own, reported(name)] if rows else [own]
     columns.append(Column("mean of groups", lambda r: f"{r['mean_of_groups']:.1f}"))
     columns.append(Column("mean of tasks", lambda r: f"{r['test_accuracy_mean']:.1f} ± {r['test_accuracy_std']:.1f}"))
     if full:

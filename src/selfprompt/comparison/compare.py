@@ -14,9 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import NotRequired, TypedDict
 
 from selfprompt.backbones.load import info
+from selfprompt.comparison.beyond import Asked, Final, also_columns, derived, deviation, evaluated
 from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
 from selfprompt.comparison.workers import Unit, Workers
 from selfprompt.data.protocol import Protocol, protocol_for
+from selfprompt.data.sources import NAME
 from selfprompt.errors import UserError, out_of_range
 from selfprompt.files import LOCK, claimed, read_json, replace_file
 from selfprompt.methods import RECORDS, make_method, read_spec, read_specs, record_of
@@ -25,7 +27,6 @@ from selfprompt.reports.table import Column, Compared, Result, Tried, all_precis
 from selfprompt.runs.config import RunConfig
 from selfprompt.runs.material import Material
 from selfprompt.runs.tune import tune
-from selfprompt.tuning.records import Tested
 
 SETTINGS, JOURNAL = "comparison.json", "journal.log"
 
@@ -39,13 +40,17 @@ class Chosen(TypedDict):
 
 
 class Measured(Result):
-    """What rows of comparisons and of benchmarks have in common beside what is read again."""
+    """What rows of comparisons and of benchmarks have in common beside what is read again.
+
+    ``also`` is of what else the tested runs were evaluated on: each seed's accuracy.
+    """
 
     seconds: float
     peak_memory_bytes: int
     readout: str
     precision: str
     budget: float
+    also: NotRequired[dict[str, list[float]]]
 
 
 class Row(Measured):
@@ -76,6 +81,8 @@ class Comparison(BaseModel):
             Where the recipe has a ``head_lr``, both are searched.
         trials: Points that the search tries for every method.
         search: ``climb`` (see `climb`), or each paper's own ``grid``, all of it.
+        also: Data sets on which the tested runs are evaluated besides, all of their classes asked; only heads that
+            answer for any classes are. Where the protocol's classes are ``base``, so are the new ones.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,6 +95,12 @@ class Comparison(BaseModel):
     rates: str | None = None
     trials: int = Field(default=5, ge=1)
     search: Literal["climb", "grid"] = "climb"
+    also: tuple[str, ...] = ()
+
+    def asked(self) -> dict[str, Asked]:
+        """What tested runs are evaluated on besides, by name."""
+        asked: dict[str, Asked] = {data: (NAME + data, "all") for data in self.also}
+        return {"new": (self.data, "new"), **asked} if self.protocol.classes == "base" else asked
 
     def run(self, spec: str) -> RunConfig:
         """The run of a method at the point where its search starts.
@@ -144,12 +157,14 @@ def open_folder(comparison: Comparison, out: Path) -> None:
         UserError: The folder holds a comparison with other settings.
     """
     path = out / SETTINGS
-    settings = comparison.model_dump(mode="json")
+    settings = comparison.model_dump(mode="json", exclude={"also"})  # which may be added to
     if path.exists():
         there = read_json(path, "choose another --out, or remove it")
         if isinstance(listed := there.get("rates"), dict):  # as files were that listed them
             own = {name: record.factory.rates.get("mini") for name, record in RECORDS.items()}
             there["rates"] = None if not listed else "mini" if listed.items() <= own.items() else listed
+        if isinstance(there.get("protocol"), dict):  # as files were that lack fields which came later
+            there["protocol"] = {k: f.default for k, f in Protocol.model_fields.items()} | there["protocol"]
         odd = next((key for key in settings if there.get(key) != settings[key]), None)
         if odd:
             raise UserError(f"{out} holds a comparison with another {odd}: choose another --out, or remove it.")
@@ -183,7 +198,8 @@ def choose(comparison: Comparison, out: Path, spec: str) -> Chosen:
         return kept["val_accuracy"], kept["val_loss"]
 
     grid = None
-    if comparison.search == "grid":
+    trains = bool(base.method.stages(base.recipe))
+    if comparison.search == "grid" and trains:
         published = base.method.grid
         if published is None:
             raise UserError(f"Method {base.method.name} publishes no grid: use --search climb.")
@@ -193,16 +209,11 @@ def choose(comparison: Comparison, out: Path, spec: str) -> Chosen:
         if grid is not None:
             return grid[len(done)] if len(done) < len(grid) else None
         start = Point(base.recipe.lr, head_lr=base.recipe.head_lr)
-        return climb(start, done) if len(done) < trials_of(comparison, base) else None
+        return climb(start, done) if len(done) < (comparison.trials if trains else 1) else None
 
     trials = search(out / JOURNAL, spec, propose, trial)
     number = max(range(len(trials)), key=lambda n: trials[n].score)
     return {"number": number, "point": trials[number].point.params(), "trials": [told(t) for t in trials]}
-
-
-def trials_of(comparison: Comparison, run: RunConfig) -> int:
-    """How many points are tried of a method: one where nothing is trained."""
-    return comparison.trials if run.method.stages(run.recipe) else 1
 
 
 def told(trial: Trial) -> Tried:
@@ -214,8 +225,8 @@ def told(trial: Trial) -> Tried:
     return made
 
 
-def final(comparison: Comparison, out: Path, spec: str, chosen: Chosen, seed: int) -> Tested:
-    """Run a method at its chosen settings and test it once.
+def final(comparison: Comparison, out: Path, spec: str, chosen: Chosen, seed: int) -> Final:
+    """Run a method at its chosen settings and test it once, and on what else the comparison asks.
 
     Args:
         comparison: The settings.
@@ -239,7 +250,7 @@ def final(comparison: Comparison, out: Path, spec: str, chosen: Chosen, seed: in
     own = folder / f"seed-{seed}"
     done = tune(config, own, resume=(own / "run.json").exists(), analysed=False)
     assert "test_images" in done.metrics
-    return done.metrics
+    return {**done.metrics, "also": evaluated(own, comparison.asked())}
 
 
 def folder_of(out: Path, spec: str) -> Path:
@@ -253,14 +264,14 @@ def at(recipe: Recipe, point: Point) -> Recipe:
     return recipe.model_copy(update={"lr": point.lr, "head_lr": point.head_lr or recipe.head_lr, **decays})
 
 
-def row(spec: str, chosen: Chosen, metrics: list[Tested]) -> Row:
+def row(spec: str, chosen: Chosen, metrics: list[Final]) -> Row:
     """One row of the table, with all trials."""
     accuracies = [m["test_accuracy"] for m in metrics]
     best, recipe = chosen["trials"][chosen["number"]], metrics[0]["recipe"]
     made: Row = {
         "method": spec,
         "test_accuracy_mean": statistics.mean(accuracies),
-        "test_accuracy_std": statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
+        "test_accuracy_std": deviation(accuracies),
         "seeds": len(metrics),
         "trainable_parameters": metrics[0]["trainable_parameters"],
         "total_parameters": metrics[0]["total_parameters"],
@@ -279,6 +290,8 @@ def row(spec: str, chosen: Chosen, metrics: list[Tested]) -> Row:
         "precision": all_precisions(metrics),
         "budget": max(m.get("epochs", m["recipe"]["epochs"]) / m["recipe"]["epochs"] for m in metrics),
     }
+    if also := metrics[0].get("also"):
+        made["also"] = derived(accuracies, {w: [m.get("also", {})[w] for m in metrics] for w in also})
     if "head_lr" in best:
         tried = [t["head_lr"] for t in chosen["trials"] if "head_lr" in t]
         made["head_lr"] = best["head_lr"]
@@ -342,7 +355,7 @@ def compare(
         "precision": all_precisions(rows),
         "settings": comparison.model_dump(mode="json"),
     }
-    write_tables(out, "table", table, COLUMNS, rows)
+    write_tables(out, "table", table, (*COLUMNS, *also_columns(rows)), rows)
     return table
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from selfprompt.data.sources import coop11, imagenet_shift
 from selfprompt.data.sources.vtab import TASKS
 
 
@@ -22,6 +23,8 @@ class Suite:
         fields: Fields of methods, for those that have them.
         rates: Which of `Method.rates` the searches start at, if not at the recipe's.
         trials: Points of each search.
+        also: Data sets on which tested runs are evaluated besides.
+        methods: Those that are run by default, if not those of every comparison.
     """
 
     name: str
@@ -33,6 +36,8 @@ class Suite:
     fields: dict[str, Any] = field(default_factory=dict)
     rates: str | None = None
     trials: int = 5
+    also: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
 
 
 MINI = Suite(
@@ -80,6 +85,31 @@ def fgvc(preset: str, **protocol: Any) -> Suite:
     )
 
 
+def of_coop(name: str, preset: str, groups: dict[str, tuple[str, ...]], **protocol: Any) -> Suite:
+    """Data sets under CoOp's protocol: 16 shots, the last epoch, CLIP's own normalisation."""
+    return Suite(
+        name=name,
+        groups=groups,
+        backbone="open_clip:ViT-B-16-quickgelu/openai",
+        protocol={
+            "name": f"{name}-{preset}",
+            "shots": 16,
+            "selection": "last",
+            "image_size": 224,
+            "mean": (0.48145466, 0.4578275, 0.40821073),
+            "std": (0.26862954, 0.26130258, 0.27577711),
+            "interpolation": "bicubic",
+            **(COOPS | protocol),
+        },
+        fields={"words": "a photo of a"} if protocol.get("classes") == "base" else {},
+        also=tuple(f"imagenet-shift/{part}" for part in imagenet_shift.VARIANTS) if name == "imagenet-shift" else (),
+        methods=("zeroshot", "coop", "cocoop"),
+    )
+
+
+COOPS = {"resize": "crop", "crop_fraction": 1.0, "augmentation": "crop_flip"}
+COOPS_FIRST = {"resize": "squash", "augmentation": "squash_crop_flip"}
+ELEVEN = tuple(f"coop11/{part}" for part in coop11.TASKS)
 SQUASHED = {"resize": "squash", "interpolation": "bilinear"}
 SUITES: dict[str, dict[str, Suite]] = {
     "mini": {"selfprompt": MINI},
@@ -87,6 +117,15 @@ SUITES: dict[str, dict[str, Suite]] = {
         "spt2024": vtab("spt2024", resize="crop", crop_fraction=1.0, interpolation="bicubic"),
         "vpt2022": vtab("vpt2022", **SQUASHED, selection="last"),
         "noah2022": vtab("noah2022", resize="squash", interpolation="bicubic"),
+    },
+    "coop11": {
+        "cocoop2022": of_coop("coop11", "cocoop2022", {"base": ELEVEN}, classes="base"),
+        "coop2022": of_coop("coop11", "coop2022", {"all": ELEVEN}),
+        "coop2021": of_coop("coop11", "coop2021", {"all": ELEVEN}, **COOPS_FIRST),
+    },
+    "imagenet-shift": {
+        "coop2022": of_coop("imagenet-shift", "coop2022", {"imagenet": ("coop11/imagenet",)}),
+        "coop2021": of_coop("imagenet-shift", "coop2021", {"imagenet": ("coop11/imagenet",)}, **COOPS_FIRST),
     },
     "fgvc": {
         "spt2024": fgvc("spt2024", augmentation="crop_flip", interpolation="bicubic", final="train+val"),
@@ -98,4 +137,7 @@ settings on validation images, whatever the paper did, and say so through `Publi
 Readout, recipe and number of prompts are each method's own, as published for the backbone's pretraining (see
 `Method.published_readout`); tables name the readout. SPT trains on all images of a training set, and so do final runs
 under its preset; VPT's FGVC runs leave the tenth out on which their settings are chosen. VPT's TensorFlow resize has
-no antialiasing; ours has."""
+no antialiasing; ours has. CoOp's transforms changed on 9 October 2021: coop2021 is how they were before (aspect ratio
+lost, and crops of images that were resized already), coop2022 and cocoop2022 how they are since; cocoop2022 trains on
+half of the classes and is tested on both. On ImageNet, validation images are cut from the training images, where CoOp
+validates on the test images."""

@@ -108,7 +108,7 @@ class Decoded(Batches):
         def one(index: int) -> Any:
             drawn = self.augmented and epoch is not None
             rng = np.random.default_rng((self.seed, epoch or 0, index)) if drawn else None
-            return named(partial(self.view.read, rng=rng), self.examples, index)
+            return named(partial(self.view.read, rng=rng), self.examples, index, self.protocol.inputs)
 
         return self.view.collate(self._threads.map(one, indices.tolist()), len(indices))
 
@@ -134,6 +134,7 @@ class Viewed(Batches):
 
     def __init__(self, examples: Examples, protocol: BaseProtocol, variation: Variation) -> None:
         self.examples, self.view, self.variation = examples, protocol.view(), variation
+        self.kind = protocol.inputs
         self._threads = ThreadPoolExecutor(max_workers=torch.get_num_threads(), thread_name_prefix="decode")
 
     def __len__(self) -> int:
@@ -145,8 +146,8 @@ class Viewed(Batches):
 
     def get(self, indices: np.ndarray) -> Inputs:
         """The views of the examples at ``indices``."""
-        read = partial(named, partial(self.view.views, variation=self.variation), self.examples)
-        found = self._threads.map(read, indices.tolist())
+        read = partial(self.view.views, variation=self.variation)
+        found = self._threads.map(lambda i: named(read, self.examples, i, self.kind), indices.tolist())
         return self.view.collate(chain.from_iterable(found), len(indices) * self.variation.count)
 
     def batches(self, order: list[np.ndarray], epoch: int | None = 0) -> Iterator[Batch]:
@@ -178,13 +179,13 @@ class Features(Batches):
             yield Batch(self.features[torch.from_numpy(indices)], self.labels[torch.from_numpy(indices)])
 
 
-def named(read: Callable[[Any], Any], examples: Examples, index: int) -> Any:
+def named(read: Callable[[Any], Any], examples: Examples, index: int, kind: str) -> Any:
     """What is read of one example; an error says of which."""
     source = examples.images[index]
     try:
         return read(source)
     except UserError as error:
-        raise error if name_of(source) else UserError(f"Image {index}: {error}") from None
+        raise error if name_of(source) else UserError(f"{kind.capitalize()} {index}: {error}") from None
 
 
 def ahead(get: Callable[[np.ndarray], Inputs], labels: Tensor | None, order: list[np.ndarray]) -> Iterator[Batch]:

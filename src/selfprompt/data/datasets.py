@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ import numpy as np
 
 from selfprompt.data.examples import Examples as Examples
 from selfprompt.data.examples import check_labels
-from selfprompt.data.protocol import BaseProtocol, Protocol
-from selfprompt.data.splits import TooFew, cut
+from selfprompt.data.protocol import BaseProtocol, Classes, Protocol
+from selfprompt.data.splits import TooFew, cut, half, shuffled
 from selfprompt.errors import UserError
 from selfprompt.files import must_be_utf8
 
@@ -78,42 +78,96 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Splits:
-    """The three splits that a run uses, and how they were made (kept beside the results)."""
+    """The three splits that a run uses, and how they were made (kept beside the results).
+
+    Args:
+        train, val, test: Images, with labels that count ``class_names``.
+        record: Of the splits with all of the data set's classes.
+        class_names: Those of the run.
+        kept: Which of a recorded split's images are here, by split; all where there is nothing.
+    """
 
     train: Examples
     val: Examples
     test: Examples
     record: dict[str, Any]
+    class_names: tuple[str, ...] = ()
+    kept: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def of(self, classes: Classes) -> Splits:
+        """All of its classes, or the first or second half of them, with labels from 0.
+
+        Raises:
+            UserError: A half has fewer than two.
+        """
+        if classes == "all":
+            return self
+        own = half(len(self.class_names), classes)
+        if len(own) < 2:
+            raise UserError(
+                f"{len(self.class_names)} classes have no two in their {classes} half: use --classes all, or data "
+                f"with four classes or more."
+            )
+        parts = {"train": self.train, "val": self.val, "test": self.test}
+        kept = {name: np.flatnonzero(np.isin(part.known_labels, own)) for name, part in parts.items()}
+        taken = {name: part.take(kept[name]) for name, part in parts.items()}
+        taken = {n: Examples(p.images, p.known_labels - own.start, p.groups) for n, p in taken.items()}
+        return Splits(**taken, record=self.record, class_names=self.class_names[own.start : own.stop], kept=kept)
 
 
-def with_splits(dataset: Dataset, protocol: BaseProtocol) -> Splits:
+def with_splits(dataset: Dataset, protocol: BaseProtocol, seed: int = 0) -> Splits:
     """Fill in the splits that the data set lacks: seeded, stratified by class, and recorded.
 
     The test split is cut first, then the validation split, both from the training images; then
     ``protocol.train_images`` labelled images are kept for training and validation together (VTAB-1K's way). Where
     there are too few images to stratify, a cut comes as near to it as it can and leaves one image of each class to
-    train on; the record's ``stratified`` is then false.
+    train on; the record's ``stratified`` is then false. Groups are never cut. ``protocol.shots`` of each class are
+    drawn at the end, as in CoOp (arXiv 2109.01134), and ``protocol.classes`` chosen.
+
+    Args:
+        dataset: The data set.
+        protocol: Which splits.
+        seed: Of a run, which draws the shots.
 
     Raises:
-        UserError: There are too few images even so, a label fits no class, or a training image is in another split.
+        UserError: There are too few images even so, a label fits no class, a class has fewer images than shots, a
+            half of the classes has fewer than two, or a training image is in another split.
     """
+    return whole_splits(dataset, protocol, seed).of(protocol.classes)
+
+
+def whole_splits(dataset: Dataset, protocol: BaseProtocol, seed: int = 0) -> Splits:
+    """`with_splits`, of all classes."""
     for name, split in dataset.own.items():
         check_labels(split, dataset.num_classes, f"{dataset.name}'s {name}")
         if name != "train" and (shared := shared_file(dataset.train, split)):
             raise UserError(f"{shared} is a training image and a {name} image of {dataset.name}: remove one of them.")
-    rest, seed = dataset.train, protocol.split_seed
-    labels = rest.known_labels
+    rest, fixed = dataset.train, protocol.split_seed
+    labels, groups = rest.known_labels, rest.groups
+    counted = {"--train-images": protocol.train_images, "--shots": protocol.shots}
+    if groups is not None and (flag := next((f for f, value in counted.items() if value is not None), None)):
+        raise UserError(f"{dataset.name} has groups, which are kept whole: leave {flag} out.")
     left, made, stratified = np.arange(len(rest)), {}, True
+    few: dict[str, Any] = {}
     try:
         if dataset.test is None:
-            left, made["test"], stratified = cut(labels, left, protocol.test_fraction, seed)
+            left, made["test"], stratified = cut(labels, left, protocol.test_fraction, fixed, groups=groups)
         if protocol.train_images is not None and protocol.train_images < len(left):
-            _, left, by_class = cut(labels, left, protocol.train_images, seed, trained=1)
+            _, left, by_class = cut(labels, left, protocol.train_images, fixed, trained=1)
             stratified &= by_class
-        if dataset.val is None:
-            left, made["val"], by_class = cut(labels, left, protocol.val_fraction, seed)
+        if protocol.shots is not None:
+            left, val = few_shot(dataset, left, protocol.shots, seed)
+            few = {"shots_seed": seed} | ({} if dataset.val is None else {"val_drawn": val.tolist()})
+            made |= {"val": val} if dataset.val is None else {}
+        elif dataset.val is None:
+            left, made["val"], by_class = cut(labels, left, protocol.val_fraction, fixed, groups=groups)
             stratified &= by_class
     except TooFew:
+        if groups is not None:
+            raise UserError(
+                f"{dataset.name} has {len(np.unique(groups))} group(s), too few to train on one of each class and "
+                f"cut others off for validation or test: add groups, or name the splits yourself."
+            ) from None
         larger = "" if protocol.train_images is None else ", a larger --train-images"
         raise UserError(
             f"{dataset.name} has {len(rest)} image(s) of {dataset.num_classes} classes, too few to train on one of "
@@ -121,8 +175,11 @@ def with_splits(dataset: Dataset, protocol: BaseProtocol) -> Splits:
             f"--val-fraction{larger}, or lay out train/, val/ and test/ folders yourself."
         ) from None
     splits = dataset.own | {name: rest.take(indices) for name, indices in (made | {"train": left}).items()}
+    drawn = np.array(few.get("val_drawn", ()), dtype=np.int64)
+    if "val_drawn" in few:
+        splits["val"] = splits["val"].take(drawn)
     record = {
-        "seed": seed,
+        "seed": fixed,
         "made": list(made),
         "stratified": stratified,
         **say_lacking(dataset, {name: splits[name] for name in made}),
@@ -130,13 +187,46 @@ def with_splits(dataset: Dataset, protocol: BaseProtocol) -> Splits:
         "data": dataset.place,
         "classes": list(dataset.class_names),
         "fingerprint": dataset.fingerprint(),
+        **few,
     }
     if files := dataset.files():
         unused = np.setdiff1d(np.arange(len(rest)), np.concatenate([*made.values(), left]))
         parts = {**made, "train": left, "unused": unused}
         files |= {name: [files["train"][i] for i in part] for name, part in parts.items()}
+        if "val_drawn" in few:
+            left_out = np.setdiff1d(np.arange(len(files["val"])), drawn)
+            files["unused"] += [files["val"][i] for i in left_out]
+            files["val"] = [files["val"][i] for i in drawn]
         record |= {f"{name}_files": named for name, named in files.items()}
-    return Splits(splits["train"], splits["val"], splits["test"], record)
+    return Splits(splits["train"], splits["val"], splits["test"], record, dataset.class_names)
+
+
+def few_shot(dataset: Dataset, pool: np.ndarray, shots: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """So many of each class out of some training images, and min(shots, 4) for validation.
+
+    Returns:
+        Indices of training images; and, as far as there are any, of the data set's own validation images, else of
+        further training images.
+
+    Raises:
+        UserError: A class has too few images.
+    """
+    own, spare = dataset.val, min(shots, 4)
+    need = shots + (spare if own is None else 0)
+    order = shuffled(dataset.train.known_labels, pool, seed, dataset.num_classes)
+    for name, images in zip(dataset.class_names, order):
+        if len(images) < need:
+            more = f" and {spare} for validation" if own is None else ""
+            raise UserError(
+                f"{dataset.name} has {len(images)} image(s) of the class {name} to train on, and --shots {shots} "
+                f"takes {shots} of each{more}: use fewer shots, or add images."
+            )
+    if own is None:
+        held = [images[shots:need] for images in order]
+    else:
+        others = shuffled(own.known_labels, np.arange(len(own)), seed, dataset.num_classes)
+        held = [images[:spare] for images in others]
+    return np.sort(np.concatenate([images[:shots] for images in order])), np.sort(np.concatenate(held))
 
 
 def problems_of_split(dataset: Dataset, protocol: BaseProtocol | None = None) -> list[str]:

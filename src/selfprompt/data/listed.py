@@ -80,8 +80,16 @@ def find(expected: Expected, names: Sequence[str], layouts: Sequence[Layout]) ->
     raise UserError(f"{expected.name} was not found: {there}; set {ROOT} to the folder that holds it.")
 
 
-def checked(expected: Expected, folder: Path, splits: dict[str, Listed]) -> Dataset:
-    """Listed images as a data set, numbered by the training split's labels.
+def checked(
+    expected: Expected, folder: Path, splits: dict[str, Listed], names: dict[Any, str] | None = None
+) -> Dataset:
+    """Listed images as a data set, numbered by the labels of the training split, or of the test if it is alone.
+
+    Args:
+        expected: What there should be.
+        folder: Where it is.
+        splits: Images and labels by split.
+        names: Of the labels, where these are not their own.
 
     Raises:
         UserError: A split has another size, a label map is shifted or incomplete, an image is in two splits or not
@@ -94,14 +102,16 @@ def checked(expected: Expected, folder: Path, splits: dict[str, Listed]) -> Data
     ):
         if size != wanted:
             raise UserError(f"{expected.name}: {folder} lists {size:,} {what} images, not {wanted:,}.")
-    labels = sorted({label for _, label in splits["train"]}, key=label_order)
+    first = "train" if "train" in splits else "test"
+    labels = sorted({label for _, label in splits[first]}, key=label_order)
     if len(labels) != expected.classes:
         raise UserError(
-            f"{expected.name}: the train list in {folder} has {len(labels)} classes, not {expected.classes}."
+            f"{expected.name}: the {first} list in {folder} has {len(labels)} classes, not {expected.classes}."
         )
     numbers = {label: number for number, label in enumerate(labels)}
     seen: dict[Path, str] = {}
-    examples = {}
+    none = Examples([], np.empty(0, dtype=np.int64))
+    examples = {} if first == "train" else {"train": none, "val": none}
     for split, listed in splits.items():
         for path, label in listed:
             if label not in numbers:
@@ -117,7 +127,7 @@ def checked(expected: Expected, folder: Path, splits: dict[str, Listed]) -> Data
         examples[split] = Examples(images, np.array([numbers[label] for _, label in listed], dtype=np.int64))
     return Dataset(
         expected.name,
-        tuple(str(label) for label in labels),
+        tuple(str((names or {}).get(label, label)) for label in labels),
         examples["train"],
         examples.get("val"),
         examples.get("test"),

@@ -10,15 +10,22 @@ import json
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, SerializeAsAny
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PrivateAttr, SerializeAsAny
 
 from selfprompt.backbones.info import BackboneInfo, Interpolation
 from selfprompt.errors import UserError
 from selfprompt.marks import optional
 
 if TYPE_CHECKING:
+    from selfprompt.backbones.base import Backbone
     from selfprompt.data.examples import Examples
+    from selfprompt.data.templates import Reader
     from selfprompt.data.views.base import View
+    from selfprompt.data.views.text import TextView
+
+
+Classes = Literal["all", "base", "new"]
+"""All of a data set's classes, or the first or second half of them."""
 
 
 class Split(BaseModel):
@@ -29,6 +36,9 @@ class Split(BaseModel):
         val_fraction: Share cut for validation where the data has no such split of its own.
         test_fraction: Share cut for the test where the data has no such split of its own.
         split_seed: Seed of those cuts. It is not the seed of a run.
+        shots: Train on this many images of each class, drawn by the run's seed; min(shots, 4) more, or of the data's
+            own validation images, are for validation (CoOp's few-shot protocol).
+        classes: base is the first half of the classes in the data set's order, the middle one with it; new the rest.
     """
 
     model_config = ConfigDict(defer_build=True)
@@ -37,6 +47,8 @@ class Split(BaseModel):
     val_fraction: float = Field(default=0.2, gt=0, lt=1)
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
     split_seed: int = Field(default=0, ge=0, lt=2**32)
+    shots: int | None = Field(default=None, ge=1)
+    classes: Classes = "all"
 
 
 class Selection(BaseModel):
@@ -68,7 +80,8 @@ class ImageSettings(BaseModel):
         mean, std: Per-channel normalisation of values in [0, 1]; the backbone's own by default.
         augmentation: Of the training images alone. crop_flip is a random resized crop (8 to 100 % of the area) with a
             horizontal flip, as FGVC is trained in the SPT paper; resize_crop_flip resizes as the test does, then cuts
-            a random square and flips, as in VPT's; flip is the flip alone.
+            a random square and flips, as in VPT's; squash_crop_flip resizes both sides to image_size, then crops
+            and flips as crop_flip, as CoOp did at first; flip is the flip alone.
         value_range: The values that become black and white in images of more than 8 bits a channel; left open, the
             training images decide.
     """
@@ -81,7 +94,7 @@ class ImageSettings(BaseModel):
     interpolation: Interpolation = "bicubic"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.229, 0.224, 0.225)
-    augmentation: Literal["none", "flip", "crop_flip", "resize_crop_flip"] = "none"
+    augmentation: Literal["none", "flip", "crop_flip", "resize_crop_flip", "squash_crop_flip"] = "none"
     value_range: tuple[float, float] | None = None
 
 
@@ -119,6 +132,15 @@ class BaseProtocol(Split, Selection, ABC):
     @optional
     def check(self, info: BackboneInfo) -> None:
         """Raise `UserError` unless a backbone takes what the view gives."""
+
+    @optional
+    def read_by(self, backbone: Backbone, template: str | None) -> BaseProtocol:
+        """The protocol with what it leaves to the backbone, and to a method's template for texts.
+
+        Raises:
+            UserError: It is of another tokenizer or template.
+        """
+        return self
 
     @optional
     def completed(self, examples: Examples) -> BaseProtocol:
@@ -172,6 +194,59 @@ class Protocol(ImageSettings, BaseProtocol):
         return self if span is None else self.model_copy(update={"value_range": span})
 
 
+class TextProtocol(BaseProtocol):
+    """The protocol of texts: how they become tokens, how they are split, which epoch and metric are reported.
+
+    Args:
+        template: What a text is filled into (see `Template`); left open, the method's, or the text alone.
+        max_length: Most tokens, those of template and prompts included; left open, what the backbone takes.
+        tokenizer: What tells the tokenizer from others; left open, it is the backbone's.
+    """
+
+    inputs: ClassVar[str] = "text"
+    kind: Literal["text"] = "text"
+    template: str | None = None
+    max_length: int | None = Field(default=None, ge=2)
+    tokenizer: str | None = None
+    _reader: Reader | None = PrivateAttr(default=None)
+
+    def view(self) -> TextView:
+        from selfprompt.data.templates import Template  # they import torch
+        from selfprompt.data.views.text import TextView
+
+        if self._reader is None or self.template is None:
+            raise UserError("This protocol has no tokenizer yet: make a model with it (create_model).")
+        longest = self._reader.longest
+        return TextView(Template(self.template), self._reader, min(longest, self.max_length or longest))
+
+    def check(self, info: BackboneInfo) -> None:
+        if info.image_size is not None:
+            raise UserError(
+                f"The protocol is of texts, and {info.name} takes images: leave it out, or give text:NAME."
+            )
+
+    def read_by(self, backbone: Backbone, template: str | None) -> TextProtocol:
+        from selfprompt.backbones.text import TextBackbone
+        from selfprompt.data.templates import Reader, Template
+
+        name = backbone.info.name
+        if not isinstance(backbone, TextBackbone):
+            raise UserError(f"The protocol is of texts of transformers, and {name} is no such model: give text:NAME.")
+        own = backbone.vocabulary.mark
+        if self.tokenizer not in (None, own):
+            raise UserError(f"The tokenizer of {name} is another than that of the protocol: give the right backbone.")
+        if None not in (template, self.template) and template != self.template:
+            raise UserError(
+                f"The protocol has the template {self.template!r} and the method {template!r}: give it to the method."
+            )
+        pattern = self.template or template or "{text}"
+        if template is None and (soft := Template(pattern).soft):
+            raise UserError(f"The template has {soft} soft tokens, and the method has no prompts among words.")
+        made = self.model_copy(update={"template": pattern, "tokenizer": own})
+        made._reader = Reader(backbone.vocabulary, backbone.kind, backbone.num_patches)
+        return made
+
+
 def of_its_kind(protocol: Any) -> Any:
     """A stored protocol as the one of its kind."""
     if not isinstance(protocol, dict):
@@ -200,7 +275,13 @@ def image_protocol(protocol: BaseProtocol) -> Protocol:
 
 
 def protocol_for(info: BackboneInfo, **changes: Any) -> Protocol:
-    """The default protocol for a backbone: its own input size, resizing and normalisation, with ``changes``."""
+    """The default protocol for a backbone of images: its size, resizing and normalisation, with ``changes``.
+
+    Raises:
+        UserError: It takes texts.
+    """
+    if info.image_size is None:
+        raise UserError(f"{info.name} takes texts, not images: give a backbone of images.")
     own = {
         "image_size": info.image_size,
         "resize": info.resize,

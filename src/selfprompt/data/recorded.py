@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
-from selfprompt.data.datasets import Dataset, Splits, with_splits
+from selfprompt.data.datasets import Dataset, Splits, whole_splits
 from selfprompt.data.protocol import BaseProtocol
 from selfprompt.errors import UserError
 from selfprompt.files import checked, read_json
@@ -39,9 +40,10 @@ class SplitRecord(BaseModel):
 
     Args:
         train, val, test: Indices in the data set's own training split, of the splits that were cut from it.
+        val_drawn: Indices in its own validation split, where ``shots`` were drawn from it.
         data, classes, fingerprint: Of the data set.
         train_files, val_files, test_files, unused_files: Where images are files, those of each split and those that
-            ``train_images`` left out.
+            ``train_images`` or ``shots`` left out.
     """
 
     model_config = ConfigDict(strict=True)
@@ -49,6 +51,7 @@ class SplitRecord(BaseModel):
     train: list[Index]
     val: list[Index] | None = None
     test: list[Index] | None = None
+    val_drawn: list[Index] | None = None
     data: str = ""
     classes: list[str] = []
     fingerprint: str = ""
@@ -59,8 +62,13 @@ class SplitRecord(BaseModel):
 
     @property
     def indices(self) -> dict[str, list[int]]:
-        """The splits that were cut, by name."""
+        """The splits that were cut from the training split, by name."""
         return self.model_dump(include=set(SPLITS), exclude_none=True)
+
+    def of(self, own: dict[str, Any], take: Callable[[Any, list[int]], Any]) -> dict[str, Any]:
+        """The splits out of the data set's own, by whatever takes indices of one."""
+        drawn = {} if self.val_drawn is None else {"val": take(own["val"], self.val_drawn)}
+        return own | drawn | {name: take(own["train"], held) for name, held in self.indices.items()}
 
     @property
     def files(self) -> dict[str, list[str]]:
@@ -68,7 +76,7 @@ class SplitRecord(BaseModel):
         return {split: getattr(self, f"{split}_files") for split in (*SPLITS, "unused")}
 
 
-def splits_for(dataset: Dataset, protocol: BaseProtocol, run: Path, *, whole: bool = True) -> Splits:
+def splits_for(dataset: Dataset, protocol: BaseProtocol, run: Path, *, whole: bool = True, seed: int = 0) -> Splits:
     """The splits that the run in a folder recorded; cut by `with_splits` where it recorded none of this data set.
 
     Images are found by their files' names, so that the data may stand elsewhere by now, and may have grown: what is
@@ -79,28 +87,34 @@ def splits_for(dataset: Dataset, protocol: BaseProtocol, run: Path, *, whole: bo
         protocol: The run's.
         run: Its folder.
         whole: Refuse data that lack an image of the run, or have other classes; otherwise say what they lack.
+        seed: The run's, for shots that are not recorded.
 
     Raises:
         UserError: The record is damaged, or the data have changed so much that it cannot be followed.
     """
+    return recorded(dataset, protocol, run, whole, seed).of(protocol.classes)
+
+
+def recorded(dataset: Dataset, protocol: BaseProtocol, run: Path, whole: bool, seed: int) -> Splits:
+    """`splits_for`, of all classes."""
     path = run / NAME
     if not path.is_file():
-        return with_splits(dataset, protocol)
+        return whole_splits(dataset, protocol, seed)
     raw = read_json(path, FIX)
     record = checked(raw, SplitRecord, path, FIX)
     if wrong := damage(record, dataset):
         raise UserError(f"{path} is damaged ({wrong}): {FIX}.")
     if record.fingerprint == dataset.fingerprint():
-        cut = {name: dataset.train.take(np.array(held, dtype=np.int64)) for name, held in record.indices.items()}
-        return Splits(**(dataset.own | cut), record=raw)
+        cut = record.of(dataset.own, lambda part, held: part.take(np.array(held, dtype=np.int64)))
+        return Splits(**cut, record=raw, class_names=dataset.class_names)
     if whole and record.fingerprint and record.classes != list(dataset.class_names):
         odd = sorted(set(record.classes) ^ set(dataset.class_names)) or ["their order"]
         raise UserError(f"{dataset.place} has other classes than the run in {run}: {odd[0]} differs.")
     if record.train_files and dataset.files():
-        return by_name(dataset, protocol, record, raw, run, whole)
+        return by_name(dataset, protocol, record, raw, run, whole, seed)
     if record.fingerprint and record.data != dataset.place:
-        return with_splits(dataset, protocol)  # another data set
-    fresh = with_splits(dataset, protocol)
+        return whole_splits(dataset, protocol, seed)  # another data set
+    fresh = whole_splits(dataset, protocol, seed)
     if not record.fingerprint and all(raw.get(name) == fresh.record.get(name) for name in SPLITS):
         return fresh
     raise UserError(
@@ -131,8 +145,10 @@ def damage(record: SplitRecord, dataset: Dataset) -> str | None:
     for split, indices in record.indices.items():
         if indices and max(indices) >= len(dataset.train):
             return f"{split} has {max(indices)}, and there are {len(dataset.train)} images"
+    if record.val_drawn and (dataset.val is None or max(record.val_drawn) >= len(dataset.val)):
+        return f"val_drawn has {max(record.val_drawn)}, which is no validation image"
     if files and record.train_files:
-        files |= {split: [files["train"][i] for i in indices] for split, indices in record.indices.items()}
+        files = record.of(files, lambda names, held: [names[i] for i in held])
         for split in SPLITS:
             if files[split] != record.files[split]:
                 return f"{split} and {split}_files are not the same images"
@@ -140,7 +156,13 @@ def damage(record: SplitRecord, dataset: Dataset) -> str | None:
 
 
 def by_name(
-    dataset: Dataset, protocol: BaseProtocol, record: SplitRecord, raw: dict[str, Any], run: Path, whole: bool
+    dataset: Dataset,
+    protocol: BaseProtocol,
+    record: SplitRecord,
+    raw: dict[str, Any],
+    run: Path,
+    whole: bool,
+    seed: int,
 ) -> Splits:
     """Splits of the files that a record names."""
     pool, *others = dataset.own.values()
@@ -157,7 +179,7 @@ def by_name(
 
     if known.isdisjoint(position):
         if record.data != dataset.place:
-            return with_splits(dataset, protocol)  # another data set
+            return whole_splits(dataset, protocol, seed)  # another data set
         said = f"{dataset.place} has none of the images of the run in {run}"
         raise UserError(f"{said}, such as {record.train_files[0]}{elsewhere(record.train_files[0])}: restore them.")
     splits = {}
@@ -175,7 +197,7 @@ def by_name(
             "%d image(s) of %s are in no split of the run in %s, such as %s: they came later and are left out.",
             *(len(new), dataset.place, run, new[0]),
         )
-    return Splits(**splits, record=raw)
+    return Splits(**splits, record=raw, class_names=dataset.class_names)
 
 
 def end_of(name: str) -> tuple[str, ...]:
@@ -185,4 +207,5 @@ def end_of(name: str) -> tuple[str, ...]:
 
 def image_names(splits: Splits, split: str) -> list[str]:
     """What a record calls the images of a split: their files, or their numbers in it."""
-    return splits.record.get(f"{split}_files") or [str(i) for i in range(len(getattr(splits, split)))]
+    files, kept = splits.record.get(f"{split}_files"), splits.kept.get(split, np.arange(len(getattr(splits, split))))
+    return [files[i] if files else str(i) for i in kept.tolist()]

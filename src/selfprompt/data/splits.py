@@ -1,10 +1,14 @@
-"""Cuts of labelled images, by their labels alone."""
+"""Cuts of labelled images, by their labels and groups alone."""
 
 from __future__ import annotations
 
 import math
+import warnings
+from fractions import Fraction
 
 import numpy as np
+
+from selfprompt.data.protocol import Classes
 
 
 class TooFew(ValueError):
@@ -12,7 +16,13 @@ class TooFew(ValueError):
 
 
 def cut(
-    labels: np.ndarray, pool: np.ndarray, size: float | int, seed: int, *, trained: int = 0
+    labels: np.ndarray,
+    pool: np.ndarray,
+    size: float | int,
+    seed: int,
+    *,
+    trained: int = 0,
+    groups: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Cut a pool in two: stratified by class where that can be done, else as near to it as can be.
 
@@ -22,6 +32,7 @@ def cut(
         size: How many are cut off, or which share.
         seed: Of the draw.
         trained: The part that is to train on, which has one image of each class or more: 0 keeps, 1 is cut off.
+        groups: What all images belong together by, which is then never cut; None without groups.
 
     Returns:
         What is kept and what is cut off, both in order, and whether they are stratified.
@@ -29,6 +40,8 @@ def cut(
     Raises:
         TooFew: Not even that can be done.
     """
+    if groups is not None:
+        return cut_between(labels, groups, pool, size, seed)
     from sklearn.model_selection import train_test_split  # it takes a second
 
     try:
@@ -41,6 +54,45 @@ def cut(
     spare = to_spare(labels[pool], len(pool) - count if trained else count, seed)
     left, taken = np.delete(pool, spare), pool[spare]
     return (taken, left, False) if trained else (left, taken, False)
+
+
+def cut_between(
+    labels: np.ndarray, groups: np.ndarray, pool: np.ndarray, share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """`cut`, of whole groups: as many of scikit-learn's stratified folds of groups as come nearest to the share.
+
+    Raises:
+        TooFew: There are too few groups to leave each class one to train on.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    own = labels[pool]
+    nearest = Fraction(share).limit_denominator(max(2, min(20, len(np.unique(groups[pool])))))
+    taken, folds = max(1, nearest.numerator), nearest.denominator
+    with warnings.catch_warnings():  # that a class has fewer images than there are folds
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            splitter = StratifiedGroupKFold(max(2, folds), shuffle=True, random_state=seed)
+            parts = [part for _, part in splitter.split(pool, own, groups[pool])]
+        except ValueError:  # one group, or no class with so many images
+            raise TooFew from None
+    for first in range(len(parts)):
+        off = np.sort(np.concatenate([parts[(first + i) % len(parts)] for i in range(min(taken, len(parts) - 1))]))
+        left = np.setdiff1d(np.arange(len(pool)), off)
+        if len(off) and len(np.unique(own[left])) == len(np.unique(own)):
+            return pool[left], pool[off], len(np.unique(own[off])) == len(np.unique(own))
+    raise TooFew
+
+
+def shuffled(labels: np.ndarray, pool: np.ndarray, seed: int, num_classes: int) -> list[np.ndarray]:
+    """A pool class by class, each in an order of its own, which no other class changes: few of it are among more."""
+    return [np.random.default_rng((seed, c)).permutation(pool[labels[pool] == c]) for c in range(num_classes)]
+
+
+def half(num_classes: int, which: Classes) -> range:
+    """The classes of a half: the first ceil(C / 2), or the rest."""
+    middle = math.ceil(num_classes / 2)
+    return {"all": range(num_classes), "base": range(middle), "new": range(middle, num_classes)}[which]
 
 
 def to_spare(labels: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -73,6 +73,12 @@ class ClassText(Head):
         insertion = self.text.insertion
         return isinstance(insertion, AmongWords) and insertion.per_class
 
+    @property
+    def reads_inputs(self) -> bool:
+        """Whether each input has prompts of its own."""
+        insertion = self.text.insertion
+        return isinstance(insertion, AmongWords) and insertion.reads_inputs
+
     def forward(self, features: Tensor, prompts: Tensor | None = None) -> Tensor:
         """Features to logits; with ``prompts`` (R, P, D) in the place of its own, (R, N, F) to (R, N, C)."""
         with torch.autocast(features.device.type, enabled=False):

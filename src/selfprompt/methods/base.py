@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -47,6 +47,7 @@ class Method(SharedFields, ABC):
             ended; at ``mini``'s, searches of the mini benchmark begin. Elsewhere the recipe's rate is taken.
         prompted: The towers that it has something in.
         packaged: The backbone that it is run on where none is given.
+        texts: Whether it is for texts alone.
     """
 
     name: ClassVar[str]
@@ -54,6 +55,7 @@ class Method(SharedFields, ABC):
     rates: ClassVar[Mapping[str, float]] = {}
     prompted: ClassVar[frozenset[Role]] = frozenset({"inputs"})
     packaged: ClassVar[str] = "builtin"
+    texts: ClassVar[bool] = False
 
     @optional
     def part(self, role: Role) -> Method | None:
@@ -61,7 +63,7 @@ class Method(SharedFields, ABC):
         return self if role in self.prompted else None
 
     @optional
-    def head(self) -> Literal["linear", "class_text"] | None:
+    def head(self) -> Literal["linear", "class_text", "label_words"] | None:
         """What turns features into scores; left open, the classes' texts where the backbone has a tower for them."""
         return None
 
@@ -69,6 +71,20 @@ class Method(SharedFields, ABC):
     def patterns(self) -> tuple[str, ...]:
         """How a class's name becomes a text (see `ClassText`)."""
         return tuple(self.template.split("|"))
+
+    @optional
+    def text_template(self) -> str | None:
+        """What a text is filled into (see `Template`); None leaves it to the protocol."""
+        return None
+
+    @optional
+    def for_names(self, names: Sequence[str]) -> Method:
+        """The same, with what it leaves to the classes' names.
+
+        Raises:
+            UserError: It is of other classes.
+        """
+        return self
 
     @abstractmethod
     def insertion(self, backbone: Backbone) -> Insertion:
@@ -99,6 +115,11 @@ class Method(SharedFields, ABC):
     @abstractmethod
     def recipe(self, pretraining: Pretraining) -> Recipe:
         """Its published recipe for a kind of pretraining."""
+
+    @optional
+    def few_shot(self, shots: int) -> dict[str, Any]:
+        """What its published recipe changes where so many images of each class are trained on."""
+        return {}
 
     def recipe_with(self, pretraining: Pretraining, changes: dict[str, Any]) -> Recipe:
         """The published recipe with a user's changes.

@@ -64,6 +64,7 @@ class E2VPT(PromptMethod):
             self.count,
             backbone.width,
             heads=backbone.num_heads,
+            head_width=backbone.head_width,
             num_key_values=self.num_key_values,
             dropout=self.prompt_dropout,
             keep_outputs=self.averages,

@@ -6,7 +6,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from selfprompt.backbones.info import Readout
 from selfprompt.prompts.initialization import Kind
 from selfprompt.rules import Confinement, Directions
 
@@ -28,7 +27,7 @@ class SharedFields(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     head_norm: Literal["none", "batch"] = "none"
-    readout: Readout | None = None
+    readout: Literal["backbone", "mae_average", "fresh_average"] | None = None
     template: str = "a photo of a {}."
 
 

@@ -14,7 +14,16 @@ from selfprompt.methods import record_of
 from selfprompt.reports import figures, pictures
 from selfprompt.reports.page import Section, write_page
 from selfprompt.runs.config import read_run
-from selfprompt.runs.record import MISTAKES, PROMPTS, Analysis, Patch, PromptAnalysis, Shown, read_analysis
+from selfprompt.runs.record import (
+    MISTAKES,
+    PROMPTS,
+    Analysis,
+    Patch,
+    PromptAnalysis,
+    Shown,
+    TextAnalysis,
+    read_analysis,
+)
 from selfprompt.tuning.records import Tested, read_history, read_metrics
 
 NAMED_CLASSES = 30
@@ -38,6 +47,8 @@ def run_page(folder: Path) -> Path:
     ]
     if found.prompts:
         sections += prompt_sections(found.prompts, found.grid, thumbnails)
+    if found.texts:
+        sections.append(texts_section(found.texts, found.classes))
     sections += [details(config, metrics)]
     return write_page(
         folder,
@@ -172,6 +183,25 @@ def prompt_sections(found: PromptAnalysis, grid: int, thumbnails: Thumbnails) ->
         f"{found.images} images were looked at."
     )
     return [*sections, Section("What prompts became", words, plots=plots)]
+
+
+def texts_section(found: TextAnalysis, names: list[str]) -> Section:
+    """How alike the classes' texts are, and what stands among their words."""
+    cosines = np.array(found.similarity)
+    apart = np.triu_indices(len(names), 1)
+    words = "An image is of the class whose text is nearest."
+    if len(names) > 1:
+        i, j = (int(place[cosines[apart].argmax()]) for place in apart)
+        words += f" The most alike are {names[i]} and {names[j]}: their texts' cosine is {cosines[i, j]:.2f}."
+    plots = [(figures.heat(cosines, "class", "class", "cosine of the texts"), "classes in the order of the data set")]
+    rows = [
+        (f"prompt {i + 1}", *(f"{near.word} ({near.distance:.2f})" for near in own))
+        for i, own in enumerate(found.nearest or ())
+    ]
+    head = ("", "nearest word (distance)", "second", "third") if rows else ()
+    if rows:
+        words += " Prompts are no words: the nearest ones are a hint at most."
+    return Section("What the classes' texts say", words, plots=plots, head=head, rows=rows)
 
 
 def details(config: dict[str, Any], metrics: Tested) -> Section:

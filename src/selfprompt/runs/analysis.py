@@ -13,6 +13,7 @@ from torch import Tensor
 from selfprompt.analysis import attention, relevance
 from selfprompt.analysis.adapter import look_into
 from selfprompt.analysis.effective import has_prompts
+from selfprompt.analysis.texts import look_at_texts
 from selfprompt.data.batches import Decoded, in_order
 from selfprompt.data.recorded import image_names, splits_for
 from selfprompt.data.sources import load_located
@@ -20,7 +21,7 @@ from selfprompt.inputs import images_of, move
 from selfprompt.model import PromptedModel, load
 from selfprompt.runs import record
 from selfprompt.runs.config import NAME, read_run
-from selfprompt.runs.record import Analysis, Look, Mistake, PromptAnalysis, thumbnail, write_analysis
+from selfprompt.runs.record import Analysis, Look, Mistake, PromptAnalysis, TextAnalysis, thumbnail, write_analysis
 from selfprompt.tuning.records import METRICS, PREDICTIONS, Metrics, read_metrics, read_predictions
 
 logger = logging.getLogger("selfprompt")
@@ -48,6 +49,7 @@ def analyse_run(
         predicted, probability: (N,) each, of the test images.
     """
     prompts = look_into(model, train, val, run=folder) if has_prompts(model) else None
+    texts = look_at_texts(model)
     found = Analysis(
         classes=list(classes),
         confusion=confusion(test.labels, predicted),
@@ -56,6 +58,7 @@ def analyse_run(
         class_token=model.backbone.num_prefix > 0,
         grid=round(model.backbone.num_patches**0.5),
         prompts=None if prompts is None else PromptAnalysis.model_validate(prompts),
+        texts=None if texts is None else TextAnalysis.model_validate(texts),
     )
 
     def pixels(split: str, image: int) -> np.ndarray:
@@ -83,16 +86,16 @@ def catch_up(folder: Path) -> None:
     train, val, test = (Decoded(part, model.protocol, keep=False) for part in (splits.train, splits.val, splits.test))
     names = image_names(splits, "test")
     if (folder / PREDICTIONS).exists():
-        rows = read_predictions(folder, dataset.class_names, splits.test.known_labels.tolist())
+        rows = read_predictions(folder, splits.class_names, splits.test.known_labels.tolist())
         names = [row[0] for row in rows]
-        predicted = torch.tensor([dataset.class_names.index(row[2]) for row in rows])
+        predicted = torch.tensor([splits.class_names.index(row[2]) for row in rows])
         probability = torch.tensor([row[3] for row in rows])
     else:
         batches = test.batches(in_order(len(test), 64))
         with torch.no_grad():
             logits = torch.cat([model(model.normalize(batch.inputs)).float() for batch in batches])
         probability, predicted = logits.softmax(dim=-1).max(dim=-1)
-    analyse_run(folder, model, dataset.class_names, train, val, test, names, predicted, probability)
+    analyse_run(folder, model, splits.class_names, train, val, test, names, predicted, probability)
 
 
 def confusion(labels: Tensor, predicted: Tensor) -> list[tuple[int, int, int]]:

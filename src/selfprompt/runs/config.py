@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
+from selfprompt.backbones.aliases import resolve
 from selfprompt.backbones.load import info
 from selfprompt.data.protocol import AnyProtocol, protocol_for
 from selfprompt.data.sources import locate
@@ -88,20 +89,24 @@ class RunConfig(BaseModel):
             raise UserError(
                 f"--backbone {backbone} needs DATA: give a folder of class folders, or a registered name."
             )
-        known = info(backbone, image_size)
         own = record_of(method).factory.model_fields
         suggested = {k: v for k, v in default.get("fields", {}).items() if k in own}
-        chosen = make_method(method, **(suggested | (fields or {}) | own_fields)).settled(known.pretraining)
+        chosen = make_method(method, **(suggested | (fields or {}) | own_fields))
+        backbone = resolve(backbone, texts=chosen.head() == "class_text")
+        known = info(backbone, image_size)
+        chosen = chosen.settled(known.pretraining)
         rates = chosen.rates
         rate = {"lr": rates[default["rates"]]} if default and default["rates"] in rates else {}
-        changes = default.get("recipe", {}) | rate | (recipe or {})
+        settings = default.get("protocol", {}) | (protocol or {})
+        few = chosen.few_shot(settings["shots"]) if settings.get("shots") else {}
+        changes = few | default.get("recipe", {}) | rate | (recipe or {})
         try:
             made = cls(
                 data=locate(data) if data else default["data"],
                 backbone=backbone,
                 method=chosen,
                 recipe=chosen.recipe_with(known.pretraining, changes),
-                protocol=protocol_for(known, **(default.get("protocol", {}) | (protocol or {}))),
+                protocol=protocol_for(known, **settings),
                 **rest,
             )
         except ValidationError as error:

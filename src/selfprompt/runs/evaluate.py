@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from typing_extensions import NotRequired, TypedDict
 
@@ -11,18 +12,26 @@ from selfprompt.adaptations import make_adaptation
 from selfprompt.adaptations.base import Adaptation
 from selfprompt.backbones.load import BackboneSource
 from selfprompt.data.batches import Decoded, Viewed
+from selfprompt.data.datasets import Dataset
+from selfprompt.data.examples import Examples
+from selfprompt.data.protocol import Classes
 from selfprompt.data.recorded import SPLITS, splits_for
 from selfprompt.data.sources import load_dataset
+from selfprompt.data.splits import half
 from selfprompt.errors import UserError, unknown
-from selfprompt.model import load
+from selfprompt.model import PromptedModel, load
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import evaluate_network
 
 Split = Literal["train", "val", "test"]
+Asked = Literal["all", "base", "new", "base,new"]
 
 
 class Evaluation(TypedDict):
-    """Accuracy in percent and mean cross-entropy on the one split that was asked for; ``adapted`` says by what."""
+    """Accuracy in percent and mean cross-entropy on the one split that was asked for; ``adapted`` says by what.
+
+    Where both halves of the classes were asked for, there is an accuracy of each and their harmonic mean, no other.
+    """
 
     adapter: str
     dataset: str
@@ -36,6 +45,10 @@ class Evaluation(TypedDict):
     test_loss: NotRequired[float]
     protocol: str
     precision: str
+    classes: NotRequired[str]
+    base_accuracy: NotRequired[float]
+    new_accuracy: NotRequired[float]
+    harmonic_mean: NotRequired[float]
     adapted: NotRequired[Any]
 
 
@@ -44,6 +57,7 @@ def evaluate(
     data: str,
     *,
     split: Split = "test",
+    classes: Asked | None = None,
     backbone: BackboneSource | None = None,
     adapt: str | Adaptation | None = None,
 ) -> Evaluation:
@@ -51,27 +65,77 @@ def evaluate(
 
     Args:
         adapter: Its folder or hub repository.
-        data: What `load_dataset` takes; its classes must be the adapter's.
+        data: What `load_dataset` takes; its classes must be the adapter's, unless ``classes`` are named.
         split: ``test``, ``val`` or ``train``, as the adapter's run recorded it; where it did not, cut as in training.
+        classes: Of the data: ``all``, the first half (``base``), the second (``new``), or ``base,new``, each half by
+            itself, and their harmonic mean. An adapter of an image-text model answers for whichever these are, by
+            their names. Left open, those that it was trained on.
         backbone: The backbone, if it is no longer where it was.
         adapt: What is done for each image by itself, such as ``tpt`` or ``tpt:views=32`` (see `list_adaptations`).
 
     Raises:
-        UserError: There is no such split or adaptation, the classes differ, the adapter or data cannot be loaded, or
-            the adaptation does not suit the adapter.
+        UserError: There is no such split or adaptation, the classes differ and the adapter's head knows no others,
+            the adapter or data cannot be loaded, or the adaptation does not suit the adapter.
     """
+    if classes is not None and classes not in get_args(Asked):
+        raise unknown("choice of classes", classes, get_args(Asked))
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
     adaptation = None if adapt is None else make_adaptation(adapt)
     model = load(adapter, backbone)
     dataset = load_dataset(data)
-    if model.class_names is not None and list(dataset.class_names) != model.class_names:
-        odd = sorted(set(dataset.class_names) ^ set(model.class_names)) or ["their order"]
-        raise UserError(f"{data} has other classes than {adapter}: {odd[0]} differs.")
-    examples = getattr(splits_for(dataset, model.protocol, Path(adapter), whole=False), split)
-    if not len(examples):
+    asked: list[Classes] = [model.protocol.classes] if classes is None else classes.split(",")  # type: ignore[assignment]
+    models = [answering(model, dataset, which, adapter, data, classes is not None) for which in asked]
+    others = {"shots": None} if split == "test" else {}  # which no test image depends on
+    whole = model.protocol.model_copy(update={"classes": "all", **others})
+    splits = splits_for(dataset, whole, Path(adapter), whole=False, seed=model.seed)
+    parts = [getattr(splits.of(which), split) for which in asked]
+    if not all(len(part) for part in parts):
         raise UserError(f"{data} has none of the {split} images of the run in {adapter}: restore them.")
     engine = Engine()
+    measured = [measure(own, part, engine, adaptation) for own, part in zip(models, parts)]
+    found: dict[str, Any] = {}
+    if len(asked) == 1:
+        found |= {f"{split}_accuracy": measured[0][0], f"{split}_loss": measured[0][1]}
+    if classes is not None:
+        found |= {"classes": classes}
+        found |= {f"{which}_accuracy": own[0] for which, own in zip(asked, measured) if which != "all"}
+    if len(asked) == 2:
+        found["harmonic_mean"] = statistics.harmonic_mean([accuracy for accuracy, _ in measured])
+    if adaptation is not None:
+        found["adapted"] = adaptation.describe()
+    return Evaluation(
+        adapter=str(adapter),
+        dataset=dataset.name,
+        split=split,
+        images=sum(map(len, parts)),
+        **found,
+        protocol=model.protocol.hash,
+        precision=engine.precision,
+    )
+
+
+def answering(
+    model: PromptedModel, dataset: Dataset, which: Classes, adapter: str | Path, data: str, named: bool
+) -> PromptedModel:
+    """A model that answers for some classes of a data set, which differ from its own only where they are named.
+
+    Raises:
+        UserError: They differ and are not named, or its head knows no others.
+    """
+    names = [dataset.class_names[i] for i in half(dataset.num_classes, which)]
+    if names == model.class_names or (model.class_names is None and which == model.protocol.classes):
+        return model
+    if not named:
+        odd = sorted(set(names) ^ set(model.class_names or ())) or ["their order"]
+        raise UserError(f"{data} has other classes than {adapter}: {odd[0]} differs.")
+    return model.for_classes(names)
+
+
+def measure(
+    model: PromptedModel, examples: Examples, engine: Engine, adaptation: Adaptation | None
+) -> tuple[float, float]:
+    """Accuracy in percent and mean cross-entropy of a model on some images."""
     engine.place(model)
     if adaptation is None:
         network, images, size = model, Decoded(examples, model.protocol), 64
@@ -79,16 +143,4 @@ def evaluate(
         network, images = adaptation.adapted(model), Viewed(examples, model.protocol, adaptation.variation)
         size = adaptation.batch_size
     with network.folded(), engine.computing(model):
-        accuracy, loss = evaluate_network(network, images, engine, size)
-    made = Evaluation(
-        adapter=str(adapter),
-        dataset=dataset.name,
-        split=split,
-        images=len(examples),
-        **{f"{split}_accuracy": accuracy, f"{split}_loss": loss},
-        protocol=model.protocol.hash,
-        precision=engine.precision,
-    )
-    if adaptation is not None:
-        made["adapted"] = adaptation.describe()
-    return made
+        return evaluate_network(network, images, engine, size)

@@ -1,10 +1,10 @@
-"""The class of images without labels, whichever of them can be read."""
+"""The class of images or texts without labels, whichever of them can be read."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -24,6 +24,7 @@ from selfprompt.data.images import ImageSource
 from selfprompt.data.sources.folder import images_below
 from selfprompt.data.views.base import View
 from selfprompt.errors import Diverged, UserError
+from selfprompt.inputs import Inputs, move
 from selfprompt.model import PromptedModel, load
 from selfprompt.tuning.engine import Engine
 
@@ -36,9 +37,10 @@ Named = tuple[int, str | int, Any]
 
 
 class Prediction(TypedDict):
-    """An image's path or number, its class and how likely that is; ``error`` says why there is none."""
+    """An image's path or number, or a text's number, its class and how likely; ``error`` says why there is none."""
 
-    image: str | int
+    image: NotRequired[str | int]
+    text: NotRequired[int]
     label: str | None
     probability: float | None
     error: NotRequired[str]
@@ -47,9 +49,10 @@ class Prediction(TypedDict):
 @torch.no_grad()
 def predict(
     adapter: str | Path,
-    images: ImageSource | Iterable[ImageSource],
+    images: Any,
     *,
     backbone: BackboneSource | None = None,
+    class_names: Sequence[str] | None = None,
     on_error: Literal["skip", "stop"] = "skip",
     adapt: str | Adaptation | None = None,
 ) -> list[Prediction]:
@@ -59,62 +62,82 @@ def predict(
         adapter: A folder or hub repository.
         images: Image files, folders whose images are taken, PIL images, or arrays and tensors as for `fit`; one of
             these, or several. An image that is named twice is answered twice; of several frames the first is.
+            For a model of texts a string, or several; pairs of strings where its template takes two.
         backbone: The backbone, if it is no longer where it was.
+        class_names: Other classes than those trained on, by their names, where the head is of their texts.
         on_error: ``skip`` answers the other images where one cannot be read; ``stop`` ends with an error.
         adapt: What is done for each image by itself, such as ``tpt`` or ``tpt:views=32`` (see `list_adaptations`).
 
     Returns:
-        For each image ``image`` (its path, or its number from 0 where it has none), ``label`` (a name where the
+        For each image ``image`` (its path, or its number from 0 where it has none), or for each text ``text`` (its
+        number from 0), ``label`` (a name where the
         adapter knows it) and ``probability``. Where an image could not be read both are None, and ``error`` says why.
 
     Raises:
         UserError: These are no images, none can be read, or one cannot and ``on_error`` is ``stop``; there is no such
-            adaptation, or it does not suit the adapter; or from `load`.
+            adaptation, or it does not suit the adapter; the head knows no classes but its own, or there are fewer
+            than two; or from `load`.
     """
     if on_error not in ("skip", "stop"):
         raise UserError(f"on_error is {on_error!r}: give 'skip' or 'stop'.")
     adaptation = None if adapt is None else make_adaptation(adapt)
     model = load(adapter, backbone)
+    if class_names is not None:
+        model = model.for_classes(several(class_names))
     names = model.class_names or [str(i) for i in range(model.num_classes)]
     engine = Engine()
     engine.place(model)
-    view = model.protocol.view()
+    view, kind = model.protocol.view(), model.protocol.inputs
     network, read, size = model, view.read, BATCH_SIZE
     if adaptation is not None:
         network = adaptation.adapted(model)
         read, size = partial(view.views, variation=adaptation.variation), adaptation.batch_size
-    mine = islice(listed(images), engine.rank, None, engine.world)
+    mine = islice(strings(images) if kind == "text" else listed(images), engine.rank, None, engine.world)
     answers: list[tuple[int, Prediction]] = []
     with network.folded(), engine.computing(model), engine.autocast():
-        for batch in decoded(mine, view, read, size):
+        for batch in decoded(mine, view, read, kind, size):
             wrong = [found for _, _, found in batch if isinstance(found, UserError)]
             if wrong and on_error == "stop":
                 raise wrong[0]
-            arrays = [found for _, _, found in batch if not isinstance(found, UserError)]
-            guesses = iter(likeliest(network, np.stack(arrays), engine) if arrays else ())
+            sources = [found for _, _, found in batch if not isinstance(found, UserError)]
+            if adaptation is not None:
+                sources = [seen for views in sources for seen in views]
+            guesses = iter(likeliest(network, view.collate(sources, len(sources)), engine) if sources else ())
             for place, name, found in batch:
-                answer: Prediction
+                answer: Any = {kind: name, "label": None, "probability": None}
                 if isinstance(found, UserError):
-                    answer = {"image": name, "label": None, "probability": None, "error": str(found)}
+                    answer["error"] = str(found)
                 else:
-                    label, probability = next(guesses)
-                    answer = {"image": name, "label": names[label], "probability": probability}
+                    label, answer["probability"] = next(guesses)
+                    answer["label"] = names[label]
                 answers.append((place, answer))
     predictions = [answer for _, answer in sorted(engine.gather(answers), key=lambda pair: pair[0])]
     errors = [p["error"] for p in predictions if "error" in p]
     if not predictions:
-        raise UserError("There are no images to predict: give image files, or folders of them.")
+        give = "strings" if kind == "text" else "image files, or folders of them"
+        raise UserError(f"There are no {kind}s to predict: give {give}.")
     if len(errors) == len(predictions):
-        many = f"None of {len(errors)} images can be read; the first: " if len(errors) > 1 else ""
+        many = f"None of {len(errors)} {kind}s can be read; the first: " if len(errors) > 1 else ""
         raise UserError(many + errors[0])
     if errors:
-        logger.warning("%d of %d images could not be read.", len(errors), len(predictions))
+        logger.warning("%d of %d %ss could not be read.", len(errors), len(predictions), kind)
     return predictions
 
 
-def likeliest(network: PromptedModel | Adapted, images: np.ndarray, engine: Engine) -> list[tuple[int, float]]:
-    """The class and its probability for each of (B, 3, S, S) or (B, views, 3, S, S) uint8 images."""
-    logits = network(torch.from_numpy(images).flatten(0, -4).to(engine.device)).float()
+def several(names: Sequence[str]) -> list[str]:
+    """Names of classes, of which there are two or more.
+
+    Raises:
+        UserError: There are not.
+    """
+    if isinstance(names, str) or len(names) < 2:
+        raise UserError(f"The class names are {names!r:.60}: give two or more, one for each class.")
+    return list(names)
+
+
+def likeliest(network: PromptedModel | Adapted, inputs: Inputs, engine: Engine) -> list[tuple[int, float]]:
+    """The class and its probability for each of some inputs."""
+    logits = network(move(inputs, engine.device)).float()
     probability, label = logits.softmax(dim=-1).max(dim=-1)
     if not probability.isfinite().all():
         raise Diverged("The network's answers are NaN or infinite: train it with a smaller --lr.")
@@ -142,6 +165,14 @@ def listed(images: ImageSource | Iterable[ImageSource]) -> Iterator[Named]:
             place += 1
 
 
+def strings(texts: Any) -> Iterator[Named]:
+    """One text, or several, by their numbers."""
+    if not hasattr(texts, "__iter__"):
+        raise UserError(f"A {type(texts).__name__} is no text: give a string, or several.")
+    for number, text in enumerate([texts] if isinstance(texts, (str, Mapping)) else texts):
+        yield number, number, text
+
+
 def is_one(images: Any) -> bool:
     """Whether it is one image, and not several."""
     if is_array(images):
@@ -149,12 +180,14 @@ def is_one(images: Any) -> bool:
     return isinstance(images, (str, bytes, os.PathLike, Image.Image, Mapping)) or hasattr(images, "read")
 
 
-def decoded(images: Iterator[Named], view: View, read: Callable[[Any], Any], size: int) -> Iterator[list[Named]]:
-    """Batches of ``size`` images as they are read, each batch by threads while the one before is used."""
+def decoded(
+    sources: Iterator[Named], view: View, read: Callable[[Any], Any], kind: str, size: int
+) -> Iterator[list[Named]]:
+    """Batches of ``size`` sources as they are read, each read by threads while the one before is used."""
     with ThreadPoolExecutor(max_workers=torch.get_num_threads(), thread_name_prefix="decode") as threads:
 
         def ahead() -> Iterator[Named]:
-            return threads.map(lambda image: decode(image, view, read), list(islice(images, size)))
+            return threads.map(lambda image: decode(image, view, read, kind), list(islice(sources, size)))
 
         pending = ahead()
         while batch := list(pending):
@@ -162,8 +195,8 @@ def decoded(images: Iterator[Named], view: View, read: Callable[[Any], Any], siz
             yield batch
 
 
-def decode(image: Named, view: View, read: Callable[[Any], Any]) -> Named:
-    """One image as it is read, or what is wrong with it."""
+def decode(image: Named, view: View, read: Callable[[Any], Any], kind: str) -> Named:
+    """One image or text as it is read, or what is wrong with it."""
     place, name, source = image
     if isinstance(source, UserError):
         return image
@@ -173,4 +206,5 @@ def decode(image: Named, view: View, read: Callable[[Any], Any]) -> Named:
             source = view.accept(source)
         return place, name, read(source)
     except UserError as error:
-        return place, name, UserError(f"Image number {name}: {error}") if isinstance(name, int) else error
+        named = UserError(f"{kind.capitalize()} number {name}: {error}") if isinstance(name, int) else error
+        return place, name, named

@@ -20,8 +20,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "builtin-clip": {
         "data": "mnist5k",
-        "rates": "embedded-16",
-        "protocol": {"name": "embedded-16", "train_images": 200},
+        "rates": "embedded-clip",
+        "protocol": {"name": "embedded", "shots": 16},
         "fields": {"template": "a photo of the number {}."},
         "recipe": {"epochs": 60, "batch_size": 32, "warmup": 1 / 60},
     },

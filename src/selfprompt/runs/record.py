@@ -91,6 +91,20 @@ class PromptAnalysis(Found):
         return {layer: [row for row in self.prompts if row.layer == layer][:PROMPTS] for layer in chosen}
 
 
+class NearWord(Found):
+    """A word near to a prompt, by Euclidean distance."""
+
+    word: str
+    distance: Annotated[float, Field(ge=0)]
+
+
+class TextAnalysis(Found):
+    """What the classes' texts became: see `selfprompt.analysis.texts.look_at_texts`."""
+
+    similarity: list[list[float]]
+    nearest: list[list[NearWord]] | None = None
+
+
 class Mistake(Found):
     """A test image that is answered wrongly."""
 
@@ -120,7 +134,8 @@ class Analysis(Found):
         looks: Some test images.
         class_token: Whether it is a class token that looks.
         grid: Patches in a row of an image.
-        prompts: None where the method has none.
+        prompts: None where images meet none.
+        texts: None where classes are no texts.
     """
 
     classes: list[str]
@@ -130,6 +145,7 @@ class Analysis(Found):
     class_token: bool
     grid: Annotated[int, Field(ge=1)]
     prompts: PromptAnalysis | None = None
+    texts: TextAnalysis | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Analysis:
@@ -140,6 +156,10 @@ class Analysis(Found):
         maps = [m for look in self.looks for m in (look.relevance, look.attention) if m is not None]
         if any(len(values) != self.grid**2 for values in maps):
             raise ValueError("a map is not of the patches")
+        if self.texts and {len(self.classes)} != {
+            len(row) for row in (self.texts.similarity, *self.texts.similarity)
+        }:
+            raise ValueError("similarities are not those of the classes")
         return self
 
     @property

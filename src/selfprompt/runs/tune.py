@@ -116,11 +116,11 @@ def run_in(
         if old["test_accuracy"] is not None or not config.test:
             return Result(old, read_history(out, old), out)
     dataset = material.dataset(config.data)
-    splits = splits_for(dataset, config.protocol, out) if resume else with_splits(dataset, config.protocol)
+    made = splits_for(dataset, config.protocol, out, seed=config.seed) if resume else None
+    splits = made or with_splits(dataset, config.protocol, config.seed)
+    classes = list(splits.class_names)
     backbone = load_backbone(config.backbone, config.protocol.side)
-    model = build(
-        config.method, backbone, dataset.num_classes, config.protocol, list(dataset.class_names), config.seed
-    )
+    model = build(config.method, backbone, len(classes), config.protocol, classes, config.seed)
     if engine.is_main:
         if command is not None:
             replace_file(out / "command.txt", command + "\n")
@@ -161,7 +161,7 @@ def run_in(
         count = len(splits.train)
         train, val = train.take(np.arange(count)), train.take(np.arange(count, len(train)))
     if val and probed:
-        bare = build(Linear(readout=config.method.readout), backbone, dataset.num_classes, config.protocol)
+        bare = build(Linear(readout=config.method.readout), backbone, len(classes), config.protocol)
         engine.place(bare)
         plain = train.take(np.arange(len(train))) if train.augmented else train
         with engine.computing(bare), engine.autocast():
@@ -174,9 +174,9 @@ def run_in(
     if engine.is_main:
         model.save_pretrained(out)
         names = image_names(splits, "test")
-        write_predictions(out, names, dataset.class_names, test.labels, predicted, probability)
+        write_predictions(out, names, classes, test.labels, predicted, probability)
         write_metrics(out, metrics)
         if val and analysed:
-            analyse_run(out, model, dataset.class_names, train, val, test, names, predicted, probability)
+            analyse_run(out, model, classes, train, val, test, names, predicted, probability)
     engine.wait()
     return Result(metrics, result.history, out)

@@ -19,6 +19,7 @@ from selfprompt.backbones.load import BackboneSource
 from selfprompt.data.protocol import image_protocol
 from selfprompt.errors import UserError
 from selfprompt.files import unwritable
+from selfprompt.heads.class_text import ClassText
 from selfprompt.model import PromptedModel, load
 from selfprompt.registry import installed
 
@@ -61,6 +62,11 @@ def export(
         raise UserError("Export to ONNX needs an extra: pip install 'selfprompt[export]'.")
     model = adapter if isinstance(adapter, PromptedModel) else load(adapter, backbone)
     model.worth_keeping()
+    if isinstance(model.head, ClassText) and model.head.reads_inputs:
+        raise UserError(
+            f"The texts of {model.method.name} differ with the image, and a program has them folded in: export an "
+            f"adapter whose prompts all images share, such as coop's."
+        )
     model = private_copy(model).eval()
     size = image_protocol(model.protocol).image_size
     device = next(model.parameters()).device

@@ -104,7 +104,7 @@ class Kept(TypedDict):
 
 @with_config(STRICT)
 class Measured(TypedDict):
-    """What metrics.json holds of every run; accuracies in percent."""
+    """What metrics.json holds of every run; accuracies in percent. ``best_epoch`` is 0 where nothing is trained."""
 
     method: str
     backbone: str

@@ -46,13 +46,18 @@ class Published:
 
 
 @lru_cache
-def published(benchmark: str, pretraining: str) -> dict[str, list[Published]]:
-    """Rows by method (with fields where they matter, as ``vpt:shallow=true``), for a kind of backbone."""
+def published(benchmark: str, pretraining: str, architecture: str = "") -> dict[str, list[Published]]:
+    """Rows by method (with fields where they matter, as ``vpt:shallow=true``), for a kind of backbone.
+
+    Tables that name an architecture are of it alone; the others are of a ViT-B.
+    """
     found: dict[str, list[Published]] = {}
     for path in sorted(Path(__file__).parent.glob("*.json")):
         paper = json.loads(path.read_text(encoding="utf-8"))
         for table in paper["tables"]:
-            if (table["benchmark"], table["pretraining"]) == (benchmark, pretraining):
+            if (table["benchmark"], table["pretraining"]) == (benchmark, pretraining) and architecture.startswith(
+                table.get("architecture", "")
+            ):
                 for method, numbers in table["results"].items():
                     copied = table.get("copied", {}).get(method)
                     origin = paper["papers"][copied] if copied else paper | table

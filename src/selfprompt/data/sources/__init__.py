@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfprompt import registry
+from selfprompt.data.columns import HUB, TABLES, apart, is_table
 from selfprompt.errors import UserError
 
 if TYPE_CHECKING:
     from selfprompt.data.datasets import Dataset
 
-HUB, NAME = "hf:", "name:"
+NAME = "name:"
 RECORDS = registry.walk(__name__)
 
 
@@ -24,9 +25,10 @@ def names() -> list[str]:
 
 
 def load_dataset(data: str | Path) -> Dataset:
-    """Load a folder of class folders, a registered name, or ``hf:NAME``.
+    """Load a folder of class folders, a table, a registered name, or ``hf:NAME``.
 
-    A `Path` is always a folder. A string that is both a folder here and a registered name is refused: write
+    A table's columns are found by their names, or given behind it: ``labels.csv#label=species&group=patient``. A
+    `Path` is always a folder or a table. A string that is both a folder here and a registered name is refused: write
     ``./photos`` for the folder, ``name:photos`` for the registered data set.
 
     Raises:
@@ -36,15 +38,16 @@ def load_dataset(data: str | Path) -> Dataset:
 
 
 def locate(data: str | Path) -> str:
-    """What ``data`` stands for, in a form that stands for it anywhere: ``hf:NAME``, a registered name, or a folder's
-    absolute path.
+    """What ``data`` stands for, in a form that stands for it anywhere.
+
+    That is ``hf:NAME``, a registered name, or the absolute path of a folder or a table.
 
     Raises:
         UserError: There is no such data set or folder, or both could be meant.
     """
     if not isinstance(data, (str, Path)) or not str(data).strip():
         raise UserError(
-            f"{data!r:.80} is no data set: give a folder of class folders, hf:NAME, or a registered name."
+            f"{data!r:.80} is no data set: give a folder of class folders, a table, hf:NAME, or a registered name."
         )
     path = Path(data)
     if isinstance(data, str):
@@ -65,8 +68,14 @@ def locate(data: str | Path) -> str:
         if not is_utf8(absolute):
             raise UserError(f"{absolute!a} has a name that is not UTF-8: rename the folder.")
         return absolute
+    file, _ = apart(str(data))
+    if is_table(file) and Path(file).is_file():
+        return str(path.absolute())
     if path.exists():
-        raise UserError(f"{data} is a file: give the folder that holds one folder of images for each class.")
+        raise UserError(
+            f"{data} is a file: give a table ({', '.join(TABLES)}), or the folder that holds one folder of images "
+            f"for each class."
+        )
     hint = f"write {NAME}{data} for the data set, " if str(data) in names() else ""
     raise UserError(
         f"There is no folder or data set {str(data)!r}: {hint}give a folder of class folders, hf:NAME, "
@@ -82,12 +91,16 @@ def load_located(data: str) -> Dataset:
     """
     from selfprompt.data.sources.folder import load_folder  # not before data is read: records are listed without
     from selfprompt.data.sources.hub import load_hub
+    from selfprompt.data.sources.table import load_table
 
     if data.startswith(HUB):
         return load_hub(data.removeprefix(HUB))
     if data in names():
         name, _, part = data.partition("/")
         return RECORDS[name].factory(*([part] if part else []))
+    file, columns = apart(data)
+    if is_table(file) and Path(file).is_file():
+        return load_table(Path(file), columns)
     if not Path(data).is_dir():
         raise UserError(f"There is no folder or data set {data!r} any more: put it back where it was.")
     return load_folder(Path(data))

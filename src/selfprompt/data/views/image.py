@@ -75,7 +75,9 @@ class ImageView(View):
 def prepare_image(image: Image.Image, protocol: Protocol, rng: np.random.Generator | None = None) -> np.ndarray:
     """Resize, crop and (with ``rng``) augment one RGB image to a (3, S, S) uint8 array."""
     size, how = protocol.image_size, FILTERS[protocol.interpolation]
-    if rng is not None and protocol.augmentation == "crop_flip":
+    if rng is not None and protocol.augmentation == "squash_crop_flip":
+        image = image.resize((size, size), how)
+    if rng is not None and protocol.augmentation in ("crop_flip", "squash_crop_flip"):
         image = random_crop(image, protocol, rng)
     elif protocol.resize == "squash":
         image = image.resize((size, size), how)

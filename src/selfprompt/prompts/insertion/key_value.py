@@ -26,7 +26,7 @@ class KeyValue(AtEveryBlock):
 
     Args:
         depth, num_prompts, width, keep_outputs, dropout, parametrization: See `AtEveryBlock`.
-        heads: Attention heads.
+        heads, head_width: Heads of keys and values, and the width d of a key.
         num_key_values: Keys and values P_kv of each head and block; 0 leaves deep prompts alone.
 
     Shape: prompts (depth, P, D), key_values (depth, heads, P_kv, d).
@@ -39,11 +39,12 @@ class KeyValue(AtEveryBlock):
         width: int,
         *,
         heads: int,
+        head_width: int,
         num_key_values: int = 5,
         **rest: Unpack[OfDeepPrompts],
     ) -> None:
         super().__init__(depth, num_prompts, width, **rest)
-        self.key_values = nn.Parameter(torch.zeros(depth, heads, num_key_values, width // heads))
+        self.key_values = nn.Parameter(torch.zeros(depth, heads, num_key_values, head_width))
 
     @torch.no_grad()
     def attach(self, backbone: Backbone, seed: int) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from selfprompt.backbones.base import Backbone
 from selfprompt.prompts.insertion.base import Insertion, drawing
 
+PROJECTIONS = ("qkv", "q_proj", "k_proj", "v_proj")
+"""Of queries, keys and values: one layer for all, or one for each."""
+
 
 class LowRank(Insertion):
     """LoRA (Hu et al., arXiv 2106.09685) as PEFT implements it: ``W x + (alpha / r) B A x``, B starting at 0.
@@ -17,7 +20,7 @@ class LowRank(Insertion):
 
     prompts = None
 
-    def __init__(self, rank: int, alpha: float, targets: tuple[str, ...] = ("qkv",)) -> None:
+    def __init__(self, rank: int, alpha: float, targets: tuple[str, ...] = PROJECTIONS) -> None:
         super().__init__()
         self.rank, self.alpha, self.targets = rank, alpha, targets
 

@@ -36,6 +36,11 @@ class AmongWords(PromptInsertion):
         """Whether each class has prompts of its own."""
         return len(self.prompts) > 1
 
+    @property
+    def reads_inputs(self) -> bool:
+        """Whether each input has prompts of its own."""
+        return self.parametrization is not None and self.parametrization.reads_inputs
+
     def attach(self, backbone: Backbone, seed: int) -> None:
         if self.parametrization is not None:
             with drawing(seed):
@@ -43,8 +48,9 @@ class AmongWords(PromptInsertion):
 
     def of_inputs(self, features: Tensor) -> Tensor | None:
         """Prompts of each input, (B, P, D), by the inputs' unit features (B, F); None where all share the same."""
-        if self.parametrization is None or not self.parametrization.reads_inputs:
+        if not self.reads_inputs:
             return None
+        assert self.parametrization is not None
         return self.parametrization.of_inputs(self.layer(0, len(features)), features)
 
     def words(self, content: Tensor, context: Context) -> Tensor:

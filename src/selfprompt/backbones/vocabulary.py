@@ -1,0 +1,79 @@
+"""A tokenizer of transformers, as far as prompts need it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from typing import Any
+
+from selfprompt.errors import UserError
+
+SENTINEL = "<extra_id_0>"
+"""T5's mask: what its decoder answers for."""
+ANCHOR = "a"
+
+
+class Vocabulary:
+    """Texts to ids, without the surprises of words that do not stand at a text's beginning.
+
+    Args:
+        tokenizer: Of transformers.
+
+    Attributes:
+        start, end: Ids that the model wants before and after a text.
+        mask: Of the token that stands for an answer; None where the vocabulary has none.
+        pad: Of padding.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        whole, bare = tokenizer("a b").input_ids, self.encode("a b")
+        first = next(i for i in range(len(whole) + 1) if i == len(whole) or whole[i : i + len(bare)] == bare)
+        self.start, self.end = whole[:first], whole[first + len(bare) :]
+        known = tokenizer.get_vocab()
+        self.sentinel: int | None = known.get(SENTINEL)
+        self.mask: int | None = tokenizer.mask_token_id if self.sentinel is None else self.sentinel
+        self.pad: int = tokenizer.pad_token_id or 0
+
+    def __deepcopy__(self, memo: Any) -> Vocabulary:
+        return self
+
+    def __len__(self) -> int:
+        return len(self.tokenizer)
+
+    def encode(self, text: str, follows: bool = False, literal: bool = False) -> list[int]:
+        """A text's ids, without those of start and end.
+
+        Args:
+            text: The text.
+            follows: Whether a space and other words stand before it.
+            literal: Whether names of special tokens stand for these, as in a template.
+        """
+        if not text.strip():
+            return []
+        if follows:
+            known, whole = self._ids(ANCHOR, literal), self._ids(f"{ANCHOR} {text.strip()}", literal)
+            if whole[: len(known)] == known:
+                return whole[len(known) :]
+        return self._ids(text.strip(), literal)
+
+    def _ids(self, text: str, literal: bool) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=not literal).input_ids)
+
+    def of_word(self, word: str) -> list[int]:
+        """The ids of a label word, as it stands after others.
+
+        Raises:
+            UserError: It is no token, or one that stands for all that is unknown.
+        """
+        ids = self.encode(word, follows=True)
+        if not ids or self.tokenizer.unk_token_id in ids:
+            raise UserError(f"The label word {word!r} is no token of this vocabulary: choose another.")
+        return ids
+
+    @cached_property
+    def mark(self) -> str:
+        """What tells it from others: twelve hexadecimal digits."""
+        listed = json.dumps([sorted(self.tokenizer.get_vocab().items()), self.start, self.end, self.mask, self.pad])
+        return hashlib.sha256(listed.encode()).hexdigest()[:12]

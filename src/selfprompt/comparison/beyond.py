@@ -1,0 +1,81 @@
+"""What tested runs are evaluated on besides their own test images: new classes, and other data sets."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from typing_extensions import NotRequired
+
+from selfprompt.errors import UserError
+from selfprompt.files import read_json, replace_file
+from selfprompt.model import PromptedModel, load
+from selfprompt.reports.table import Column
+from selfprompt.runs.evaluate import evaluate
+from selfprompt.tuning.records import Tested
+
+NAME = "also.json"
+DERIVED = ("H", "shifted")
+"""What `derived` adds to what was asked."""
+Asked = tuple[str, Literal["all", "new"]]
+"""A data set and which of its classes."""
+
+
+class Final(Tested):
+    """A tested run, and its accuracy on what else it was evaluated on."""
+
+    also: NotRequired[dict[str, float]]
+
+
+def evaluated(folder: Path, asked: dict[str, Asked]) -> dict[str, float]:
+    """Accuracy in percent of a tested run, kept in its folder; of nothing where its head knows no other classes."""
+    path = folder / NAME
+    found: dict[str, float] = read_json(path, "remove it") if path.exists() else {}
+    if asked.keys() <= found.keys() or not answers_for_any(load(folder)):
+        return found
+    for what, (data, classes) in asked.items():
+        if what not in found:
+            found[what] = evaluate(folder, data, classes=classes).get("test_accuracy", 0.0)
+            replace_file(path, json.dumps(found))
+    return found
+
+
+def answers_for_any(model: PromptedModel) -> bool:
+    """Whether a model answers for classes that it was not trained on."""
+    try:
+        model.for_classes(["one", "other"])
+    except UserError:
+        return False
+    return True
+
+
+def derived(accuracies: Sequence[float], also: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Accuracies on what else was asked, by seed, with the harmonic mean H of old and new classes (as in CoCoOp,
+    arXiv 2203.05557), and the mean of ``shifted`` data sets (as in CoOp)."""
+    made = dict(also)
+    if "new" in also:
+        made["H"] = [statistics.harmonic_mean(pair) for pair in zip(accuracies, also["new"])]
+    if shifted := [own for what, own in also.items() if what != "new"]:
+        made["shifted"] = [statistics.mean(own) for own in zip(*shifted)]
+    return made
+
+
+def also_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column[Any]]:
+    """What else tested runs were evaluated on; empty for methods whose heads know no other classes."""
+    names = dict.fromkeys(what for row in rows for what in row.get("also", {}))
+    return [Column(f"{what}, %", partial(also_text, what)) for what in names]
+
+
+def also_text(what: str, row: Mapping[str, Any]) -> str:
+    """Mean and deviation over seeds of what else was asked."""
+    found = row.get("also", {}).get(what)
+    return "" if found is None else f"{statistics.mean(found):.1f} ± {deviation(found):.1f}"
+
+
+def deviation(values: Sequence[float]) -> float:
+    """Of a sample; 0 of one value."""
+    return statistics.stdev(values) if len(values) > 1 else 0.0

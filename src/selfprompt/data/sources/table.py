@@ -1,0 +1,154 @@
+"""A table of files and labels: ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selfprompt.data.columns import Columns
+from selfprompt.data.datasets import Dataset
+from selfprompt.data.examples import Examples
+from selfprompt.data.layout import SPLIT_NAMES
+from selfprompt.data.pairs import IMAGE_COLUMNS, LABEL_COLUMNS
+from selfprompt.data.rows import FIX, Row, read_rows
+from selfprompt.errors import UserError
+
+NAMES = {
+    "input": (*IMAGE_COLUMNS, "file", "filename", "file_name", "filepath", "path"),
+    "label": LABEL_COLUMNS,
+    "split": ("split",),
+    "group": ("group",),
+}
+
+
+def load_table(path: Path, columns: Columns | None = None, texts: bool = False) -> Dataset:
+    """Read a table: a column of inputs, one of labels, and perhaps one of splits and one of groups.
+
+    Classes are the labels of the training rows, sorted: as numbers where all are whole ones, else as texts.
+
+    Args:
+        path: The table; files in it are relative to its folder.
+        columns: Those that are meant, where their names do not tell.
+        texts: Take the inputs as texts; otherwise they are files.
+
+    Raises:
+        UserError: It cannot be read, has no such columns, or several that could be meant; a cell is empty, a file is
+            not there, or stands in two rows; a split has an unknown name or class, or a group is in two splits.
+    """
+    rows = read_rows(path)
+    found = columns_of(path, rows, columns or Columns())
+    given = texts_of(rows, found["input"])
+    inputs = given if texts else files_of(path, rows, given)
+    labels = texts_of(rows, found["label"])
+    groups = np.array(texts_of(rows, found["group"])) if "group" in found else None
+    parts = {"train": list(range(len(rows)))}
+    if "split" in found:
+        parts = splits_of(path, rows, texts_of(rows, found["split"]))
+    if groups is not None:
+        refuse_shared_groups(path, groups, parts)
+    names = in_order({labels[i] for i in parts["train"]})
+    if len(names) < 2:
+        raise UserError(f"{path} has the one class {names[0]} to train on, and a classifier needs two: add another.")
+    number = {name: i for i, name in enumerate(names)}
+    if strange := [i for part in parts.values() for i in part if labels[i] not in number]:
+        raise UserError(
+            f"{rows[strange[0]].where} has the class {labels[strange[0]]}, of which there is no training row: "
+            f"add one, or remove it."
+        )
+
+    def examples(part: list[int]) -> Examples:
+        own = None if groups is None else groups[part]
+        return Examples([inputs[i] for i in part], np.array([number[labels[i]] for i in part]), own)
+
+    inside = not texts and not any(os.path.isabs(name) or ".." in Path(name).parts for name in given)
+    return Dataset(
+        path.stem,
+        tuple(names),
+        **{split: examples(part) for split, part in parts.items()},
+        licence="the user's own",
+        root=path.parent if inside else None,
+    )
+
+
+def columns_of(path: Path, rows: Sequence[Row], chosen: Columns) -> dict[str, str]:
+    """The column of each kind, chosen or found by its name; splits and groups are there or not."""
+    there = list(dict.fromkeys(name for row in rows for name in row.cells))
+    found = {}
+    for kind, names in NAMES.items():
+        flag = f"--{kind}-column"
+        wanted = getattr(chosen, f"{kind}_column")
+        likely = [name for name in there if name.lower() in names] if wanted is None else [wanted]
+        if wanted is not None and wanted not in there:
+            raise UserError(f"{path} has no column {wanted!r} ({flag}), but {', '.join(there)}.")
+        if len(likely) > 1:
+            raise UserError(f"{path} has the {kind} columns {' and '.join(likely)}: choose one ({flag}).")
+        if likely:
+            found[kind] = likely[0]
+        elif kind in ("input", "label"):
+            raise UserError(
+                f"{path} has no {kind} column that its name tells, among {', '.join(there)}: name it ({flag})."
+            )
+    return found
+
+
+def texts_of(rows: Sequence[Row], column: str) -> list[str]:
+    """The cells of a column as texts.
+
+    Raises:
+        UserError: One is empty, or holds several values.
+    """
+    texts = []
+    for row in rows:
+        cell = row.cells.get(column)
+        if isinstance(cell, (list, dict)):
+            raise UserError(f"{row.where} has several values in {column}, and one is wanted.")
+        text = "" if cell is None or cell != cell else str(cell).strip()
+        if not text:
+            raise UserError(f"{row.where} has nothing in {column}: fill it in, or remove the row.")
+        texts.append(text)
+    return texts
+
+
+def files_of(path: Path, rows: Sequence[Row], names: Sequence[str]) -> list[Path]:
+    """The files that cells name, each there and in one row."""
+    files = [path.parent / name for name in names]
+    if lost := [i for i, file in enumerate(files) if not file.is_file()]:
+        one, more = lost[0], f" (and {len(lost) - 1:,} more)" if len(lost) > 1 else ""
+        raise UserError(f"{rows[one].where} names {names[one]!r}, and there is no file {files[one]}{more}: {FIX}.")
+    first: dict[str, int] = {}
+    for i, file in enumerate(files):
+        if (before := first.setdefault(os.path.realpath(file), i)) != i:
+            raise UserError(f"{rows[before].where} and {rows[i].where} are of one file ({names[i]}): remove one.")
+    return files
+
+
+def splits_of(path: Path, rows: Sequence[Row], names: Sequence[str]) -> dict[str, list[int]]:
+    """The rows of each split."""
+    parts: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        split = next((split for split, aliases in SPLIT_NAMES.items() if name.lower() in aliases), None)
+        if split is None:
+            raise UserError(f"{rows[i].where} is of the split {name!r}: write train, val or test.")
+        parts.setdefault(split, []).append(i)
+    if "train" not in parts:
+        raise UserError(f"{path} has no row of the split train, but of {', '.join(parts)}: add some.")
+    return parts
+
+
+def refuse_shared_groups(path: Path, groups: np.ndarray, parts: Mapping[str, list[int]]) -> None:
+    """Refuse a group that the table itself puts into two splits."""
+    places: dict[str, str] = {}
+    for split, part in parts.items():
+        for group in dict.fromkeys(groups[part]):
+            if (before := places.setdefault(group, split)) != split:
+                raise UserError(f"{path} has the group {group} in {before} and in {split}: put it into one of them.")
+
+
+def in_order(names: set[str]) -> list[str]:
+    """Names sorted, as numbers where all are whole ones."""
+    key: Callable[[str], Any] = int if all(name.isascii() and name.isdecimal() for name in names) else str
+    return sorted(names, key=key)

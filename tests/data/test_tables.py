@@ -1,0 +1,208 @@
+"""Tables as data: right, or refused in one sentence that names the row and the fix."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import write_image
+from selfprompt.data.columns import Columns, apart, with_columns
+from selfprompt.data.datasets import Dataset, with_splits
+from selfprompt.data.examples import Examples
+from selfprompt.data.protocol import Protocol
+from selfprompt.data.sources import load_dataset, load_located, locate
+from selfprompt.data.sources.table import load_table
+from selfprompt.errors import UserError
+
+ROWS = [
+    {"file": f"pictures/{i}.png", "species": ("ant", "bee", "10")[i % 3], "patient": f"P{i // 6}"} for i in range(36)
+]
+
+
+def write(folder: Path, rows: list[dict[str, Any]], kind: str = "csv", name: str = "labels") -> Path:
+    """A table of rows, and a picture for each file that it names."""
+    path = folder / f"{name}.{kind}"
+    folder.mkdir(exist_ok=True, parents=True)
+    if kind == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n\n" for row in rows), encoding="utf-8")
+    elif kind == "parquet":
+        parquet = pytest.importorskip("pyarrow.parquet")
+        import pyarrow
+
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    else:
+        mark = "\t" if kind == "tsv" else ","
+        lines = [mark.join(rows[0]), *(mark.join(map(str, row.values())) for row in rows)]
+        path.write_text("\ufeff" + "\r\n".join(lines) + "\r\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    for i in range(36):
+        write_image(tmp_path / "pictures" / f"{i}.png", i % 3, i)
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+def test_every_format_is_the_same_data(kind: str, pictures: Path) -> None:
+    rows = [{**row, "Split": ("train", "VAL", "testing")[min(2, i // 12)]} for i, row in enumerate(ROWS)]
+    path = write(pictures, rows, kind)
+    found = load_dataset(f"{path}#label=species")
+    assert found.class_names == ("10", "ant", "bee")
+    for i, part in enumerate((found.train, found.val, found.test)):
+        assert part is not None
+        own = rows[12 * i : 12 * i + 12]
+        assert [str(file) for file in part.images] == [str(pictures / row["file"]) for row in own]
+        assert [found.class_names[j] for j in part.known_labels] == [row["species"] for row in own]
+    assert found.files()["train"][0] == "pictures/0.png"
+
+
+def test_columns_are_found_by_name_or_given(pictures: Path) -> None:
+    plain = write(pictures, [{"image": r["file"], "label": r["species"], "group": r["patient"]} for r in ROWS])
+    odd = write(
+        pictures, [{"a#b": r["file"], "c&d=e": r["species"], "patient": r["patient"]} for r in ROWS], name="o"
+    )
+    chosen = {"input_column": "a#b", "label_column": "c&d=e", "group_column": "patient"}
+    given = with_columns(str(odd), chosen)
+    assert apart(locate(given)) == (str(odd), Columns(**chosen))
+    for one, other in zip(load_dataset(plain).own.values(), load_located(locate(given)).own.values(), strict=True):
+        assert [str(x) for x in one.images] == [str(x) for x in other.images]
+        assert (one.labels == other.labels).all()
+        assert (one.groups == other.groups).all()
+    assert with_columns("hf:owner/name", {"label_column": "kind"}) == "hf:owner/name#kind"
+    assert with_columns("photos", {}) == "photos"
+
+
+def test_numbers_are_sorted_as_numbers(pictures: Path) -> None:
+    rows = [{"image": r["file"], "label": (2, 10, 1)[i % 3]} for i, r in enumerate(ROWS)]
+    for kind in ("csv", "parquet"):
+        assert load_dataset(write(pictures, rows, kind)).class_names == ("1", "2", "10")
+
+
+def test_texts_are_taken_where_they_are_asked_for(tmp_path: Path) -> None:
+    path = write(tmp_path, [{"text": "good", "label": "yes"}, {"text": "bad", "label": "no"}])
+    columns = Columns(input_column="text")
+    assert list(load_table(path, columns, texts=True).train.images) == ["good", "bad"]
+    with pytest.raises(UserError, match=r"line 2 names 'good', and there is no file .*good \(and 1 more\)"):
+        load_table(path, columns)
+
+
+BAD: dict[str, tuple[str, str]] = {
+    "missing": ("image,label\npictures/0.png,a\nno.png,b\n", r"line 3 names 'no.png', and there is no file"),
+    "empty label": ("image,label\npictures/0.png,\n", "line 2 has nothing in label: fill it in"),
+    "no label": (
+        "image,kind\npictures/0.png,a\n",
+        r"no label column .* among image, kind: name it \(--label-column\)",
+    ),
+    "no input": ("picture,label\npictures/0.png,a\n", r"no input column .*--input-column"),
+    "two inputs": ("image,path,label\na,b,c\n", r"input columns image and path: choose one \(--input-column\)"),
+    "two names": ("image,label,label\na,b,c\n", "two columns named 'label'"),
+    "ragged": ("image,label\npictures/0.png\n", "line 2 has 1 cells and the header 2"),
+    "quotes": ('image,label\n"pictures/0.png,a\n', "line 2 cannot be read"),
+    "nothing": ("image,label\n", "has no rows"),
+    "one class": ("image,label\npictures/0.png,a\n", "has the one class a"),
+    "one file": ("image,label\npictures/0.png,a\n./pictures/0.png,b\n", "line 2 and .*line 3 are of one file"),
+    "strange split": ("image,label,split\npictures/0.png,a,dev7\n", "line 2 is of the split 'dev7': write train"),
+    "no train": ("image,label,split\npictures/0.png,a,val\n", "no row of the split train, but of val"),
+    "strange class": (
+        "image,label,split\npictures/0.png,a,train\npictures/1.png,b,train\npictures/2.png,c,test\n",
+        "line 4 has the class c, of which there is no training row",
+    ),
+    "shared group": (
+        "image,label,split,group\npictures/0.png,a,train,P\npictures/1.png,b,train,Q\npictures/2.png,a,test,P\n",
+        "has the group P in train and in test",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_is_wrong_is_refused_by_its_place(what: str, pictures: Path) -> None:
+    text, why = BAD[what]
+    (pictures / "labels.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=why):
+        load_dataset(pictures / "labels.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "contents", "why"),
+    [
+        ("a.jsonl", b'{"image": "x"\n', "line 1 is no JSON"),
+        ("a.jsonl", b"[1]\n", "line 1 is no JSON object"),
+        ("a.jsonl", b'{"image": "x", "label": ["a", "b"]}\n', "line 1 has several values in label"),
+        ("a.parquet", b"nothing", "is no Parquet file that can be read"),
+        ("a.csv", b"\xff\xfe", "is not UTF-8"),
+        ("a.txt", b"image,label\n", r"is a file: give a table \(.csv, .tsv, .jsonl, .parquet\)"),
+    ],
+)
+def test_damaged_files_are_refused(name: str, contents: bytes, why: str, pictures: Path) -> None:
+    (pictures / "x").write_bytes(b"")
+    (pictures / name).write_bytes(contents)
+    with pytest.raises(UserError, match=why):
+        load_dataset(pictures / name)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        ("{}#label=nothing", r"no column 'nothing' \(--label-column\), but file, species, patient"),
+        ("{}#nothing", "names no columns behind #"),
+        ("{}#kind=x", "names no columns behind #"),
+    ],
+)
+def test_columns_that_are_not_there_are_refused(data: str, why: str, pictures: Path) -> None:
+    with pytest.raises(UserError, match=why):
+        load_dataset(data.format(write(pictures, ROWS)))
+
+
+def test_flags_for_what_is_no_table_are_refused(pictures: Path, fails: Any) -> None:
+    table = write(pictures, ROWS)
+    for data, flags in ((pictures, ["--label-column", "x"]), ("hf:a/b", ["--group-column", "x"])):
+        assert "cannot be taken with DATA" in fails("tune", data, *flags)
+        assert "cannot be taken with DATA" in fails("evaluate", "adapter", data, *flags)
+    assert "name it (--label-column)" in fails("tune", table)
+    assert "leave --label-column out" in fails("tune", "--resume", pictures, "--label-column", "x")
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.25, 0.5])
+def test_groups_are_never_cut(seed: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    groups = np.repeat([f"P{i}" for i in range(40)], rng.integers(1, 9, 40))
+    labels = rng.integers(0, 3, len(groups))
+    data = Dataset("d", ("a", "b", "c"), Examples(list(np.zeros((len(groups), 2, 2), np.uint8)), labels, groups))
+    splits = with_splits(data, Protocol(split_seed=seed, val_fraction=share, test_fraction=share))
+    parts = [set(part.groups) for part in (splits.train, splits.val, splits.test)]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 40
+    assert abs(len(splits.test) / len(groups) - share) < 0.08
+    again = with_splits(data, Protocol(split_seed=seed, val_fraction=share, test_fraction=share))
+    assert splits.record == again.record
+    for name in ("train", "val", "test"):
+        found = np.bincount(getattr(splits, name).labels, minlength=3) / len(getattr(splits, name))
+        assert abs(found - np.bincount(labels) / len(labels)).max() < 0.2
+
+
+def test_groups_that_cannot_be_kept_whole_are_refused() -> None:
+    images = list(np.zeros((8, 2, 2), np.uint8))
+    few = Dataset("d", ("a", "b"), Examples(images, np.arange(8) % 2, np.arange(8) // 4))
+    with pytest.raises(UserError, match=r"d has 2 group\(s\), too few"):
+        with_splits(few, Protocol())
+    many = Dataset("d", ("a", "b"), Examples(images, np.arange(8) % 2, np.arange(8)))
+    with pytest.raises(UserError, match="leave --train-images out"):
+        with_splits(many, Protocol(train_images=4))
+
+
+def test_a_table_goes_from_file_to_adapter_and_back(pictures: Path, weights: Path, works: Any) -> None:
+    table, out = write(pictures, ROWS), pictures / "run"
+    flags = ["--label-column", "species", "--group-column", "patient"]
+    options = ["--backbone", weights, "--method", "linear", "--epochs", 1, "--no-probe"]
+    metrics = json.loads(works("tune", table, *flags, *options, "--out", out, "--json"))
+    record = json.loads((out / "split.json").read_text(encoding="utf-8"))
+    patients = [{int(Path(name).stem) // 6 for name in record[f"{part}_files"]} for part in ("train", "val", "test")]
+    assert sum(map(len, patients)) == len(set.union(*patients)) == 6
+    found = json.loads(works("evaluate", out, table, *flags, "--json"))
+    assert found["test_accuracy"] == metrics["test_accuracy"]
