@@ -1,4 +1,4 @@
-"""The small pair of towers that the package ships, of images and of texts (its card: builtin_clip_towers/README.md)."""
+"""The small pair of towers, of images and texts, that the package ships (its card: builtin_clip_towers/README.md)."""
 
 from __future__ import annotations
 

@@ -32,6 +32,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 BatchNorm without parameters before the head, prompts rescaled to a root mean square of 0.1, the backbone's own readout,
 and each method's own rate for these settings (`Method.rates`), which a search on validation images chose.
 
-``builtin-clip``: 16 images of each class to train, 4 to select. Against the published recipe: 60 epochs in the place of 200,
-and a rate for this pair's scale, which a search on validation images chose.
+``builtin-clip``: 16 images of each class to train, 4 to select. Against the published recipe: 60 epochs in the place of
+200, and a rate for this pair's scale, which a search on validation images chose.
 """
