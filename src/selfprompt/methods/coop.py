@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -31,13 +32,16 @@ class ContextMethod(PromptMethod, ABC):
     Args:
         words: Start from the embeddings of these words, ``num_prompts`` of them; left open, from ``N(0, 0.02^2)``.
         place: Where the name stands: at the end, in the middle of the context, or in front of it.
+        ending: What the text ends with: a full stop, as published; nothing for towers that never saw one.
     """
 
     start: ClassVar[Initialization] = Normal()
     prompted: ClassVar[frozenset[Role]] = frozenset({"classes"})
     packaged: ClassVar[str] = "builtin-clip"
+    rates: ClassVar[Mapping[str, float]] = {"embedded-clip": 2e-2}
     words: str | None = None
     place: Literal["end", "middle", "front"] = "end"
+    ending: str = "."
 
     @property
     def count(self) -> int:
@@ -48,13 +52,12 @@ class ContextMethod(PromptMethod, ABC):
 
     def patterns(self) -> tuple[str, ...]:
         half = self.count // 2
-        return (
-            {
-                "end": f"{{soft:{self.count}}} {{}}.",
-                "middle": f"{{soft:{half}}} {{}} {{soft:{self.count - half}}}.",
-                "front": f"{{}} {{soft:{self.count}}}.",
-            }[self.place],
-        )
+        placed = {
+            "end": f"{{soft:{self.count}}} {{}}",
+            "middle": f"{{soft:{half}}} {{}} {{soft:{self.count - half}}}",
+            "front": f"{{}} {{soft:{self.count}}}",
+        }
+        return (placed[self.place] + self.ending,)
 
     def own_start(self) -> Initialization:
         return self.start if self.words is None else FromWords(self.words)

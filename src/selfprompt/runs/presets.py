@@ -22,7 +22,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "data": "mnist5k",
         "rates": "embedded-clip",
         "protocol": {"name": "embedded", "shots": 16},
-        "fields": {"template": "a photo of the number {}."},
+        "fields": {"template": "a photo of a {}", "ending": ""},
         "recipe": {"epochs": 60, "batch_size": 32, "warmup": 1 / 60},
     },
 }
