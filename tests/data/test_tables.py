@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from conftest import write_image
-from selfprompt.data.columns import Columns, apart, with_columns
+from selfprompt.data.columns import Columns
 from selfprompt.data.datasets import Dataset, with_splits
 from selfprompt.data.examples import Examples
 from selfprompt.data.protocol import Protocol
 from selfprompt.data.sources import load_dataset, load_located, locate
 from selfprompt.data.sources.table import load_table
+from selfprompt.data.tables import apart, with_columns
 from selfprompt.errors import UserError
 
 ROWS = [

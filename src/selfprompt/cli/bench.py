@@ -61,6 +61,7 @@ def command(
         json: Print the table as one JSON object.
     """
     from selfprompt.comparison.bench import bench
+    from selfprompt.comparison.published import reported
     from selfprompt.comparison.workers import Workers
     from selfprompt.data.listed import ROOT
     from selfprompt.reports.table import footer
@@ -72,7 +73,8 @@ def command(
         os.environ[ROOT] = str(root)
     folder = out or Path(f"runs/bench-{suite}")
     chosen = presets[preset] if preset else next(iter(presets.values()))
-    names = methods.split(",") if methods is not None else chosen.methods or compared(variants=True)
+    usual = reported(chosen.as_reported) if chosen.as_reported else compared(variants=True)
+    names = usual if methods is None else methods.split(",")
     protocol = {"split_seed": seed} | ({} if shots is None else {"shots": shots})
     changes = {"protocol": protocol, "recipe": given(recipe_flags), "fields": given(method_flags)}
     with progress(f"benchmark {suite}") as advance:

@@ -9,7 +9,7 @@ from selfprompt.cli.console import emit, finish, own_command, progress
 from selfprompt.cli.flags import ColumnFlags, MethodFlags, RecipeFlags, SearchProtocolFlags, given
 from selfprompt.cli.values import Count, Seed, one_of
 from selfprompt.comparison.studies import STUDIES
-from selfprompt.data.columns import with_columns
+from selfprompt.data.tables import with_columns
 
 if TYPE_CHECKING:
     from selfprompt.comparison.compare import Comparison

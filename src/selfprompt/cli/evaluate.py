@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from selfprompt.cli.console import emit
 from selfprompt.cli.flags import ColumnFlags, given
 from selfprompt.cli.values import Adapt, Seed, one_of
-from selfprompt.data.columns import with_columns
+from selfprompt.data.tables import with_columns
 
 if TYPE_CHECKING:
     Asked = Literal["all", "base", "new", "base,new"] | None

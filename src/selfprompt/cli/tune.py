@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from selfprompt.cli.console import emit, finish, own_command, parameter_line, progress
 from selfprompt.cli.flags import ColumnFlags, MethodFlags, ProtocolFlags, RecipeFlags, given
 from selfprompt.cli.values import Count, Seed
-from selfprompt.data.columns import with_columns
+from selfprompt.data.tables import with_columns
 from selfprompt.errors import UserError
 
 if TYPE_CHECKING:

@@ -83,7 +83,8 @@ class RunConfig(BaseModel):
         if image_size is not None and image_size < 1:
             raise UserError(f"--image-size {image_size} is out of range: it must be 1 or more.")
         method, own_fields = read_spec(method)
-        backbone = backbone or record_of(method).factory.packaged
+        packaged: str = record_of(method).factory.packaged
+        backbone = backbone or packaged
         default = PRESETS.get(backbone, {}) if data is None else {}
         if data is None and not default:
             raise UserError(

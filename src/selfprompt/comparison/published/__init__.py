@@ -46,6 +46,13 @@ class Published:
 
 
 @lru_cache
+def reported(benchmark: str) -> list[str]:
+    """The methods of which papers report numbers on a benchmark."""
+    papers = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(__file__).parent.glob("*.json"))]
+    tables = [table for paper in papers for table in paper["tables"] if table["benchmark"] == benchmark]
+    return [*dict.fromkeys(method for table in tables for method in table["results"])]
+
+
 def published(benchmark: str, pretraining: str, architecture: str = "") -> dict[str, list[Published]]:
     """Rows by method (with fields where they matter, as ``vpt:shallow=true``), for a kind of backbone.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfprompt import registry
-from selfprompt.data.columns import HUB, TABLES, apart, is_table
+from selfprompt.data.tables import HUB, TABLES, apart, is_table
 from selfprompt.errors import UserError
 
 if TYPE_CHECKING:

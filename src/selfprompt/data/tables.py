@@ -1,0 +1,58 @@
+"""A table as DATA, with its columns as flags or behind its name: ``labels.csv#label=species&group=patient``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode
+
+from selfprompt.errors import UserError
+
+if TYPE_CHECKING:
+    from selfprompt.data.columns import Columns
+
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
+HUB = "hf:"
+
+
+def is_table(name: str) -> bool:
+    """Whether a file is a table by its name."""
+    return Path(name).suffix.lower() in TABLES
+
+
+def with_columns(data: str | None, chosen: dict[str, str]) -> str | None:
+    """DATA with the columns that flags choose, as `locate` takes it.
+
+    Raises:
+        UserError: It is no table, or names its columns already.
+    """
+    if not chosen:
+        return data
+    flags = ", ".join("--" + name.replace("_", "-") for name in chosen)
+    if data is not None and data.startswith(HUB):
+        if set(chosen) <= {"input_column", "label_column"} and "#" not in data:
+            return f"{data}#{','.join(chosen.values())}"
+    elif data is not None and is_table(data):
+        return f"{data}#{urlencode({name.removesuffix('_column'): column for name, column in chosen.items()})}"
+    raise UserError(
+        f"{flags} cannot be taken with DATA {data}: give a table ({', '.join(TABLES)}), or hf:NAME with the label or "
+        f"input column alone."
+    )
+
+
+def apart(data: str) -> tuple[str, Columns]:
+    """The file and the columns in ``FILE#label=NAME&...``; a file that is there is taken as it is.
+
+    Raises:
+        UserError: What stands behind the file names no columns.
+    """
+    from selfprompt.data.columns import Columns  # which is built with pydantic; sources are listed without
+
+    file, mark, behind = data.rpartition("#")
+    if not mark or not is_table(file) or Path(data).exists():
+        return data, Columns()
+    chosen = dict(parse_qsl(behind))
+    known = [name.removesuffix("_column") for name in Columns.model_fields]
+    if not chosen or not set(chosen) <= set(known):
+        raise UserError(f"{data} names no columns behind #: write {file}#label=NAME, with {', '.join(known)}.")
+    return file, Columns(**{f"{name}_column": column for name, column in chosen.items()})
