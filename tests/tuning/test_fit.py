@@ -328,10 +328,10 @@ def test_matrices_held_in_bf16_give_what_autocast_gives(kind: str, images: torch
         own = prompted.backbone
         with engine.computing(prompted):
             assert prompted.backbone is not own
-            assert prompted.backbone.vit.blocks[0].attn.qkv.weight.dtype == torch.bfloat16
+            assert prompted.backbone.vit.blocks[0].attn.proj.weight.dtype == torch.bfloat16
             assert torch.equal(prompted(images), expected)
     assert prompted.backbone is own
-    assert own.vit.blocks[0].attn.qkv.weight.dtype == torch.float32
+    assert own.vit.blocks[0].attn.proj.weight.dtype == torch.float32
 
 
 def test_waiting_for_images_is_measured() -> None:
