@@ -22,7 +22,7 @@ from selfprompt.data.protocol import protocol_for
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import evaluate_network
 
-TEMPLATE = "a photo of a {}."
+TEMPLATE = "a {}"  # the packaged pair knows no full stop
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 DIGITS = [f"digit {word}" for word in WORDS]
 CLOTHES = ["t shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
@@ -50,12 +50,12 @@ def main() -> None:
     print(f"mnist5k, zero-shot: {zero_shot(DIGITS, digits.train):.1f}", flush=True)
     print(f"fashion, zero-shot: {zero_shot(CLOTHES, fashion()):.1f}", flush=True)
 
-    model = sp.create_model(backbone, "coop", class_names=DIGITS)
+    model = sp.create_model(backbone, "coop", class_names=DIGITS, ending="")
     protocol = protocol_for(model.backbone.info, train_images=200)
     splits = sp.with_splits(digits, protocol)
     assert splits.test is not None
     print(f"mnist5k, a fifth, zero-shot: {zero_shot(DIGITS, splits.test):.1f}", flush=True)
-    recipe = sp.Recipe(optimizer="sgd", lr=0.2, batch_size=32, epochs=60, warmup=1 / 60, weight_decay=5e-4)
+    recipe = sp.Recipe(optimizer="sgd", lr=0.02, batch_size=32, epochs=60, warmup=1 / 60, weight_decay=5e-4)
     sp.fit(model, splits.train, splits.val, recipe=recipe)
     test = Decoded(splits.test, protocol)
     print(f"mnist5k, a fifth, CoOp: {evaluate_network(model, test, engine, 256)[0]:.1f}")
