@@ -73,11 +73,11 @@ def attention(model: PromptedModel, images: Tensor) -> Attention:
 
 def asked_by(backbone: Stepwise, i: int, prompts: Tensor, stream: Tokens) -> Tensor:
     """(B, P, P + N) weights of block ``i`` as its (P, D) prompts would see prompts and stream if they were tokens."""
-    asking = backbone.normalize(i, prompts.expand(len(stream.x), -1, -1))
+    given = backbone.normalize(i, stream.x)
+    asking = torch.cat([backbone.normalize(i, prompts.expand(len(given), -1, -1)), given], dim=1)
     with watching(backbone) as seen:
-        edit = BlockEdit(extra_kv=backbone.keys_values(i, prompts))
-        backbone.attention(i, backbone.normalize(i, stream.x), asking, edit)
-    return seen["tokens"][0].mean(dim=1)
+        backbone.attention(i, given, asking, BlockEdit(extra_kv=backbone.keys_values(i, prompts)))
+    return seen["tokens"][0][:, :, : len(prompts)].mean(dim=1)
 
 
 def relevance(model: PromptedModel, images: Tensor, classes: Tensor | None = None) -> Tensor:
