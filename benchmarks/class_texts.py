@@ -31,6 +31,14 @@ from selfprompt.tower import Tower
 GIB = 2**30
 
 
+def towers(vision: dict[str, int]) -> torch.nn.Module:
+    """open_clip's pair with the text tower of ViT-B/16, frozen, of random weights."""
+    text = {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12}
+    with drawing(0):
+        model = open_clip.model.CLIP(512, vision, text, quick_gelu=True)
+    return model.eval().requires_grad_(False)
+
+
 def published(model: torch.nn.Module, rows: list[list[int]], prompts: Tensor) -> Tensor:
     """Unit features (C, F): every text padded to 77 tokens, as CoOp's code runs them."""
     text = padded(rows, torch.device("cpu"))
@@ -71,15 +79,9 @@ def step(features: object, prompts: Tensor, pull: Tensor, model: torch.nn.Module
 
 def compare(classes: int, count: int, rounds: int, most: float) -> dict[str, object]:
     """Both forms of one size, timed in turn."""
+    model = towers({"image_size": 32, "patch_size": 16, "width": 64, "layers": 1})
     with drawing(0):
-        model = open_clip.model.CLIP(
-            512,
-            {"image_size": 32, "patch_size": 16, "width": 64, "layers": 1},
-            {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12},
-            quick_gelu=True,
-        ).eval()
         start = 0.02 * torch.randn(1, count, 512)
-    model.requires_grad_(False)
     pair = wrap(model, open_clip.get_tokenizer("ViT-B-16"), "ViT-B-16", {})
     insertion = AmongWords(count, 512)
     insertion.prompts.data.copy_(start)

@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import selfprompt as sp
-from class_texts import published
+from class_texts import published, towers
 from selfprompt.adaptations import make_adaptation
 from selfprompt.backbones.open_clip import wrap
 from selfprompt.heads.class_text import ClassText
@@ -36,18 +36,6 @@ from selfprompt.objectives.entropy import confident, entropy, log_mean
 from selfprompt.prompts.insertion.base import drawing
 
 VIEWS, PART = 64, 100
-
-
-def towers() -> torch.nn.Module:
-    """open_clip's pair."""
-    with drawing(0):
-        model = open_clip.model.CLIP(
-            512,
-            {"image_size": 224, "patch_size": 16, "width": 768, "layers": 12},
-            {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12},
-            quick_gelu=True,
-        )
-    return model.eval().requires_grad_(False)
 
 
 def ours(pair: torch.nn.Module, classes: int) -> PromptedModel:
@@ -99,7 +87,7 @@ def main() -> None:
     parser.add_argument("--ours", action="store_true", help="answer with ours alone, and tell the peak memory")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    pair = towers()
+    pair = towers({"image_size": 224, "patch_size": 16, "width": 768, "layers": 12})
     model = ours(pair, args.classes)
     adapted = make_adaptation(f"tpt:views={VIEWS}").adapted(model)
     head = adapted.model.head
