@@ -198,5 +198,5 @@ def test_deep_images_are_scaled_as_in_training(tmp_path: Path) -> None:
     Image.fromarray(dim).save(tmp_path / "dim.png")
     view = sp.Protocol(image_size=16, value_range=(0, 4095)).view()
     for source in (tmp_path / "dim.png", dim):
-        _, _, found = prediction.decode((0, "dim", source), view, view.read)
+        _, _, found = prediction.decode((0, "dim", source), view, view.read, "image")
         assert found.max() == round(400 * 255 / 4095)
