@@ -39,6 +39,14 @@ def towers(vision: dict[str, int]) -> torch.nn.Module:
     return model.eval().requires_grad_(False)
 
 
+def imagenet(classes: int) -> list[str]:
+    """Names of ImageNet's first classes, all different: of twins, the second has another of WordNet's words."""
+    other, names = {"missile": "projectile", "sunglasses": "sunglass"}, []
+    for name in open_clip.IMAGENET_CLASSNAMES[:classes]:
+        names.append(other[name] if name in names else name)
+    return names
+
+
 def published(model: torch.nn.Module, rows: list[list[int]], prompts: Tensor) -> Tensor:
     """Unit features (C, F): every text padded to 77 tokens, as CoOp's code runs them."""
     text = padded(rows, torch.device("cpu"))
@@ -85,7 +93,7 @@ def compare(classes: int, count: int, rounds: int, most: float) -> dict[str, obj
     pair = wrap(model, open_clip.get_tokenizer("ViT-B-16"), "ViT-B-16", {})
     insertion = AmongWords(count, 512)
     insertion.prompts.data.copy_(start)
-    names = open_clip.IMAGENET_CLASSNAMES[:classes]
+    names = imagenet(classes)
     head = ClassText(
         Tower(pair.text, insertion, "backbone", lambda x: x), names, [f"{{soft:{count}}} {{}}."], pair.scale
     )

@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import selfprompt as sp
-from class_texts import published, towers
+from class_texts import imagenet, published, towers
 from selfprompt.adaptations import make_adaptation
 from selfprompt.backbones.open_clip import wrap
 from selfprompt.heads.class_text import ClassText
@@ -40,7 +40,7 @@ VIEWS, PART = 64, 100
 
 def ours(pair: torch.nn.Module, classes: int) -> PromptedModel:
     """The model that is adapted: zero-shot, whose words are tuned."""
-    names = open_clip.IMAGENET_CLASSNAMES[:classes]
+    names = imagenet(classes)
     wrapped = wrap(pair, open_clip.get_tokenizer("ViT-B-16"), "ViT-B-16", {})
     return sp.create_model(wrapped, "zeroshot", class_names=names).eval()
 
