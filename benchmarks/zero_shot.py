@@ -9,11 +9,7 @@ and 40 to select, and is tested on a fifth; zero-shot stands beside it on the sa
 
 from __future__ import annotations
 
-import gzip
 import sys
-from pathlib import Path
-
-import numpy as np
 
 import selfprompt as sp
 from selfprompt.data.batches import Decoded
@@ -25,22 +21,12 @@ from selfprompt.tuning.evaluation import evaluate_network
 TEMPLATE = "a {}"  # the packaged pair knows no full stop
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 DIGITS = [f"digit {word}" for word in WORDS]
-CLOTHES = ["t shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
-FASHION = Path("/usr/share/datasets/fashion-mnist")
-
-
-def fashion() -> Examples:
-    """The test images of Debian's Fashion-MNIST."""
-    images, labels = (
-        np.frombuffer(gzip.decompress((FASHION / f"t10k-{name}-ubyte.gz").read_bytes()), np.uint8, offset=skip)
-        for name, skip in (("images-idx3", 16), ("labels-idx1", 8))
-    )
-    return Examples(list(images.reshape(-1, 28, 28)), labels.astype(np.int64))
 
 
 def main() -> None:
     backbone = sys.argv[1]
-    engine, digits = Engine("float32"), sp.load_dataset("mnist5k")
+    engine, digits, clothes = Engine("float32"), sp.load_dataset("mnist5k"), sp.load_dataset("fashion/whole")
+    assert clothes.test is not None
 
     def zero_shot(names: list[str], examples: Examples) -> float:
         model = sp.create_model(backbone, "zeroshot", class_names=names, template=TEMPLATE)
@@ -48,7 +34,7 @@ def main() -> None:
         return evaluate_network(model, images, engine, 256)[0]
 
     print(f"mnist5k, zero-shot: {zero_shot(DIGITS, digits.train):.1f}", flush=True)
-    print(f"fashion, zero-shot: {zero_shot(CLOTHES, fashion()):.1f}", flush=True)
+    print(f"fashion, zero-shot: {zero_shot(list(clothes.class_names), clothes.test):.1f}", flush=True)
 
     model = sp.create_model(backbone, "coop", class_names=DIGITS, ending="")
     protocol = protocol_for(model.backbone.info, train_images=200)

@@ -300,3 +300,10 @@ def imagenet_templates() -> tuple[str, ...]:
     import open_clip
 
     return tuple(template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES)
+
+
+def imagenet_names() -> tuple[str, ...]:
+    """CLIP's names of ImageNet's classes."""
+    import open_clip
+
+    return tuple(open_clip.IMAGENET_CLASSNAMES)

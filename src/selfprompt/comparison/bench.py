@@ -13,7 +13,7 @@ from typing_extensions import NotRequired, TypedDict
 
 from selfprompt.backbones import RECORDS
 from selfprompt.backbones.load import info
-from selfprompt.comparison.beyond import DERIVED, also_text, derived
+from selfprompt.comparison.beyond import also_text, derived
 from selfprompt.comparison.compare import (
     COLUMNS,
     Comparison,
@@ -72,6 +72,7 @@ def task_of(suite: Suite, data: str, backbone: str | None = None, **changes: Any
         rates=suite.rates,
         trials=changes.pop("trials", suite.trials),
         also=suite.also,
+        adapt=suite.adapt,
         **changes,
     )
 
@@ -194,7 +195,7 @@ def summary(spec: str, rows: dict[str, Row], counted: dict[str, list[str]]) -> S
         "budget": max(row["budget"] for row in rows.values()),
         "tasks": rows,
     }
-    if asked := [what for what in rows[unseen[0]].get("also", {}) if what not in DERIVED]:
+    if asked := [*rows[unseen[0]].get("also", {})]:
         each = {what: [rows[d].get("also", {})[what] for d in unseen] for what in asked}
         by_seed = {what: [statistics.mean(own) for own in zip(*lists)] for what, lists in each.items()}
         old = [statistics.mean(own) for own in zip(*(rows[d]["test_accuracies"] for d in unseen))]

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from typing_extensions import NotRequired
 
+from selfprompt.data import sources
 from selfprompt.errors import UserError
 from selfprompt.files import read_json, replace_file
 from selfprompt.model import PromptedModel, load
@@ -19,10 +20,12 @@ from selfprompt.runs.evaluate import evaluate
 from selfprompt.tuning.records import Tested
 
 NAME = "also.json"
-DERIVED = ("H", "shifted")
+Asked = tuple[str, Literal["all", "new"], str | None]
+"""A data set, which of its classes, and what is done at test time."""
+H, SHIFTED = "H", "shifted"
 """What `derived` adds to what was asked."""
-Asked = tuple[str, Literal["all", "new"]]
-"""A data set and which of its classes."""
+BY = ", "
+"""Between a data set and what is done at test time, in the names of what was asked."""
 
 
 class Final(Tested):
@@ -31,15 +34,23 @@ class Final(Tested):
     also: NotRequired[dict[str, float]]
 
 
+def asked_of(data: str, classes: str, also: Sequence[str], adapt: Sequence[str]) -> dict[str, Asked]:
+    """What runs on a data set are evaluated on besides, by name: new classes, other data sets, each adapted, too."""
+    asked: dict[str, Asked] = {"new": (data, "new", None)} if classes == "base" else {}
+    for other in also:
+        asked |= {other + (how and BY + how): (sources.NAME + other, "all", how or None) for how in ("", *adapt)}
+    return asked
+
+
 def evaluated(folder: Path, asked: dict[str, Asked]) -> dict[str, float]:
     """Accuracy in percent of a tested run, kept in its folder; of nothing where its head knows no other classes."""
     path = folder / NAME
     found: dict[str, float] = read_json(path, "remove it") if path.exists() else {}
     if asked.keys() <= found.keys() or not answers_for_any(load(folder)):
         return found
-    for what, (data, classes) in asked.items():
+    for what, (data, classes, adapt) in asked.items():
         if what not in found:
-            found[what] = evaluate(folder, data, classes=classes).get("test_accuracy", 0.0)
+            found[what] = evaluate(folder, data, classes=classes, adapt=adapt).get("test_accuracy", 0.0)
             replace_file(path, json.dumps(found))
     return found
 
@@ -55,12 +66,14 @@ def answers_for_any(model: PromptedModel) -> bool:
 
 def derived(accuracies: Sequence[float], also: dict[str, list[float]]) -> dict[str, list[float]]:
     """Accuracies on what else was asked, by seed, with the harmonic mean H of old and new classes (as in CoCoOp,
-    arXiv 2203.05557), and the mean of ``shifted`` data sets (as in CoOp)."""
-    made = dict(also)
-    if "new" in also:
-        made["H"] = [statistics.harmonic_mean(pair) for pair in zip(accuracies, also["new"])]
-    if shifted := [own for what, own in also.items() if what != "new"]:
-        made["shifted"] = [statistics.mean(own) for own in zip(*shifted)]
+    arXiv 2203.05557), and the mean of ``shifted`` data sets (as in CoOp), without and with each adaptation."""
+    made = {what: own for what, own in also.items() if what not in (H, SHIFTED) and not what.startswith(SHIFTED + BY)}
+    others = [what for what in made if what != "new"]
+    if "new" in made:
+        made[H] = [statistics.harmonic_mean(pair) for pair in zip(accuracies, made["new"])]
+    for how in dict.fromkeys(what.partition(BY)[1:] for what in others):
+        own = [made[what] for what in others if what.partition(BY)[1:] == how]
+        made[SHIFTED + "".join(how)] = [statistics.mean(of_seed) for of_seed in zip(*own)]
     return made
 
 

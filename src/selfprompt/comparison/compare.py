@@ -14,14 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import NotRequired, TypedDict
 
 from selfprompt.backbones.load import info
-from selfprompt.comparison.beyond import Asked, Final, also_columns, derived, deviation, evaluated
+from selfprompt.comparison.beyond import Asked, Final, also_columns, asked_of, derived, deviation, evaluated
 from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
 from selfprompt.comparison.workers import Unit, Workers
 from selfprompt.data.protocol import Protocol, protocol_for
-from selfprompt.data.sources import NAME
 from selfprompt.errors import UserError, out_of_range
 from selfprompt.files import LOCK, claimed, read_json, replace_file
-from selfprompt.methods import RECORDS, make_method, read_spec, read_specs, record_of
+from selfprompt.methods import RECORDS, for_recipe, make_method, read_spec, read_specs, record_of
 from selfprompt.methods.recipe import Recipe
 from selfprompt.reports.table import Column, Compared, Result, Tried, all_precisions, write_tables
 from selfprompt.runs.config import RunConfig
@@ -83,6 +82,8 @@ class Comparison(BaseModel):
         search: ``climb`` (see `climb`), or each paper's own ``grid``, all of it.
         also: Data sets on which the tested runs are evaluated besides, all of their classes asked; only heads that
             answer for any classes are. Where the protocol's classes are ``base``, so are the new ones.
+        adapt: What those are asked under besides, such as ``tpt`` (see `list_adaptations`); those without are left
+            as they are.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -96,11 +97,11 @@ class Comparison(BaseModel):
     trials: int = Field(default=5, ge=1)
     search: Literal["climb", "grid"] = "climb"
     also: tuple[str, ...] = ()
+    adapt: tuple[str, ...] = ()
 
     def asked(self) -> dict[str, Asked]:
         """What tested runs are evaluated on besides, by name."""
-        asked: dict[str, Asked] = {data: (NAME + data, "all") for data in self.also}
-        return {"new": (self.data, "new"), **asked} if self.protocol.classes == "base" else asked
+        return asked_of(self.data, self.protocol.classes, self.also, self.adapt)
 
     def run(self, spec: str) -> RunConfig:
         """The run of a method at the point where its search starts.
@@ -112,6 +113,7 @@ class Comparison(BaseModel):
             UserError: The method or a field is not to be had, or the recipe is out of range.
         """
         name, own = read_spec(spec)
+        for_recipe(name, own)
         known = record_of(name).factory.model_fields
         common = {key: value for key, value in self.fields.items() if key in known}
         recipe = make_method(name, **(common | own)).searched_from(self.rates, self.recipe)
@@ -157,7 +159,7 @@ def open_folder(comparison: Comparison, out: Path) -> None:
         UserError: The folder holds a comparison with other settings.
     """
     path = out / SETTINGS
-    settings = comparison.model_dump(mode="json", exclude={"also"})  # which may be added to
+    settings = comparison.model_dump(mode="json", exclude={"also", "adapt"})  # which may be added to
     if path.exists():
         there = read_json(path, "choose another --out, or remove it")
         if isinstance(listed := there.get("rates"), dict):  # as files were that listed them

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from selfprompt.data.sources import coop11, imagenet_shift
+from selfprompt.data.sources import coop11, imagenet_shift, mnist5k_shift
 from selfprompt.data.sources.vtab import TASKS
 
 
@@ -24,7 +24,9 @@ class Suite:
         rates: Which of `Method.rates` the searches start at, if not at the recipe's.
         trials: Points of each search.
         also: Data sets on which tested runs are evaluated besides.
-        as_reported: The benchmark whose reported methods are run by default, if not those of every comparison.
+        adapt: Adaptations under which they are, too.
+        methods: Those that are run by default.
+        as_reported: The benchmark whose reported ones are run in their place; else those of every comparison are.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Suite:
     rates: str | None = None
     trials: int = 5
     also: tuple[str, ...] = ()
+    adapt: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
     as_reported: str = ""
 
 
@@ -111,8 +115,56 @@ COOPS = {"resize": "crop", "crop_fraction": 1.0, "augmentation": "crop_flip"}
 COOPS_FIRST = {"resize": "squash", "augmentation": "squash_crop_flip"}
 ELEVEN = tuple(f"coop11/{part}" for part in coop11.TASKS)
 SQUASHED = {"resize": "squash", "interpolation": "bilinear"}
+
+
+def mini_clip(name: str, **rest: Any) -> Suite:
+    """Few shots on the packaged pair of towers: 16 images of each class, 4 more to select the epoch."""
+    return Suite(
+        name="mini-clip",
+        backbone="builtin-clip",
+        optional=("fashion/small",),
+        protocol={"name": f"mini-clip-{name}", "shots": 16, **rest.pop("protocol", {})},
+        recipe={"epochs": 40, "batch_size": 32, "warmup": 1 / 40},
+        fields={"template": "a photo of a {}", "ending": ""},
+        rates="mini-clip",
+        trials=1,
+        **rest,
+    )
+
+
+WORDS = "words=a photo of a"
+BASE_TO_NEW = mini_clip(
+    "base-to-new",
+    groups={
+        "real": ("mnist5k", "digits", "fashion/small"),
+        "drawn": ("drawings/shapes", "drawings/colours", "drawings/pairs", "drawings/places", "drawings/numbers"),
+        "printed": ("drawings/letters", "drawings/digits"),
+    },
+    protocol={"classes": "base"},
+    methods=(
+        *("zeroshot", "linear", "coop", f"coop:{WORDS}", "coop:epochs=10", f"coop:{WORDS}:epochs=10", "cocoop"),
+        *(f"coop:{WORDS}:nfl_names={names}" for names in ("new", "imagenet")),
+        *("coop:nfl_names=new", "subpt", f"subpt:{WORDS}", f"subpt:{WORDS}:nfl_names=new"),
+        *(f"subpt:{WORDS}:subspace={directions}" for directions in ("late", "random")),
+        *("vpt", "spt", "apt"),
+    ),
+)
+"""Trained on the first half of each task's classes, asked about both: what CoOp (words at random, or from words),
+CoCoOp, NFL and SubPT do, beside what could explain it away: a quarter of the epochs (which SubPT takes for early),
+late and random directions, and NFL's penalty on unrelated names."""
+
+SHIFT = mini_clip(
+    "shift",
+    groups={"mnist5k": ("mnist5k",)},
+    also=tuple(f"mnist5k-shift/{part}" for part in mnist5k_shift.RECORD.parts),
+    adapt=("tpt:views=32:flip=false:scale=0.5", "averaging:views=32:flip=false:scale=0.5"),
+    methods=("zeroshot", "coop", f"coop:{WORDS}", f"coop:{WORDS}:nfl_names=imagenet"),
+)
+"""Trained on plain digits, asked about shifted ones, by one prediction, by TPT, and by the mean over TPT's views."""
+
 SUITES: dict[str, dict[str, Suite]] = {
     "mini": {"selfprompt": MINI},
+    "mini-clip": {"base-to-new": BASE_TO_NEW, "shift": SHIFT},
     "vtab1k": {
         "spt2024": vtab("spt2024", resize="crop", crop_fraction=1.0, interpolation="bicubic"),
         "vpt2022": vtab("vpt2022", **SQUASHED, selection="last"),

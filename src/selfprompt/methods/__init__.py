@@ -82,6 +82,14 @@ def read_spec(spec: str, kind: str = "method", such: str = "spt:prompt_rms=0.1")
     return name, fields
 
 
+def for_recipe(method: str, fields: dict[str, str]) -> dict[str, str]:
+    """Those of a spec's fields that are no method's but its recipe's, such as ``epochs``, taken out of the others."""
+    from selfprompt.methods.recipe import Recipe
+
+    own = record_of(method).factory.model_fields
+    return {field: fields.pop(field) for field in [*fields] if field in Recipe.model_fields and field not in own}
+
+
 def read_specs(methods: str | Sequence[str]) -> list[str]:
     """Methods as a list, given as one or with commas between."""
     return [spec.strip() for spec in (methods.split(",") if isinstance(methods, str) else methods)]

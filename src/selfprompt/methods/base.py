@@ -79,8 +79,8 @@ class Method(SharedFields, ABC):
         return None
 
     @optional
-    def for_names(self, names: Sequence[str]) -> Method:
-        """The same, with what it leaves to the classes' names.
+    def for_names(self, names: Sequence[str], further: Sequence[str] = ()) -> Method:
+        """The same, with what it leaves to the names of the classes, and of further ones that are not trained on.
 
         Raises:
             UserError: It is of other classes.

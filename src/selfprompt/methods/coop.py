@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.info import Pretraining
-from selfprompt.backbones.open_clip import imagenet_templates
+from selfprompt.backbones.open_clip import imagenet_names, imagenet_templates
 from selfprompt.errors import UserError
 from selfprompt.files import read_names
 from selfprompt.methods.base import PromptMethod, Role
@@ -38,7 +38,7 @@ class ContextMethod(PromptMethod, ABC):
     start: ClassVar[Initialization] = Normal()
     prompted: ClassVar[frozenset[Role]] = frozenset({"classes"})
     packaged: ClassVar[str] = "builtin-clip"
-    rates: ClassVar[Mapping[str, float]] = {"embedded-clip": 2e-2}
+    rates: ClassVar[Mapping[str, float]] = {"embedded-clip": 2e-2, "mini-clip": 2e-2}
     words: str | None = None
     place: Literal["end", "middle", "front"] = "end"
     ending: str = "."
@@ -80,22 +80,22 @@ class CoOp(ContextMethod):
 
     Args:
         per_class: Each class has a context of its own, which then says nothing of other classes.
-        nfl_names: Names of further classes, whose texts are kept near CLIP's own (see `NovelFeatures`), or a file
-            with one a line. Published with 100 of ImageNet's, and with the very new classes of the test where base
-            classes are trained on.
+        nfl_names: Names of further classes, whose texts are kept near CLIP's own (see `NovelFeatures`): a list, or a
+            file with one a line; ``imagenet`` for 100 of ImageNet's, or ``new`` for those that a run does not train
+            on, the very new classes of its test. Published with either.
         nfl_weight: Lambda of that; left open, 1, as published.
     """
 
     name: ClassVar[str] = "coop"
     per_class: bool = False
-    nfl_names: tuple[str, ...] = ()
+    nfl_names: Literal["imagenet", "new"] | tuple[str, ...] = ()
     nfl_weight: float | None = Field(default=None, ge=0)
 
     @field_validator("nfl_names", mode="before")
     @classmethod
     def read_names(cls, value: Any) -> Any:
         """Names out of a file, where one is given."""
-        if not isinstance(value, str):
+        if not isinstance(value, str) or value in ("imagenet", "new"):
             return value
         if not Path(value).is_file():
             raise UserError(f"There is no file {value}: give nfl_names a list, or a file with one name a line.")
@@ -110,6 +110,15 @@ class CoOp(ContextMethod):
             raise UserError("Contexts of each class say nothing of further names: leave nfl_names or per_class out.")
         return self
 
+    def for_names(self, names: Sequence[str], further: Sequence[str] = ()) -> CoOp:
+        if self.nfl_names != "new" or not names:
+            return self
+        if not further:
+            raise UserError(
+                "nfl_names=new asks for classes that are not trained on, and there are none: use --classes base."
+            )
+        return self.model_copy(update={"nfl_names": tuple(further)})
+
     def text_insertion(self, backbone: Backbone, classes: int) -> Insertion:
         count = classes if self.per_class else 1
         return AmongWords(self.count, backbone.width, classes=count, dropout=self.prompt_dropout)
@@ -118,8 +127,10 @@ class CoOp(ContextMethod):
         if not self.nfl_names:
             return ()
         weight = 1.0 if self.nfl_weight is None else self.nfl_weight
-        texts = dict.fromkeys((*imagenet_templates(), *self.template.split("|")))
-        return (NovelFeatures(self.nfl_names, weight, tuple(texts)),)
+        names = imagenet_names()[:100] if isinstance(self.nfl_names, str) else self.nfl_names
+        ended = (text.removesuffix(".") + self.ending for text in imagenet_templates())
+        texts = dict.fromkeys((*ended, *self.template.split("|")))
+        return (NovelFeatures(names, weight, tuple(texts)),)
 
     def few_shot(self, shots: int) -> dict[str, Any]:
         epochs = 50 if shots == 1 else 100 if shots < 8 else 200

@@ -44,7 +44,7 @@ class TextMethod(PromptMethod, ABC):
     def head(self) -> Literal["linear", "label_words"]:
         return "linear" if self.answers == "linear" else "label_words"
 
-    def for_names(self, names: Sequence[str]) -> TextMethod:
+    def for_names(self, names: Sequence[str], further: Sequence[str] = ()) -> TextMethod:
         words = self.label_words
         if words is None:
             words = {name: (name.replace("_", " "),) for name in names}

@@ -13,7 +13,7 @@ from selfprompt.data.protocol import AnyProtocol, protocol_for
 from selfprompt.data.sources import locate
 from selfprompt.errors import UserError, out_of_range
 from selfprompt.files import must_be_utf8, read_as
-from selfprompt.methods import from_description, make_method, read_spec, record_of
+from selfprompt.methods import for_recipe, from_description, make_method, read_spec, record_of
 from selfprompt.methods.base import Method
 from selfprompt.methods.recipe import Recipe
 from selfprompt.runs.presets import PRESETS
@@ -73,7 +73,7 @@ class RunConfig(BaseModel):
     ) -> RunConfig:
         """Fill in what the user left open: the backbone's own protocol, and the method's published recipe.
 
-        ``method`` may carry fields of its own (see `read_spec`).
+        ``method`` may carry fields of its own and of its recipe (see `read_spec`).
         """
         for flag, given in {"DATA": data, "--backbone": backbone, "--method": method}.items():
             if given is not None:
@@ -83,6 +83,7 @@ class RunConfig(BaseModel):
         if image_size is not None and image_size < 1:
             raise UserError(f"--image-size {image_size} is out of range: it must be 1 or more.")
         method, own_fields = read_spec(method)
+        recipe = (recipe or {}) | for_recipe(method, own_fields)
         packaged: str = record_of(method).factory.packaged
         backbone = backbone or packaged
         default = PRESETS.get(backbone, {}) if data is None else {}
@@ -100,7 +101,7 @@ class RunConfig(BaseModel):
         rate = {"lr": rates[default["rates"]]} if default and default["rates"] in rates else {}
         settings = default.get("protocol", {}) | (protocol or {})
         few = chosen.few_shot(settings["shots"]) if settings.get("shots") else {}
-        changes = few | default.get("recipe", {}) | rate | (recipe or {})
+        changes = few | default.get("recipe", {}) | rate | recipe
         try:
             made = cls(
                 data=locate(data) if data else default["data"],

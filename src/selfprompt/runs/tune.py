@@ -120,7 +120,8 @@ def run_in(
     splits = made or with_splits(dataset, config.protocol, config.seed)
     classes = list(splits.class_names)
     backbone = load_backbone(config.backbone, config.protocol.side)
-    model = build(config.method, backbone, len(classes), config.protocol, classes, config.seed)
+    method = config.method.for_names(classes, [name for name in dataset.class_names if name not in classes])
+    model = build(method, backbone, len(classes), config.protocol, classes, config.seed)
     if engine.is_main:
         if command is not None:
             replace_file(out / "command.txt", command + "\n")
