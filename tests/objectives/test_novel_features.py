@@ -97,9 +97,23 @@ def test_names_come_out_of_a_file_and_what_cannot_be_is_refused(tmp_path: Path) 
     for fields, said in (
         ({"nfl_weight": 1.0}, "needs names of further classes"),
         ({"nfl_names": "gone.txt"}, "There is no file gone.txt"),
+        ({"nfl_names": "new"}, "use --classes base"),
         ({"nfl_names": NOVEL, "per_class": True}, "say nothing of further names"),
     ):
         with pytest.raises(UserError, match=said):
             started("coop", **fields)
     with pytest.raises(UserError, match="same text"):
         fitted(nfl_names=("bird", "bird"))
+
+
+def test_further_names_are_those_not_trained_on_or_imagenets_and_texts_end_alike() -> None:
+    method = started("coop").method
+    asked = method.model_copy(update={"nfl_names": "new"}).for_names(["a cat"], ["bird", "the dog"])
+    assert asked.nfl_names == ("bird", "the dog")
+    assert asked.for_names(["a cat"]) is asked
+    (penalty,) = method.model_copy(update={"nfl_names": "imagenet", "ending": ""}).penalties()
+    assert len(set(penalty.names)) == 100
+    assert penalty.names[0] == "tench"
+    assert not any(text.endswith(".") for text in penalty.templates[:2])
+    (penalty,) = asked.penalties()
+    assert penalty.templates == TEXTS

@@ -38,7 +38,8 @@ def asked_of(data: str, classes: str, also: Sequence[str], adapt: Sequence[str])
     """What runs on a data set are evaluated on besides, by name: new classes, other data sets, each adapted, too."""
     asked: dict[str, Asked] = {"new": (data, "new", None)} if classes == "base" else {}
     for other in also:
-        asked |= {other + (how and BY + how): (sources.NAME + other, "all", how or None) for how in ("", *adapt)}
+        located = sources.NAME + other if other in sources.names() else other
+        asked |= {other + (how and BY + how): (located, "all", how or None) for how in ("", *adapt)}
     return asked
 
 

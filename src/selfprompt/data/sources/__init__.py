@@ -5,6 +5,7 @@ A new one exports ``RECORD`` and ``load()``; where its record has ``parts``, ``l
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,9 +78,11 @@ def locate(data: str | Path) -> str:
             f"for each class."
         )
     hint = f"write {NAME}{data} for the data set, " if str(data) in names() else ""
+    near = difflib.get_close_matches(str(data).removeprefix(NAME), names(), n=3)
+    meant = f" (did you mean {' or '.join(near)}?)" if near else ""
     raise UserError(
-        f"There is no folder or data set {str(data)!r}: {hint}give a folder of class folders, hf:NAME, "
-        f"or one of {', '.join(names())}."
+        f"There is no folder or data set {str(data)!r}{meant}: {hint}give a folder of class folders, hf:NAME, or a "
+        f"name that selfprompt list datasets shows."
     )
 
 

@@ -1,0 +1,93 @@
+"""What tested runs are evaluated on besides, and fields of a recipe in a method's spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from selfprompt.comparison.bench import bench, task_of
+from selfprompt.comparison.beyond import asked_of, derived
+from selfprompt.comparison.compare import check_methods
+from selfprompt.comparison.suites import SUITES, Suite
+from selfprompt.errors import UserError
+from selfprompt.runs.config import RunConfig
+from tiny_clip import write_clip
+
+
+def test_means_and_harmonic_means_are_by_seed_and_by_adaptation() -> None:
+    also = {"new": [50.0, 100.0], "a": [10.0, 20.0], "b": [30.0, 40.0], "a, tpt": [1.0, 2.0], "b, tpt": [3.0, 6.0]}
+    found = derived([100.0, 100.0], also)
+    assert found["H"] == pytest.approx([200 / 3, 100.0])
+    assert found["shifted"] == [20.0, 30.0]
+    assert found["shifted, tpt"] == [2.0, 4.0]
+    assert derived([100.0, 100.0], found) == found
+    assert derived([1.0], {}) == {}
+
+
+def test_every_data_set_is_asked_plainly_and_adapted() -> None:
+    asked = asked_of("digits", "base", ("mnist5k", "folder"), ("tpt", "averaging"))
+    assert asked["new"] == ("digits", "new", None)
+    assert list(asked)[1:4] == ["mnist5k", "mnist5k, tpt", "mnist5k, averaging"]
+    assert asked["mnist5k, tpt"] == ("name:mnist5k", "all", "tpt")
+    assert asked["folder"] == ("folder", "all", None)
+    assert "new" not in asked_of("digits", "all", (), ())
+
+
+def test_a_spec_may_say_its_recipe() -> None:
+    config = RunConfig.resolve("digits", "builtin", "vpt:epochs=3:num_prompts=2:lr=0.5", recipe={"epochs": 7})
+    assert (config.recipe.epochs, config.recipe.lr, config.method.describe()["num_prompts"]) == (3, 0.5, 2)
+    with pytest.raises(UserError, match="epochs"):
+        RunConfig.resolve("digits", "builtin", "vpt:epochs=0")
+    with pytest.raises(UserError, match="has no epoch"):
+        RunConfig.resolve("digits", "builtin", "vpt:epoch=3")
+
+
+@pytest.mark.parametrize("suite", SUITES["mini-clip"].values(), ids=SUITES["mini-clip"])
+def test_the_small_image_text_benchmarks_methods_can_be_run(suite: Suite) -> None:
+    comparison = task_of(suite, "mnist5k")
+    check_methods(comparison, suite.methods)
+    assert comparison.run("coop:epochs=10").recipe.epochs == 10
+    assert comparison.run("coop").recipe.lr == 0.02
+    for spec in suite.methods:
+        described = comparison.run(spec).method.describe()
+        assert described["template"] == "a photo of a {}"
+        assert described.get("ending", "") == ""
+
+
+def test_a_benchmark_asks_for_new_classes_and_adapts(tmp_path: Path) -> None:
+    rng, names = np.random.default_rng(0), ["a bird", "a cat", "a dog", "a photo"]
+    for i, name in enumerate(names):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for k in range(10):
+            pixels = rng.integers(0, 120, (32, 32, 3), dtype=np.uint8)
+            pixels[6 * i : 6 * i + 6] += 100
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{k}.png")
+    data = str(tmp_path / "images")
+    suite = Suite(
+        name="words",
+        groups={"own": (data,)},
+        backbone=f"open_clip:{write_clip(tmp_path / 'pair')}",
+        protocol={"shots": 2, "classes": "base"},
+        recipe={"epochs": 2, "batch_size": 4},
+        trials=1,
+        also=(data,),
+        adapt=("averaging:views=2",),
+    )
+    specs = ["zeroshot", "coop:nfl_names=new", "linear"]
+    zero, coop, linear = bench(suite, specs, tmp_path / "out", seeds=2)["results"]
+    assert set(zero["also"]) == {
+        "new",
+        data,
+        f"{data}, averaging:views=2",
+        "H",
+        "shifted",
+        "shifted, averaging:views=2",
+    }
+    assert all(len(own) == 2 for own in coop["also"].values())
+    assert "also" not in linear
+    assert zero["also"]["shifted"] == zero["also"][data]
+    description = coop["tasks"][data]["method_fields"]
+    assert description["nfl_names"] == ["a dog", "a photo"]
