@@ -10,10 +10,12 @@ import torch
 
 import selfprompt as sp
 from conftest import KINDS, make_backbone
+from selfprompt.errors import UserError
+from tiny_clip import started, tiny_clip
 
 
 def adapter(kind: str, seed: int, method: str = "vpt", **fields: Any) -> sp.PromptedModel:
-    fields = {"num_prompts": 4, **fields}
+    fields = {name: value for name, value in {"num_prompts": 4, **fields}.items() if value is not None}
     model = sp.create_model(make_backbone(kind), method, num_classes=2 + seed, seed=seed, **fields)
     model.initialize([torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(2))], seed=seed)
     if fields.get("head_norm") == "batch":
@@ -185,3 +187,30 @@ def test_names_and_adapters_that_are_none() -> None:
         with pytest.raises(sp.UserError, match=r"The tasks are .*: give an adapter's name"):
             pool(IMAGES, tasks)  # type: ignore[arg-type]
     assert pool(IMAGES[:0], []) == pool(IMAGES[:0], "one") == pool.predict(IMAGES[:0], "one") == []
+
+
+def test_heads_alone_and_prompts_share_a_pool(images: torch.Tensor) -> None:
+    models = {"probe": adapter("class token", 0, "linear", num_prompts=None), "prompts": adapter("class token", 1)}
+    for order in (["probe"], ["probe", "prompts"]):
+        pool = sp.AdapterPool(make_backbone())
+        for name in order:
+            pool.add(name, models[name])
+        tasks = [order[i % len(order)] for i in range(len(images))]
+        for image, task, logits in zip(images, tasks, pool(images, tasks)):
+            assert torch.allclose(logits, models[task](image[None])[0], atol=1e-5)
+    with pytest.raises(UserError, match="which a pool shares"):
+        pool.add("whole", adapter("class token", 0, "full", num_prompts=None))
+
+
+def test_adapters_of_an_image_text_model_bring_their_classes_texts(tmp_path: Path, images: torch.Tensor) -> None:
+    models = {"names": started("zeroshot"), "context": started("coop", seed=1), "images": started("vpt")}
+    pool = sp.AdapterPool(tiny_clip())
+    for name, model in models.items():
+        model.save_pretrained(tmp_path / name)
+        pool.add(name, tmp_path / name)
+    tasks = ["images", "context", "names", "context"]
+    for image, task, logits in zip(images, tasks, pool(images, tasks)):
+        assert torch.allclose(logits, models[task](image[None])[0], atol=1e-5)
+    assert pool.predict(images, "names")[0][0] in models["names"].class_names
+    with pytest.raises(UserError, match="differ with the image"):
+        pool.add("conditional", started("cocoop"))

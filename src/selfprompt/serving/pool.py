@@ -18,6 +18,7 @@ from selfprompt.backbones.info import Readout
 from selfprompt.backbones.load import BackboneSource, load_backbone
 from selfprompt.data.protocol import BaseProtocol
 from selfprompt.errors import UserError, unknown
+from selfprompt.heads.class_text import ClassText
 from selfprompt.heads.linear import LinearHead
 from selfprompt.inputs import images_of
 from selfprompt.methods import from_description
@@ -25,6 +26,7 @@ from selfprompt.model import PromptedModel, load
 from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.deep import AtEveryBlock
 from selfprompt.prompts.insertion.key_value import KeyValue
+from selfprompt.prompts.insertion.none import NoPrompts
 
 VIEW = ("resize", "crop_fraction", "interpolation", "mean", "std", "value_range")
 """What adapters of one pool must agree in: how an image becomes the tensor that is given to it."""
@@ -38,7 +40,8 @@ class Member:
         prompts: (P, D) of every block, as they meet its tokens.
         free: (depth, heads, P_kv, d) keys, which are values, too, that no projection makes.
         readout: See `Backbone.readout`.
-        weight, bias: Of the head.
+        weight, bias: Of the head; a class's row is its text's unit feature times the scale where classes are texts.
+        cosine: Whether classes are texts, beside which features are of length 1.
         class_names: Of its outputs.
     """
 
@@ -47,6 +50,7 @@ class Member:
     readout: Readout
     weight: Tensor
     bias: Tensor
+    cosine: bool
     class_names: list[str] | None
 
 
@@ -79,6 +83,8 @@ class Bank(nn.Module, Edits):
         self.register_buffer("own", own, persistent=False)
         self.register_buffer("weights", padded([member.weight for member in listed], like, 0)[0], persistent=False)
         self.register_buffer("biases", padded([member.bias for member in listed], like, 0)[0], persistent=False)
+        cosine = torch.tensor([member.cosine for member in listed], device=like.device)
+        self.register_buffer("cosine", cosine, persistent=False)
 
     def edit(self, backbone: Backbone, i: int, context: Context) -> BlockEdit:
         """Keys and values of the members that the samples belong to, and which of them each sees.
@@ -86,7 +92,9 @@ class Bank(nn.Module, Edits):
         Before a mean that prompts take part in, they go through the last block.
         """
         assert context.rows is not None
-        rows = context.rows
+        rows, own = context.rows, self.get_buffer("free").shape[-2] + self.get_buffer(f"prompts_{i}").shape[1]
+        if not own:
+            return BlockEdit()
         used, back = rows.unique(return_inverse=True)  # of a member that has several samples, keys are made once
         prompts = self.get_buffer(f"prompts_{i}")[used]
         keys, values = backbone.keys_values(i, prompts)
@@ -113,11 +121,12 @@ class Bank(nn.Module, Edits):
 
 
 class AdapterPool(nn.Module):
-    """Adapters of deep prompts that answer together: each sample of a batch sees its own task's prompts and head.
+    """Adapters that answer together: each sample of a batch sees its own task's prompts and head.
 
     The batch goes through the backbone once. Each sample's prompts are keys and values, made of a bank's; where
-    adapters differ in their number of prompts, a mask hides the padding. Backbone and adapters that are given stay as
-    they are: the pool has copies of what it needs.
+    adapters differ in their number of prompts, a mask hides the padding, and those of a head alone have none. Of an
+    image-text model, the texts of an adapter's classes are computed once, when it is added. Backbone and adapters
+    that are given stay as they are: the pool has copies of what it needs.
 
     Args:
         backbone: What `create_model` takes.
@@ -129,10 +138,9 @@ class AdapterPool(nn.Module):
 
     def __init__(self, backbone: BackboneSource, image_size: int | None = None) -> None:
         super().__init__()
-        loaded = load_backbone(backbone, image_size)
-        if isinstance(loaded, DualEncoder):
-            raise UserError(f"{loaded.info.name} has a tower of texts, of which a pool knows nothing yet.")
-        self.backbone = loaded.private()
+        self.source = load_backbone(backbone, image_size)
+        image = self.source.image if isinstance(self.source, DualEncoder) else self.source
+        self.backbone = image.private()
         self.bank = Bank({}, None, next(self.backbone.parameters()))
 
     @property
@@ -157,27 +165,28 @@ class AdapterPool(nn.Module):
         if name in self.bank.members:
             raise UserError(f"The pool has an adapter named {name!r} already: remove it first.")
         if isinstance(adapter, PromptedModel):
-            if not isinstance(adapter.head, LinearHead):
-                raise UserError(f"{name!r} has a head of its own making: a pool takes linear ones.")
             adapter.worth_keeping()
-            config, insertion = adapter.adapter_config(), adapter.insertion
+            config, insertion = adapter.adapter_config(), adapter.tower.insertion
         else:
             adapter = find_adapter(adapter)
             config, _ = read_adapter(adapter)
-            insertion = from_description(config.method).insertion(self.backbone)
+            method = from_description(config.method).part("inputs")
+            insertion = method.insertion(self.backbone) if method else NoPrompts()
         self._check(name, config, insertion)
-        model = adapter if isinstance(adapter, PromptedModel) else load(adapter, self.backbone)
-        insertion = copy.deepcopy(model.insertion).eval()
-        assert isinstance(insertion, AtEveryBlock)
-        with torch.no_grad(), torch.autocast(insertion.prompts.device.type, enabled=False):
-            prompts = [insertion.layer(i, 1).detach() for i in range(self.backbone.depth)]
-            head = plain_head(copy.deepcopy(model.head))  # type: ignore[arg-type]
+        model = adapter if isinstance(adapter, PromptedModel) else load(adapter, self.source)
+        insertion = copy.deepcopy(model.tower.insertion).eval()
         heads, inner = self.backbone.num_heads, self.backbone.width // self.backbone.num_heads
-        free = prompts[0].new_empty(len(prompts), heads, 0, inner)
+        like = next(self.backbone.parameters())
+        prompts = [like.new_empty(0, self.backbone.width)] * self.backbone.depth
+        with torch.no_grad(), torch.autocast(like.device.type, enabled=False):
+            if isinstance(insertion, AtEveryBlock):
+                prompts = [insertion.layer(i, 1).detach() for i in range(self.backbone.depth)]
+            head = scores_of(name, model)
+        free = like.new_empty(len(prompts), heads, 0, inner)
         if isinstance(insertion, KeyValue):
             free = insertion.key_values.detach()
         member = Member(prompts, free, model.readout, *head, model.class_names)
-        self.bank = Bank({**self.bank.members, name: member}, config.protocol, next(self.backbone.parameters()))
+        self.bank = Bank({**self.bank.members, name: member}, config.protocol, like)
 
     def remove(self, name: str) -> None:
         """Remove an adapter.
@@ -192,11 +201,13 @@ class AdapterPool(nn.Module):
 
     def _check(self, name: str, config: AdapterConfig, insertion: Insertion) -> None:
         """Refuse what the pool cannot serve, before anything is made of it."""
-        if not isinstance(insertion, AtEveryBlock):
+        if not isinstance(insertion, (AtEveryBlock, NoPrompts)):
             raise UserError(
                 f"{name!r} is a {config.method['name']} adapter that a pool cannot serve: it takes deep prompts "
-                f"that are keys and values alone, such as vpt's."
+                f"that are keys and values alone, such as vpt's, and heads alone."
             )
+        if from_description(config.method).trainable() == "backbone":
+            raise UserError(f"{name!r} has weights of the backbone in it, which a pool shares: serve it by itself.")
         if self.bank.readout not in (None, config.method["readout"]):
             raise UserError(
                 f"{name!r} reads {config.method['readout']}, and {self.names[0]!r} {self.bank.readout}: use a second "
@@ -208,7 +219,7 @@ class AdapterPool(nn.Module):
                 f"{name!r} was trained on images of {config.protocol.side} pixels and the pool's backbone sees "
                 f"{size}: make the pool with image_size={config.protocol.side}."
             )
-        if not self.backbone.answers_to(config.backbone.hash):
+        if not self.source.answers_to(config.backbone.hash):
             raise UserError(f"{name!r} was trained on another backbone than the pool's: use a second pool.")
         known = self.bank.protocol or config.protocol
         if odd := next((f for f in VIEW if getattr(known, f) != getattr(config.protocol, f)), None):
@@ -248,6 +259,8 @@ class AdapterPool(nn.Module):
         assert bank.readout is not None
         tokens = self.backbone.run(images, bank, rows=rows, read=self.backbone.read_by(bank.readout))
         features = self.backbone.readout(tokens, bank.readout)
+        unit = F.normalize(features.float(), dim=-1).to(features)
+        features = torch.where(bank.get_buffer("cosine")[rows, None], unit, features)
         weights, biases = bank.get_buffer("weights")[rows], bank.get_buffer("biases")[rows]
         logits = torch.baddbmm(biases[..., None], weights, features[..., None].to(weights.dtype)).squeeze(-1)
         return [(task, row[: len(bank.members[task].bias)]) for row, task in zip(logits, tasks)]
@@ -270,6 +283,22 @@ def padded(tensors: list[Tensor], like: Tensor, dim: int) -> tuple[Tensor, Tenso
     own = torch.arange(most, device=like.device) < counts[:, None]
     wide = [F.pad(t.detach().to(like), (0, 0) * (t.ndim - dim - 1) + (0, most - t.shape[dim])) for t in tensors]
     return torch.stack(wide) if wide else like.new_empty(0), own
+
+
+def scores_of(name: str, model: PromptedModel) -> tuple[Tensor, Tensor, bool]:
+    """Weight (C, F) and bias (C,) of a model's head, and whether features are of length 1 before it.
+
+    Raises:
+        UserError: Its texts differ with the image.
+    """
+    if isinstance(model.head, ClassText):
+        if model.head.reads_inputs:
+            raise UserError(f"The texts of {name!r} differ with the image, and a pool has them once: take coop's.")
+        weight = model.head.scale.exp() * model.head.weights()
+        return weight.detach(), weight.new_zeros(len(weight)), True
+    if not isinstance(model.head, LinearHead):
+        raise UserError(f"{name!r} has a head of its own making: a pool takes linear ones and texts.")
+    return *plain_head(copy.deepcopy(model.head)), False
 
 
 def plain_head(head: LinearHead) -> tuple[Tensor, Tensor]:
