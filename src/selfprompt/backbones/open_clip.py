@@ -43,7 +43,7 @@ BLOCK_NAMES = {
 
 
 def load_open_clip(name: str) -> DualEncoder:
-    """A model by ``NAME/TAG`` of open_clip's list, or one in a folder of open_clip's format.
+    """A model by ``NAME/TAG`` of open_clip's list, ``NAME/FILE`` with its weights, or a folder of open_clip's format.
 
     Raises:
         UserError: open_clip is not installed, has no such model or weights, or the model cannot be prompted.
@@ -57,10 +57,15 @@ def load_open_clip(name: str) -> DualEncoder:
     if folder.is_dir():
         return from_folder(folder, name)
     architecture, _, tag = source.partition("/")
-    if not tag or tag not in open_clip.list_pretrained_tags_by_model(architecture):
+    if Path(tag).is_file() and architecture in open_clip.list_models():
+        tag = str(Path(tag).absolute())
+        name = f"{PREFIX}{architecture}/{tag}"
+    elif not tag or tag not in open_clip.list_pretrained_tags_by_model(architecture):
         known = open_clip.list_pretrained_tags_by_model(architecture)
         tags = f"one of {', '.join(known)}" if known else "a model of open_clip.list_pretrained()"
-        raise UserError(f"{name} is no model of open_clip with weights: write open_clip:NAME/TAG, {tags}.")
+        raise UserError(
+            f"{name} is no model of open_clip with weights: write open_clip:NAME/TAG, {tags}, or open_clip:NAME/FILE."
+        )
     try:
         model = open_clip.create_model(architecture, pretrained=tag, require_pretrained=True)
         tokenizer = open_clip.get_tokenizer(architecture)
