@@ -50,7 +50,7 @@ def test_the_small_image_text_benchmarks_methods_can_be_run(suite: Suite) -> Non
     comparison = task_of(suite, "mnist5k")
     check_methods(comparison, suite.methods)
     assert comparison.run("coop:epochs=10").recipe.epochs == 10
-    assert comparison.run("coop").recipe.lr == 0.02
+    assert comparison.run("coop").recipe.lr == 0.06
     for spec in suite.methods:
         described = comparison.run(spec).method.describe()
         assert described["template"] == "a photo of a {}"

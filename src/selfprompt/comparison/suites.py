@@ -142,16 +142,16 @@ BASE_TO_NEW = mini_clip(
     },
     protocol={"classes": "base"},
     methods=(
-        *("zeroshot", "linear", "coop", f"coop:{WORDS}", "coop:epochs=10", f"coop:{WORDS}:epochs=10"),
+        *("zeroshot", "linear", f"coop:{WORDS}", f"coop:{WORDS}:epochs=10", "coop"),
         *(f"coop:{WORDS}:nfl_names={names}" for names in ("new", "imagenet")),
-        *("coop:nfl_names=new", "subpt", f"subpt:{WORDS}", f"subpt:{WORDS}:nfl_names=new"),
+        *(f"subpt:{WORDS}", f"subpt:{WORDS}:nfl_names=new"),
         *(f"subpt:{WORDS}:subspace={directions}" for directions in ("late", "random")),
         *("cocoop:epochs=10", "vpt:epochs=10", "spt:epochs=10", "apt:epochs=10"),
     ),
 )
-"""Trained on the first half of each task's classes, asked about both: what CoOp (words at random, or from words),
-CoCoOp, NFL and SubPT do, beside what could explain it away: a quarter of the epochs (which SubPT takes for early),
-late and random directions, and NFL's penalty on unrelated names. Prompts among images' tokens, and those that read
+"""Trained on the first half of each task's classes, asked about both: what CoOp (from words, or at random), CoCoOp,
+NFL and SubPT do, beside what could explain it away: a quarter of the epochs (which SubPT takes for early), late and
+random directions, and NFL's penalty on unrelated names. Prompts among images' tokens, and those that read
 the image, are trained for ten epochs, as two cores can do."""
 
 SHIFT = mini_clip(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from selfprompt.backbones.base import Backbone
@@ -26,6 +27,7 @@ class CoCoOp(ContextMethod):
     """
 
     name: ClassVar[str] = "cocoop"
+    rates: ClassVar[Mapping[str, float]] = {"embedded-clip": 2e-2, "mini-clip": 2e-1}
     words: str | None = "a photo of a"
 
     def text_insertion(self, backbone: Backbone, classes: int) -> Insertion:

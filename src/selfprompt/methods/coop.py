@@ -38,7 +38,7 @@ class ContextMethod(PromptMethod, ABC):
     start: ClassVar[Initialization] = Normal()
     prompted: ClassVar[frozenset[Role]] = frozenset({"classes"})
     packaged: ClassVar[str] = "builtin-clip"
-    rates: ClassVar[Mapping[str, float]] = {"embedded-clip": 2e-2, "mini-clip": 2e-2}
+    rates: ClassVar[Mapping[str, float]] = {"embedded-clip": 2e-2, "mini-clip": 6e-2}
     words: str | None = None
     place: Literal["end", "middle", "front"] = "end"
     ending: str = "."

@@ -38,7 +38,7 @@ class SPT(TokenPrompts):
 
     name: ClassVar[str] = "spt"
     start: ClassVar[Initialization] = Prototypes("random")
-    rates: ClassVar[Mapping[str, float]] = {"embedded": 3.2e-2, "mini": 1e-1}
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 3.2e-2, "mini": 1e-1, "mini-clip": 1e-1}
     prototypes: Kind | None = "random"
 
     def published_readout(self, pretraining: Pretraining) -> Readout:

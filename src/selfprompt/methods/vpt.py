@@ -29,7 +29,7 @@ class VPT(TokenPrompts):
     name: ClassVar[str] = "vpt"
     start: ClassVar[Initialization] = Uniform()
     grid: ClassVar[Grid | None] = VPT_GRID
-    rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-1, "mini": 1e-1}
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-1, "mini": 1e-1, "mini-clip": 4e-1}
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
         return vpt_recipe()
