@@ -38,6 +38,8 @@ LABELS = {
     "vpt:epochs=10": "VPT",
     "spt:epochs=10": "SPT",
     "apt:epochs=10": "APT, both towers",
+    f"{COOP}:image_prompts=20:epochs=10": "CoOp with VPT",
+    f"{COOP}:image_prompts=20:prototypes=mean:epochs=10": "CoOp with SPT's prototypes",
 }
 EFFECTS = (
     ("CoOp gains on the classes it saw", "base", COOP, "zeroshot"),
@@ -54,6 +56,12 @@ EFFECTS = (
     ("SubPT + NFL is above NFL", "H", f"{SUBPT}:nfl_names=new", f"{COOP}:nfl_names=new"),
     ("CoCoOp is above CoOp on new classes", "new", "cocoop:epochs=10", COOP),
     ("SPT is above VPT", "H", "spt:epochs=10", "vpt:epochs=10"),
+    (
+        "prototypes help CoOp with image prompts",
+        "H",
+        f"{COOP}:image_prompts=20:prototypes=mean:epochs=10",
+        f"{COOP}:image_prompts=20:epochs=10",
+    ),
     ("VPT loses on new classes", "new", "vpt:epochs=10", "zeroshot"),
 )
 

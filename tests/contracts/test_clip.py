@@ -54,6 +54,24 @@ def test_every_method_trains_saves_and_loads(method: str, tmp_path: Path) -> Non
         sp.load(tmp_path, backbone=tiny_clip(seed=1))
 
 
+@pytest.mark.parametrize("prototypes", [None, "mean"])
+def test_prompts_of_both_towers_train_together(prototypes: str | None, tmp_path: Path, images: torch.Tensor) -> None:
+    model = started("coop", image_prompts=3, prototypes=prototypes)
+    both = {"tower.insertion.prompts", "head.text.insertion.prompts"}
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == both
+    before = {name: p.detach().clone() for name, p in model.named_parameters() if name in both}
+    alone = started("vpt", num_prompts=3, prototypes=prototypes)
+    assert torch.equal(before["tower.insertion.prompts"], alone.prompts)
+    assert torch.equal(before["head.text.insertion.prompts"], started("coop").prompts)
+    sp.fit(model, examples(0), None, recipe=sp.Recipe(epochs=2, batch_size=8, lr=1e-2), output_dir=tmp_path)
+    assert not any(torch.equal(value, model.get_parameter(name)) for name, value in before.items())
+    back = sp.load(tmp_path, backbone=tiny_clip())
+    assert torch.allclose(back(images), model.eval()(images), atol=1e-5)
+    assert back.for_classes(["one", "another"])(images).shape == (len(images), 2)
+    with pytest.raises(UserError, match="give image_prompts"):
+        started("coop", prototypes="mean")
+
+
 @torch.no_grad()
 def test_words_as_a_start_and_no_step_are_the_zero_shot_scores(images: torch.Tensor) -> None:
     zero = started("zeroshot")

@@ -147,6 +147,7 @@ BASE_TO_NEW = mini_clip(
         *(f"subpt:{WORDS}", f"subpt:{WORDS}:nfl_names=new"),
         *(f"subpt:{WORDS}:subspace={directions}" for directions in ("late", "random")),
         *("cocoop:epochs=10", "vpt:epochs=10", "spt:epochs=10", "apt:epochs=10"),
+        *(f"coop:{WORDS}:image_prompts=20{start}:epochs=10" for start in ("", ":prototypes=mean")),
     ),
 )
 """Trained on the first half of each task's classes, asked about both: what CoOp (from words, or at random), CoCoOp,

@@ -14,12 +14,14 @@ from selfprompt.backbones.info import Pretraining
 from selfprompt.backbones.open_clip import imagenet_names, imagenet_templates
 from selfprompt.errors import UserError
 from selfprompt.files import read_names
-from selfprompt.methods.base import PromptMethod, Role
+from selfprompt.methods.base import Method, PromptMethod, Role
 from selfprompt.methods.recipe import Recipe
+from selfprompt.methods.vpt import VPT
 from selfprompt.objectives.base import Penalty
 from selfprompt.objectives.novel_features import NovelFeatures
 from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.initialization.normal import Normal
+from selfprompt.prompts.initialization.rescaled import Rescaled
 from selfprompt.prompts.initialization.words import FromWords
 from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.words import AmongWords
@@ -84,12 +86,16 @@ class CoOp(ContextMethod):
             file with one a line; ``imagenet`` for 100 of ImageNet's, or ``new`` for those that a run does not train
             on, the very new classes of its test. Published with either.
         nfl_weight: Lambda of that; left open, 1, as published.
+        image_prompts: Prompts at every block of the images' tower besides, trained together (deep prompts on both
+            sides, as Khattak et al., arXiv 2210.03117, ask; their text prompts are deep, too). They start as VPT's,
+            or as ``prototypes`` of the images' tokens.
     """
 
     name: ClassVar[str] = "coop"
     per_class: bool = False
     nfl_names: Literal["imagenet", "new"] | tuple[str, ...] = ()
     nfl_weight: float | None = Field(default=None, ge=0)
+    image_prompts: int | None = Field(default=None, ge=1)
 
     @field_validator("nfl_names", mode="before")
     @classmethod
@@ -108,7 +114,18 @@ class CoOp(ContextMethod):
             raise UserError("nfl_weight needs names of further classes: give nfl_names, a list or a file.")
         if self.nfl_names and self.per_class:
             raise UserError("Contexts of each class say nothing of further names: leave nfl_names or per_class out.")
+        if self.prototypes and not self.image_prompts:
+            raise UserError("Words do not start as prototypes of images' tokens: give image_prompts, too.")
         return self
+
+    def part(self, role: Role) -> Method | None:
+        if role == "inputs" and self.image_prompts:
+            return VPT(num_prompts=self.image_prompts, prototypes=self.prototypes, prompt_dropout=self.prompt_dropout)
+        return super().part(role)
+
+    def initialization(self) -> Initialization:
+        start = self.own_start()  # of words; prototypes are the images'
+        return start if self.prompt_rms is None else Rescaled(start, self.prompt_rms)
 
     def for_names(self, names: Sequence[str], further: Sequence[str] = ()) -> CoOp:
         if self.nfl_names != "new" or not names:
