@@ -17,6 +17,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
+from selfprompt.errors import UserError, unknown
 from selfprompt.papers import PAPERS, Paper
 
 
@@ -97,6 +98,32 @@ def read_record(source: str) -> Record | None:
             assert isinstance(node.value, ast.Call)
             return Record(**{str(k.arg): ast.literal_eval(k.value) for k in node.value.keywords})
     return None
+
+
+def make(kind: str, name: str, records: Mapping[str, Record], fields: Mapping[str, Any]) -> Any:
+    """What answers to a name, with fields, where it is a pydantic model.
+
+    Args:
+        kind: What the records are of, in a word.
+        name, records, fields: Which, among which, and with what.
+
+    Raises:
+        UserError: There is none of the name, or a field is unknown or out of range.
+    """
+    from pydantic import ValidationError  # not before something is made: listings do without
+
+    if name not in records:
+        raise unknown(kind, name, records)
+    try:
+        return records[name].factory(**fields)
+    except ValidationError as error:
+        first, kind = error.errors()[0], kind.capitalize()
+        where = ".".join(str(part) for part in first["loc"])
+        if first["type"] != "extra_forbidden":
+            raise UserError(f"{kind} {name} does not take {where}={first['input']!r}: {first['msg']}.") from None
+        have = [other for other, record in records.items() if where in record.factory.model_fields]
+        known = f"{', '.join(have)} {'has' if len(have) == 1 else 'have'} it" if have else "nor does any other"
+        raise UserError(f"{kind} {name} has no {where}: {known}.") from None
 
 
 def installed(module: str) -> bool:

@@ -234,7 +234,7 @@ def test_evaluate_and_predict_agree_whatever_stands_beside_an_image(
         ("tpt:views", "write NAME, or"),
         ("tpt:views=1", "greater than or equal to 2"),
         ("tpt:rho=2", "less than or equal to 1"),
-        ("averaging:lr=1", "averaging has no lr: it has views"),
+        ("averaging:lr=1", "Adaptation averaging has no lr: tpt has it"),
     ],
 )
 def test_what_is_wrongly_asked_for_is_refused(spec: str, said: str, tmp_path: Path, fails) -> None:

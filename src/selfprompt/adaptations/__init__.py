@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from selfprompt import registry
-from selfprompt.errors import UserError, unknown
+from selfprompt.errors import unknown
 from selfprompt.methods import read_spec
 
 if TYPE_CHECKING:
@@ -34,15 +34,5 @@ def make_adaptation(adapt: str | Adaptation) -> Adaptation:
     """
     if not isinstance(adapt, str):
         return adapt
-    from pydantic import ValidationError  # not before one is made: adaptations are listed without
-
     name, fields = known(adapt)
-    factory = RECORDS[name].factory
-    try:
-        return factory(**fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise UserError(f"{name} has no {where}: it has {', '.join(factory.model_fields)}.") from None
-        raise UserError(f"{name} does not take {where}={first['input']!r}: {first['msg']}.") from None
+    return registry.make("adaptation", name, RECORDS, fields)

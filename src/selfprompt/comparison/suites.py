@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from selfprompt.data.sources import coop11, imagenet_shift, mnist5k_shift
+from selfprompt.data.sources import RECORDS, coop11, imagenet_shift
 from selfprompt.data.sources.vtab import TASKS
 
 
@@ -158,7 +158,7 @@ the image, are trained for ten epochs, as two cores can do."""
 SHIFT = mini_clip(
     "shift",
     groups={"mnist5k": ("mnist5k",)},
-    also=tuple(f"mnist5k-shift/{part}" for part in mnist5k_shift.RECORD.parts),
+    also=tuple(RECORDS["mnist5k-shift"].names),
     adapt=("tpt:views=32:flip=false:scale=0.5", "averaging:views=32:flip=false:scale=0.5"),
     methods=("zeroshot", "coop", f"coop:{WORDS}", f"coop:{WORDS}:nfl_names=imagenet"),
 )

@@ -42,18 +42,7 @@ def make_method(method: str | Method, **fields: Any) -> Method:
         if fields:
             raise UserError(f"A Method object has its fields already: set {', '.join(fields)} in it.")
         return method
-    from pydantic import ValidationError  # not before a method is made: methods are listed without
-
-    try:
-        return record_of(method).factory(**fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        if first["type"] != "extra_forbidden":
-            raise UserError(f"Method {method} does not take {where}={first['input']!r}: {first['msg']}.") from None
-        have = [name for name, record in RECORDS.items() if where in record.factory.model_fields]
-        known = f"{', '.join(have)} {'has' if len(have) == 1 else 'have'} it" if have else "nor does any other"
-        raise UserError(f"Method {method} has no {where}: {known}.") from None
+    return registry.make("method", method, RECORDS, fields)
 
 
 def from_description(description: dict[str, Any]) -> Method:
