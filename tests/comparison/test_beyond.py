@@ -57,6 +57,17 @@ def test_the_small_image_text_benchmarks_methods_can_be_run(suite: Suite) -> Non
         assert described.get("ending", "") == ""
 
 
+def test_coops_data_sets_are_asked_for_by_its_texts() -> None:
+    suite = next(iter(SUITES["coop11"].values()))
+    asked = {
+        data: task_of(suite, data, "builtin-clip").run("zeroshot").method.describe()["template"]
+        for data in suite.texts
+    }
+    assert asked["coop11/dtd"] == "{} texture."
+    assert asked["coop11/pets"] == "a photo of a {}, a type of pet."
+    assert asked["coop11/imagenet"] == "a photo of a {}."
+
+
 def test_a_benchmark_asks_for_new_classes_and_adapts(tmp_path: Path) -> None:
     rng, names = np.random.default_rng(0), ["a bird", "a cat", "a dog", "a photo"]
     for i, name in enumerate(names):

@@ -63,12 +63,13 @@ def task_of(suite: Suite, data: str, backbone: str | None = None, **changes: Any
         **changes: Dictionaries ``protocol``, ``recipe`` and ``fields`` that beat the suite's; ``trials``; ``search``.
     """
     backbone = backbone or suite.backbone
+    own = {"template": suite.texts[data]} if data in suite.texts else {}
     return Comparison(
         data=NAME + data if data in names() and Path(data).is_dir() else data,
         backbone=backbone,
         protocol=protocol_of(backbone, **(suite.protocol | changes.pop("protocol", {}))),
         recipe=suite.recipe | changes.pop("recipe", {}),
-        fields=suite.fields | changes.pop("fields", {}),
+        fields=suite.fields | own | changes.pop("fields", {}),
         rates=suite.rates,
         trials=changes.pop("trials", suite.trials),
         also=suite.also,

@@ -21,6 +21,7 @@ class Suite:
         protocol: Changes to the backbone's own protocol.
         recipe: Changes to every method's published recipe.
         fields: Fields of methods, for those that have them.
+        texts: A class's text (`SharedFields.template`) by data set, where they have one of their own.
         rates: Which of `Method.rates` the searches start at, if not at the recipe's.
         trials: Points of each search.
         also: Data sets on which tested runs are evaluated besides.
@@ -36,6 +37,7 @@ class Suite:
     protocol: dict[str, Any] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
     fields: dict[str, Any] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
     rates: str | None = None
     trials: int = 5
     also: tuple[str, ...] = ()
@@ -107,6 +109,7 @@ def of_coop(name: str, preset: str, groups: dict[str, tuple[str, ...]], **protoc
         },
         fields={"words": "a photo of a"} if protocol.get("classes") == "base" else {},
         also=tuple(f"imagenet-shift/{part}" for part in imagenet_shift.VARIANTS) if name == "imagenet-shift" else (),
+        texts={f"coop11/{part}": task.text for part, task in coop11.TASKS.items()},
         as_reported="coop11",
     )
 

@@ -33,7 +33,8 @@ RECORD = Record(
 
 @dataclass(frozen=True)
 class Task:
-    """One data set: its folder, that of its images within, how its split file ends, classes and sizes."""
+    """One data set: its folder, that of its images within, how its split file ends, classes and sizes; and the text
+    by which CoOp's zero-shot baseline asks for a class."""
 
     folder: str
     images: str
@@ -42,20 +43,25 @@ class Task:
     train: int
     val: int
     test: int
+    text: str = "a photo of a {}."
 
 
 TASKS = {
     "imagenet": Task("imagenet", "images", "", 1000, 1_281_167, 0, 50_000),
     "caltech101": Task("caltech-101", "101_ObjectCategories", "Caltech101", 100, 4_128, 1_649, 2_465),
-    "pets": Task("oxford_pets", "images", "OxfordPets", 37, 2_944, 736, 3_669),
+    "pets": Task("oxford_pets", "images", "OxfordPets", 37, 2_944, 736, 3_669, "a photo of a {}, a type of pet."),
     "cars": Task("stanford_cars", "", "StanfordCars", 196, 6_509, 1_635, 8_041),
-    "flowers": Task("oxford_flowers", "jpg", "OxfordFlowers", 102, 4_093, 1_633, 2_463),
-    "food101": Task("food-101", "images", "Food101", 101, 50_500, 20_200, 30_300),
-    "aircraft": Task("fgvc_aircraft", "images", "", 100, 3_334, 3_333, 3_333),
+    "flowers": Task(
+        "oxford_flowers", "jpg", "OxfordFlowers", 102, 4_093, 1_633, 2_463, "a photo of a {}, a type of flower."
+    ),
+    "food101": Task("food-101", "images", "Food101", 101, 50_500, 20_200, 30_300, "a photo of {}, a type of food."),
+    "aircraft": Task("fgvc_aircraft", "images", "", 100, 3_334, 3_333, 3_333, "a photo of a {}, a type of aircraft."),
     "sun397": Task("sun397", "SUN397", "SUN397", 397, 15_880, 3_970, 19_850),
-    "dtd": Task("dtd", "images", "DescribableTextures", 47, 2_820, 1_128, 1_692),
-    "eurosat": Task("eurosat", "2750", "EuroSAT", 10, 13_500, 5_400, 8_100),
-    "ucf101": Task("ucf101", "UCF-101-midframes", "UCF101", 101, 7_639, 1_898, 3_783),
+    "dtd": Task("dtd", "images", "DescribableTextures", 47, 2_820, 1_128, 1_692, "{} texture."),
+    "eurosat": Task("eurosat", "2750", "EuroSAT", 10, 13_500, 5_400, 8_100, "a centered satellite photo of {}."),
+    "ucf101": Task(
+        "ucf101", "UCF-101-midframes", "UCF101", 101, 7_639, 1_898, 3_783, "a photo of a person doing {}."
+    ),
 }
 """Sizes are of the split files; aircraft has its official lists, and ImageNet's test is its validation set."""
 
