@@ -97,6 +97,9 @@ PAPERS = {
         2022,
         "2110.07602",
     ),
+    "ipt2022": Paper(
+        "Instance-wise Prompt Tuning for Pretrained Language Models", "Jiang et al.", "arXiv", 2022, "2206.01958"
+    ),
     "vtab2019": Paper(
         "A Large-scale Study of Representation Learning with the Visual Task Adaptation Benchmark",
         "Zhai et al.",
