@@ -45,10 +45,11 @@ class Filled:
 class Template:
     """A pattern such as ``"{soft:16} {mask} : {text}"``.
 
-    ``{text}`` and ``{text2}``, up to ``{text17}``, are the texts, ``{soft:N}`` N prompts, ``{mask}`` is where the answer stands: the mask
-    of a masked language model, T5's first sentinel, or what follows a decoder's last token. All else are words, and
-    names of special tokens, such as ``[SEP]``, stand for these (in the texts themselves they do not). Texts that are
-    too long lose their ends, the longer one first; words of the template, masks and prompts are never cut.
+    ``{text}`` and ``{text2}``, up to ``{text17}``, are the texts, ``{soft:N}`` N prompts, ``{mask}`` is where the
+    answer stands: the mask of a masked language model, T5's first sentinel, or what follows a decoder's last token.
+    All else are words, and names of special tokens, such as ``[SEP]``, stand for these (in the texts themselves they
+    do not). Texts that are too long lose their ends, the longest one first; words of the template, masks and prompts
+    are never cut.
 
     Args:
         pattern: As written.

@@ -35,7 +35,7 @@ class ContextMethod(PromptMethod, ABC):
         ending: What the text ends with: a full stop, as published; nothing for towers that never saw one.
     """
 
-    start: ClassVar[Initialization] = Normal()
+    paper_start: ClassVar[Initialization] = Normal()
     prompted: ClassVar[frozenset[Role]] = frozenset({"classes"})
     packaged: ClassVar[str] = "builtin-clip"
     rates: ClassVar[Mapping[str, float]] = {"embedded-clip": 2e-2}
@@ -60,7 +60,7 @@ class ContextMethod(PromptMethod, ABC):
         return (placed[self.place] + self.ending,)
 
     def own_start(self) -> Initialization:
-        return self.start if self.words is None else FromWords(self.words)
+        return self.paper_start if self.words is None else FromWords(self.words)
 
     def insertion(self, backbone: Backbone) -> Insertion:
         return AmongWords(self.count, backbone.width, dropout=self.prompt_dropout)

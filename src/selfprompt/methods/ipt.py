@@ -31,8 +31,7 @@ class IPT(WordPrompts):
     instance: Literal["table", "bottleneck"] | None = "bottleneck"
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
-        decay = {"weight_decay": 0, "head_weight_decay": 0}
-        return Recipe(lr=0.03, batch_size=64, warmup=0.01, min_lr=0, clip_grad=1, **decay)
+        return Recipe(lr=0.03, batch_size=64, weight_decay=0, head_weight_decay=0, warmup=0.01, min_lr=0, clip_grad=1)
 
 
 RECORD = Record(

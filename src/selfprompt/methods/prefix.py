@@ -32,7 +32,7 @@ class Prefix(TextMethod):
     """
 
     name: ClassVar[str] = "prefix"
-    start: ClassVar[Initialization] = Free()
+    paper_start: ClassVar[Initialization] = Free()
     template: str = "{text}"
     answers: Literal["words", "linear"] = "linear"
 

@@ -121,6 +121,8 @@ def run_in(
     classes = list(splits.class_names)
     backbone = load_backbone(config.backbone, config.protocol.side)
     model = build(config.method, backbone, len(classes), config.protocol, classes, config.seed)
+    for tower in () if resume else model.towers.values():
+        model.stored(tower)  # that it fits, before anything is written
     if engine.is_main:
         if command is not None:
             replace_file(out / "command.txt", command + "\n")

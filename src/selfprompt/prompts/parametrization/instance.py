@@ -52,7 +52,7 @@ class Bottleneck(Parametrization):
         ``p_j -> p_j + [W_2 ReLU(W_1 z)]_j``
 
     with z the mean embedding of the text's first P words, of which max(8, F / 16) hidden units are made. W_2 starts
-    at 0, so that training starts as that of shared prompts; W_1 as torch starts a linear layer (until `draw` it is 0).
+    at 0, so that training starts as that of shared prompts; W_1 as torch starts linear layers (until `draw` it is 0).
     IPT's own generators (CNN, BiLSTM, MLP) stand alone and read a trained table.
 
     Args:
@@ -91,7 +91,7 @@ class Bottleneck(Parametrization):
 
 
 def words_of(context: Context) -> tuple[Tensor, Tensor, Tensor]:
-    """The ids (B, L) of texts, where each one's words stand, in order and then the rest, and which of these are words.
+    """The ids (B, L) of texts; the places of each one's words in order, then of the rest; which of these are words.
 
     Slots of prompts and padding are none.
     """
