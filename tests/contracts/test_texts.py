@@ -257,5 +257,5 @@ def test_models_and_methods_that_belong_elsewhere_are_refused(tmp_path: Path) ->
 
 def test_every_method_for_texts_names_its_paper() -> None:
     names = [name for name in sp.list_methods() if make_method(name).texts]
-    assert names == ["ipt", "prefix", "prompt-tuning"]
+    assert names == ["ipt", "metapt", "ppt", "prefix", "prompt-tuning"]
     assert set(DEEP) >= {BERT, T5, LLAMA}

@@ -42,9 +42,7 @@ def every(made: Dataset) -> list[tuple[tuple[str, ...], int]]:
 
 
 def test_documents_and_sentences_are_found(tmp_path: Path) -> None:
-    text = (
-        'One is here. "Two," he said. (Three!) Is 4 next? Yes, e.g. this.\nNo end\nsmall letters go on.\n'
-    )
+    text = 'One is here. "Two," he said. (Three!) Is 4 next? Yes, e.g. this.\nNo end\nsmall letters go on.\n'
     (tmp_path / "a.txt").write_text(f"\ufeff{text}\r\n  \r\nToo short. It is.\n", encoding="utf-8")
     (tmp_path / "b.txt").write_text("A。B！C？D。E。", encoding="utf-8")
     (tmp_path / "c.md").write_text("A. B. C. D. E.", encoding="utf-8")

@@ -139,7 +139,7 @@ def task(name: str, documents: Sequence[Document], made: Format, seed: int, shuf
             raise UserError(f"The corpus has no sentence to ask of for the {split} split: add documents.")
         labels = np.array([label for _, label in asked])
         splits[split] = Examples([texts for texts, _ in asked], rng.permutation(labels) if shuffled else labels)
-    return Dataset(name, made.classes, **splits, licence="the user's own")
+    return Dataset(name, made.classes, splits["train"], splits["val"], splits["test"], "the user's own")
 
 
 def questions(documents: Sequence[Document], made: Format, rng: np.random.Generator) -> Iterator[Asked]:
