@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -138,7 +138,8 @@ def task(name: str, documents: Sequence[Document], made: Format, seed: int, shuf
         if not asked:
             raise UserError(f"The corpus has no sentence to ask of for the {split} split: add documents.")
         labels = np.array([label for _, label in asked])
-        splits[split] = Examples([texts for texts, _ in asked], rng.permutation(labels) if shuffled else labels)
+        texts: list[Any] = [texts for texts, _ in asked]
+        splits[split] = Examples(texts, rng.permutation(labels) if shuffled else labels)
     return Dataset(name, made.classes, splits["train"], splits["val"], splits["test"], "the user's own")
 
 
