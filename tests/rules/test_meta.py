@@ -203,6 +203,7 @@ def test_tasks_are_disjoint_halves_of_one_group_and_the_seed_decides_them() -> N
         ({"groups": 60, "grouping": "random"}, "None of 60 groups has 8 examples"),
         ({"groups": 90}, "64 examples for 90 groups"),
         ({"subspace": "early"}, "leave subspace out"),
+        ({"frozen_prompts": True}, "leave frozen_prompts out"),
         ({"meta_order": 2, "prompt_dropout": 0.1}, "--prompt-dropout"),
     ],
 )

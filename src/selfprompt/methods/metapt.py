@@ -50,6 +50,8 @@ class MetaPT(PPT):
             return super().stages(recipe)
         if self.subspace is not None:
             raise UserError("Meta-learned prompts are not confined to a subspace: leave subspace out, or add start.")
+        if self.frozen_prompts:
+            raise UserError("An inner step moves prompts: leave frozen_prompts out, or add start.")
         if self.meta_order == 2 and (recipe.clip_grad or self.prompt_dropout):
             odd = "--clip-grad" if recipe.clip_grad else "--prompt-dropout"
             raise UserError(f"Second-order steps compare gradients, which {odd} would change: leave it out.")
