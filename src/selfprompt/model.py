@@ -25,6 +25,7 @@ from selfprompt.adapters.format import (
     read_adapter,
     write_adapter,
 )
+from selfprompt.adapters.start import stored
 from selfprompt.backbones.aliases import resolve
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.clip import DualEncoder
@@ -41,8 +42,9 @@ from selfprompt.heads.label_words import LabelWords
 from selfprompt.heads.linear import LinearHead
 from selfprompt.inputs import Inputs, Text, move
 from selfprompt.methods import from_description, make_method
-from selfprompt.methods.base import Method
+from selfprompt.methods.base import Method, PromptMethod, Role
 from selfprompt.methods.texts import TextMethod
+from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.insertion.base import Insertion, drawing
 from selfprompt.prompts.insertion.none import NoPrompts
 from selfprompt.prompts.insertion.prompted import PromptInsertion
@@ -179,7 +181,7 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         """
         for tower in self.towers.values():
             part, insertion = self.part(tower), tower.insertion
-            initialization = part.initialization() if part else None
+            initialization = self.stored(tower) or (part.initialization() if part else None)
             if initialization is None or not isinstance(insertion, PromptInsertion):
                 continue
             layers, num_prompts, _ = insertion.prompts.shape
@@ -193,6 +195,20 @@ class PromptedModel(nn.Module, ModelHubMixin, library_name="selfprompt"):
         if isinstance(self.head, LabelWords) and self.head.calibrated and isinstance(view, TextView):
             with torch.no_grad():
                 self.head.calibrate(self.features(move(view.neutral(), next(self.parameters()).device)))
+
+    def stored(self, tower: Tower) -> Initialization | None:
+        """The adapter that a tower's prompts start from, if its method names one.
+
+        Raises:
+            UserError: There is none, or it does not fit (see `selfprompt.adapters.start.stored`).
+        """
+        part, insertion = self.part(tower), tower.insertion
+        if not isinstance(part, PromptMethod) or part.start is None or not isinstance(insertion, PromptInsertion):
+            return None
+        kind = next(name for name, one in self.towers.items() if one is tower)
+        role: Role = "inputs" if tower is self.tower else "classes"
+        rest = {"known": self.backbone_hash, "role": role, "kind": kind, "classes": self.num_classes}
+        return part.rescaled(stored(part.start, insertion, tower.backbone, **rest))
 
     def part(self, tower: Tower) -> Method | None:
         """The method that has something in a tower."""

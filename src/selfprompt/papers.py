@@ -97,6 +97,17 @@ PAPERS = {
         2022,
         "2110.07602",
     ),
+    "ppt2022": Paper("PPT: Pre-trained Prompt Tuning for Few-shot Learning", "Gu et al.", "ACL", 2022, "2109.04332"),
+    "metapt2022": Paper(
+        "Learning a Better Initialization for Soft Prompts via Meta-Learning",
+        "Huang et al.",
+        "arXiv",
+        2022,
+        "2205.12471",
+    ),
+    "ipt2022": Paper(
+        "Instance-wise Prompt Tuning for Pretrained Language Models", "Jiang et al.", "arXiv", 2022, "2206.01958"
+    ),
     "vtab2019": Paper(
         "A Large-scale Study of Representation Learning with the Visual Task Adaptation Benchmark",
         "Zhai et al.",

@@ -31,6 +31,11 @@ MODELS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "of an encoder-decoder": (T5, "prompt-tuning", {"num_prompts": 3}),
     "of a decoder": (LLAMA, "prompt-tuning", {"num_prompts": 3, "calibrate": True}),
     "with a linear head": (BERT, "prompt-tuning", {"template": "{soft:3} {text}", "answers": "linear"}),
+    "ipt": (BERT, "ipt", {"num_prompts": 3}),
+    "ipt by a table": (BERT, "ipt", {"num_prompts": 3, "instance": "table"}),
+    "ipt's prefix": (LLAMA, "prefix", {"num_prompts": 3, "instance": "table"}),
+    "ipt of narrow words": ("AlbertForMaskedLM", "prefix", {"num_prompts": 3, "instance": "bottleneck"}),
+    "in a subspace": (BERT, "prompt-tuning", {"num_prompts": 3, "subspace": "random", "subspace_rank": 40}),
     "narrow words": ("AlbertForMaskedLM", "prompt-tuning", {"num_prompts": 3, "start_from": "random"}),
     "words of deep ones": (BERT, "prefix", {"num_prompts": 3, "answers": "words", "template": "{text} {mask}"}),
     "words and prototypes": (BERT, "prompt-tuning", {"num_prompts": 3, "prototypes": "random"}),
@@ -252,5 +257,5 @@ def test_models_and_methods_that_belong_elsewhere_are_refused(tmp_path: Path) ->
 
 def test_every_method_for_texts_names_its_paper() -> None:
     names = [name for name in sp.list_methods() if make_method(name).texts]
-    assert names == ["prefix", "prompt-tuning"]
+    assert names == ["ipt", "metapt", "ppt", "prefix", "prompt-tuning"]
     assert set(DEEP) >= {BERT, T5, LLAMA}

@@ -86,12 +86,12 @@ def test_normalising_leaves_the_kept_images_alone() -> None:
 
 
 def test_batches_follow_from_seed_and_epoch() -> None:
-    one = Plain().order(10, 3, seed=0, epoch=1)
+    one = Plain().order(10, 3, seed=0, epoch=1, held={})
     assert [len(b) for b in one] == [3, 3, 3]
     assert len(set(np.concatenate(one).tolist())) == 9
-    assert all((a == b).all() for a, b in zip(one, Plain().order(10, 3, seed=0, epoch=1)))
-    assert any((a != b).any() for a, b in zip(one, Plain().order(10, 3, seed=0, epoch=2)))
-    assert [len(b) for b in Plain().order(2, 3, seed=0, epoch=0)] == [2]
+    assert all((a == b).all() for a, b in zip(one, Plain().order(10, 3, seed=0, epoch=1, held={})))
+    assert any((a != b).any() for a, b in zip(one, Plain().order(10, 3, seed=0, epoch=2, held={})))
+    assert [len(b) for b in Plain().order(2, 3, seed=0, epoch=0, held={})] == [2]
 
 
 def test_modes_become_what_a_viewer_shows(tmp_path) -> None:

@@ -113,9 +113,11 @@ class Edits:
     Attributes:
         by_token: Whether what becomes of a token depends on that token and the prompts alone, so that a text may be
             run in parts.
+        reads_text: Whether what is inserted into a text is made of all of it.
     """
 
     by_token: bool = False
+    reads_text: bool = False
 
     @optional
     def words(

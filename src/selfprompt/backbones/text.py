@@ -196,7 +196,12 @@ class TextBackbone(Backbone):
             inputs: The texts.
             edits: The insertion.
             **settings: Of `generate`, such as ``max_new_tokens``.
+
+        Raises:
+            UserError: Its prompts are made of the text, which changes with every word.
         """
+        if edits.reads_text:
+            raise UserError("Prompts that read their text do not generate one: train some that all texts share.")
         ids, mask = inputs.ids, inputs.mask
         if self.kind == "decoder":  # texts end together
             order = mask.long().argsort(dim=1, stable=True)

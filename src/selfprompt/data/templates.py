@@ -11,7 +11,7 @@ from selfprompt.backbones.clip import SLOT
 from selfprompt.backbones.vocabulary import Vocabulary
 from selfprompt.errors import UserError
 
-TEXTS = ("text", "text2")
+TEXTS = ("text", *(f"text{i}" for i in range(2, 18)))
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,11 @@ class Filled:
 class Template:
     """A pattern such as ``"{soft:16} {mask} : {text}"``.
 
-    ``{text}`` and ``{text2}`` are the texts, ``{soft:N}`` N prompts, ``{mask}`` is where the answer stands: the mask
-    of a masked language model, T5's first sentinel, or what follows a decoder's last token. All else are words, and
-    names of special tokens, such as ``[SEP]``, stand for these (in the texts themselves they do not). Texts that are
-    too long lose their ends, the longer one first; words of the template, masks and prompts are never cut.
+    ``{text}`` and ``{text2}``, up to ``{text17}``, are the texts, ``{soft:N}`` N prompts, ``{mask}`` is where the
+    answer stands: the mask of a masked language model, T5's first sentinel, or what follows a decoder's last token.
+    All else are words, and names of special tokens, such as ``[SEP]``, stand for these (in the texts themselves they
+    do not). Texts that are too long lose their ends, the longest one first; words of the template, masks and prompts
+    are never cut.
 
     Args:
         pattern: As written.
@@ -64,14 +65,16 @@ class Template:
         for slot in slots:
             if slot not in (*TEXTS, "mask") and not re.fullmatch(r"soft:\d+", slot):
                 raise UserError(
-                    f"The template {pattern!r} has {{{slot}}}, and the slots are {{text}}, {{text2}}, {{mask}} and "
-                    f"{{soft:N}}: write one of these."
+                    f"The template {pattern!r} has {{{slot}}}, and the slots are {{text}}, {{text2}} and so on, "
+                    f"{{mask}} and {{soft:N}}: write one of these."
                 )
-        for slot, least in (("text", 1), ("text2", 0), ("mask", 0)):
-            if not least <= slots.count(slot) <= 1:
+        self.texts = sum(text in slots for text in TEXTS)
+        for slot in (*TEXTS, "mask"):
+            wanted = slot in TEXTS[: max(1, self.texts)]
+            if not wanted <= slots.count(slot) <= (slot == "mask" or wanted):
                 raise UserError(f"The template {pattern!r} has {slots.count(slot)} times {{{slot}}}: write it once.")
         self.soft = sum(int(slot.partition(":")[2]) for slot in slots if slot.startswith("soft"))
-        self.masked, self.texts = "mask" in slots, 1 + ("text2" in slots)
+        self.masked = "mask" in slots
 
     def fill(self, texts: Sequence[str], reader: Reader, limit: int) -> Filled:
         """The tokens of a text, or of a pair.

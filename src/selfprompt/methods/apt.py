@@ -32,7 +32,7 @@ class APT(PromptMethod):
     """
 
     name: ClassVar[str] = "apt"
-    start: ClassVar[Initialization] = Normal()
+    paper_start: ClassVar[Initialization] = Normal()
     prompted: ClassVar[frozenset[Role]] = frozenset({"inputs", "classes"})
     rates: ClassVar[Mapping[str, float]] = {"mini": 1e-1, "mini-clip": 3e-3}
     rank: int = Field(default=4, ge=1)

@@ -210,10 +210,10 @@ class PromptMethod(Method, PromptFields, ABC):
     """A method with prompts.
 
     Attributes:
-        start: The paper's own start, which ``prototypes`` takes the place of.
+        paper_start: The paper's own start, which ``prototypes`` or ``start`` takes the place of.
     """
 
-    start: ClassVar[Initialization]
+    paper_start: ClassVar[Initialization]
 
     @property
     @optional
@@ -227,11 +227,15 @@ class PromptMethod(Method, PromptFields, ABC):
     @optional
     def own_start(self) -> Initialization:
         """The paper's own start."""
-        return self.start
+        return self.paper_start
 
     def initialization(self) -> Initialization:
         kind = self.prototypes
         start = self.own_start() if kind is None else Gaussian() if kind == "gaussian" else Prototypes(kind)
+        return self.rescaled(start)
+
+    def rescaled(self, start: Initialization) -> Initialization:
+        """A start, brought to the scale that is asked for."""
         return start if self.prompt_rms is None else Rescaled(start, self.prompt_rms)
 
     @optional

@@ -21,7 +21,6 @@ from selfprompt.objectives.base import Penalty
 from selfprompt.objectives.novel_features import NovelFeatures
 from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.initialization.normal import Normal
-from selfprompt.prompts.initialization.rescaled import Rescaled
 from selfprompt.prompts.initialization.words import FromWords
 from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.words import AmongWords
@@ -37,7 +36,7 @@ class ContextMethod(PromptMethod, ABC):
         ending: What the text ends with: a full stop, as published; nothing for towers that never saw one.
     """
 
-    start: ClassVar[Initialization] = Normal()
+    paper_start: ClassVar[Initialization] = Normal()
     prompted: ClassVar[frozenset[Role]] = frozenset({"classes"})
     packaged: ClassVar[str] = "builtin-clip"
     rates: ClassVar[Mapping[str, float]] = {"embedded-clip": 2e-2, "mini-clip": 6e-2}
@@ -62,7 +61,7 @@ class ContextMethod(PromptMethod, ABC):
         return (placed[self.place] + self.ending,)
 
     def own_start(self) -> Initialization:
-        return self.start if self.words is None else FromWords(self.words)
+        return self.paper_start if self.words is None else FromWords(self.words)
 
     def insertion(self, backbone: Backbone) -> Insertion:
         return AmongWords(self.count, backbone.width, dropout=self.prompt_dropout)
@@ -124,8 +123,7 @@ class CoOp(ContextMethod):
         return super().part(role)
 
     def initialization(self) -> Initialization:
-        start = self.own_start()  # of words; prototypes are the images'
-        return start if self.prompt_rms is None else Rescaled(start, self.prompt_rms)
+        return self.rescaled(self.own_start())  # of words; prototypes are the images'
 
     def for_names(self, names: Sequence[str], further: Sequence[str] = ()) -> CoOp:
         if self.nfl_names != "new" or not names:

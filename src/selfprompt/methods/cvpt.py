@@ -25,7 +25,7 @@ class CVPT(PromptMethod):
     """
 
     name: ClassVar[str] = "cvpt"
-    start: ClassVar[Initialization] = Xavier()
+    paper_start: ClassVar[Initialization] = Xavier()
     grid: ClassVar[Grid | None] = Grid((2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2), (1e-5, 5e-2))
     rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-1, "mini": 1e-1}
 

@@ -39,7 +39,7 @@ class E2VPT(PromptMethod):
     """
 
     name: ClassVar[str] = "e2vpt"
-    start: ClassVar[Initialization] = Uniform()
+    paper_start: ClassVar[Initialization] = Uniform()
     grid: ClassVar[Grid | None] = VPT_GRID
     rates: ClassVar[Mapping[str, float]] = {"embedded": 3.2e-1, "mini": 1e-1}
     num_key_values: int = Field(default=5, ge=0, le=2**16)

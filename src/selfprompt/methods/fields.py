@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from selfprompt.prompts.initialization import Kind
 from selfprompt.rules import Confinement, Directions
@@ -36,6 +37,8 @@ class PromptFields(SharedFields):
 
     Args:
         num_prompts: Prompts of each block; left open, 20, with which SPT compares, or 100 for shallow ones.
+        start: Start from an adapter's prompts (a run's folder, or an adapter of the hub), which are of the same
+            backbone, shape and insertion, and from whatever else its insertion holds; it goes before any other start.
         prototypes: Start as prototypes of the task's own patch tokens, as SPT does; left open, as the method's paper
             starts.
         prototype_share: Share of the training images that prototypes are made from, at least one image.
@@ -52,6 +55,7 @@ class PromptFields(SharedFields):
     """
 
     num_prompts: int | None = Field(default=None, ge=1)
+    start: str | None = None
     prototypes: Kind | None = None
     prototype_share: float = Field(default=1.0, gt=0, le=1)
     prompt_rms: float | None = Field(default=None, gt=0, le=1e15)  # whose squares float32 adds up
@@ -62,6 +66,12 @@ class PromptFields(SharedFields):
     subspace_rank: int | None = Field(default=None, ge=1)
     subspace_epochs: int | None = Field(default=None, ge=2)
     subspace_by: Confinement | None = None
+
+    @field_validator("start")
+    @classmethod
+    def anywhere(cls, start: str | None) -> str | None:
+        """A folder here, in a form that stands for it anywhere."""
+        return str(Path(start).absolute()) if start is not None and Path(start).is_dir() else start
 
 
 class TokenFields(PromptFields):

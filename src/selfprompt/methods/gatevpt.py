@@ -33,7 +33,7 @@ class GateVPT(PromptMethod):
     """
 
     name: ClassVar[str] = "gatevpt"
-    start: ClassVar[Initialization] = Uniform()
+    paper_start: ClassVar[Initialization] = Uniform()
     grid: ClassVar[Grid | None] = Grid((0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0), (0.0,))
     rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-1, "mini": 1e-1}
     gate_init: float = Field(default=5.0, ge=-LARGEST, le=LARGEST)

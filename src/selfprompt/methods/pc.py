@@ -27,7 +27,7 @@ class PC(TokenPrompts):
     """
 
     name: ClassVar[str] = "pc"
-    start: ClassVar[Initialization] = Uniform()
+    paper_start: ClassVar[Initialization] = Uniform()
     grid: ClassVar[Grid | None] = VPT_GRID
     rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-1, "mini": 1e-1}
     keep: float = Field(default=0.3, gt=0, le=1)

@@ -6,10 +6,11 @@ from typing import ClassVar, Literal
 
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.info import Pretraining
+from selfprompt.backbones.text import TextBackbone
 from selfprompt.data.templates import Template
 from selfprompt.errors import UserError
 from selfprompt.methods.recipe import Recipe
-from selfprompt.methods.texts import TextMethod
+from selfprompt.methods.texts import OPTIONS, TextMethod
 from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.initialization.free import Free
 from selfprompt.prompts.insertion.base import Insertion
@@ -31,7 +32,7 @@ class Prefix(TextMethod):
     """
 
     name: ClassVar[str] = "prefix"
-    start: ClassVar[Initialization] = Free()
+    paper_start: ClassVar[Initialization] = Free()
     template: str = "{text}"
     answers: Literal["words", "linear"] = "linear"
 
@@ -40,7 +41,7 @@ class Prefix(TextMethod):
         return self.num_prompts or 128
 
     def text_template(self) -> str:
-        template = Template(self.template)
+        template = Template(self.template.replace(OPTIONS, ""))
         if template.soft:
             raise UserError(f"The template {self.template!r} has soft tokens, and prefix has none among words.")
         if self.answers == "words" and not template.masked:
@@ -48,12 +49,15 @@ class Prefix(TextMethod):
         return self.template
 
     def insertion(self, backbone: Backbone) -> Insertion:
+        assert isinstance(backbone, TextBackbone)
+        heads, width = backbone.num_heads, backbone.head_width
         return Past(
             backbone.depth,
             self.count,
-            heads=backbone.num_heads,
-            head_width=backbone.head_width,
+            heads=heads,
+            head_width=width,
             dropout=self.prompt_dropout,
+            parametrization=self.parametrization(backbone, 2 * heads * width),
         )
 
     def recipe(self, pretraining: Pretraining) -> Recipe:

@@ -37,7 +37,7 @@ class SPT(TokenPrompts):
     """
 
     name: ClassVar[str] = "spt"
-    start: ClassVar[Initialization] = Prototypes("random")
+    paper_start: ClassVar[Initialization] = Prototypes("random")
     rates: ClassVar[Mapping[str, float]] = {"embedded": 3.2e-2, "mini": 1e-1, "mini-clip": 1e-1}
     prototypes: Kind | None = "random"
 

@@ -29,7 +29,7 @@ class VFPT(PromptMethod):
     """
 
     name: ClassVar[str] = "vfpt"
-    start: ClassVar[Initialization] = Uniform()
+    paper_start: ClassVar[Initialization] = Uniform()
     grid: ClassVar[Grid | None] = VPT_GRID
     rates: ClassVar[Mapping[str, float]] = {"embedded": 3.2e-2, "mini": 1e-1}
     fourier_share: float = Field(default=0.5, ge=0, le=1)

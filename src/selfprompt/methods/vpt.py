@@ -27,7 +27,7 @@ class VPT(TokenPrompts):
     """
 
     name: ClassVar[str] = "vpt"
-    start: ClassVar[Initialization] = Uniform()
+    paper_start: ClassVar[Initialization] = Uniform()
     grid: ClassVar[Grid | None] = VPT_GRID
     rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-1, "mini": 1e-1, "mini-clip": 4e-1}
 

@@ -15,14 +15,15 @@ from selfprompt.marks import optional
 Held = dict[str, Tensor]
 """What a rule holds through a stage; it is saved with every checkpoint."""
 Backward = Callable[[Batch], Tensor]
-"""A batch to its mean loss, on the host; gradients, averaged over processes and clipped, are left in the weights."""
+"""A batch, or a part of it as large in every process, to its mean loss, on the host; gradients, averaged over
+processes and clipped, are added to the weights'."""
 
 
 class Rule(ABC):
     """What one optimiser step does with its examples; frozen, its state in the tensors that it is given."""
 
     @optional
-    def order(self, count: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    def order(self, count: int, batch_size: int, seed: int, epoch: int, held: Held) -> list[np.ndarray]:
         """Which examples make each step of an epoch.
 
         They are a seeded permutation, a short last batch dropped; of fewer examples than one batch, all make one.
@@ -31,6 +32,7 @@ class Rule(ABC):
             count: Examples.
             batch_size: Of a step.
             seed, epoch: What every draw follows from.
+            held: From `begin` and `sort`.
         """
         order = np.random.default_rng((seed, epoch)).permutation(count)
         steps = max(1, count // batch_size)
@@ -43,6 +45,21 @@ class Rule(ABC):
         Args:
             weights: What is trained besides the head.
             path: The same as one vector (n,), after each epoch of the stage before, if that was recorded.
+            seed: Seed of every draw.
+
+        Raises:
+            UserError: That is not enough.
+        """
+        return {}
+
+    @optional
+    def sort(self, states: Callable[[], Tensor], labels: Tensor, batch_size: int, seed: int) -> Held:
+        """What it holds of the training examples, made once where a stage begins.
+
+        Args:
+            states: Makes the examples' features by the frozen backbone without prompts, (N, F).
+            labels: (N,).
+            batch_size: Of a step.
             seed: Seed of every draw.
 
         Raises:
@@ -71,7 +88,7 @@ class Rule(ABC):
             batch: The step's examples.
             optimizer: Of all that is trained.
             weights: What is trained besides the head.
-            held: From `begin`, perhaps changed by earlier steps.
+            held: From `begin` and `sort`, perhaps changed by earlier steps.
 
         Returns:
             The mean loss, on the host.

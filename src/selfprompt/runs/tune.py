@@ -122,6 +122,8 @@ def run_in(
     backbone = load_backbone(config.backbone, config.protocol.side)
     method = config.method.for_names(classes, [name for name in dataset.class_names if name not in classes])
     model = build(method, backbone, len(classes), config.protocol, classes, config.seed)
+    for tower in () if resume else model.towers.values():
+        model.stored(tower)  # that it fits, before anything is written
     if engine.is_main:
         if command is not None:
             replace_file(out / "command.txt", command + "\n")

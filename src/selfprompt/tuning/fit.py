@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import evaluate_network
 from selfprompt.tuning.loop import Loop, OnStep
 from selfprompt.tuning.optimization import images_that_fit, make_optimizer, trained_besides_head
-from selfprompt.tuning.passes import condense, is_condensed, rewind, start_prompts
+from selfprompt.tuning.passes import condense, frozen_states, is_condensed, rewind, start_prompts
 from selfprompt.tuning.records import Kept, Metrics, Tested, write_logs, write_metrics
 
 logger = logging.getLogger("selfprompt")
@@ -167,7 +168,7 @@ class Training:
             if not (progress and progress.stage == number):
                 if number and progress:
                     self.pass_on(stages[number - 1], train, progress)
-                progress = self.begin(stage, number, progress)
+                progress = self.begin(stage, number, progress, train)
                 optimizer = self.optimizer(stage, progress)
             else:
                 optimizer = self.resumed(stage, progress)
@@ -192,7 +193,7 @@ class Training:
             write_logs(self.folder, [])
         return progress
 
-    def begin(self, stage: Stage, number: int, before: Progress | None) -> Progress:
+    def begin(self, stage: Stage, number: int, before: Progress | None, train: Batches) -> Progress:
         """The progress of a stage that begins, after that of the stage before."""
         model, engine = self.model, self.engine
         history, path = (before.history, before.path) if before else ([], [])
@@ -203,7 +204,14 @@ class Training:
         if isinstance(stage.then, Again):
             progress.start = {k: v.clone() for k, v in progress.adapter.items()}
         progress.held = stage.rule.begin(trained_besides_head(model), path, self.seed)
+        states = partial(self.states, train, micro)
+        progress.held |= stage.rule.sort(states, train.labels, stage.recipe.batch_size, self.seed)
         return progress
+
+    def states(self, train: Batches, batch_size: int) -> torch.Tensor:
+        """See `frozen_states`."""
+        with self.engine.computing(self.model), self.engine.autocast():
+            return frozen_states(self.model, train, batch_size)
 
     def optimizer(self, stage: Stage, progress: Progress) -> torch.optim.Optimizer:
         """A new optimizer of what is trained, and of what the stage's rule holds."""

@@ -108,7 +108,8 @@ class Loop:
 
     def _epoch(self, train: Batches, steps: int) -> None:
         progress, recipe = self.progress, self.recipe
-        order = self.stage.rule.order(len(train), recipe.batch_size, self.seed, progress.epoch)[progress.step :]
+        order = self.stage.rule.order(len(train), recipe.batch_size, self.seed, progress.epoch, progress.held)
+        order = order[progress.step :]
         shares = [batch[self.engine.rank :: self.engine.world] for batch in order]
         batches = train.batches(shares, progress.epoch)
         for indices in order:
@@ -132,10 +133,12 @@ class Loop:
 
     def _step(self, batch: Batch, size: int) -> float:
         """One step of the rule, over ``size`` examples of all processes."""
-        begun = time.monotonic()
-        loss = self.stage.rule.step(
-            lambda batch: self._backward(batch, size), batch, self.optimizer, self.weights, self.progress.held
-        )
+        begun, here = time.monotonic(), count(batch.inputs)
+
+        def backward(part: Batch) -> Tensor:
+            return self._backward(part, size * count(part.inputs) // here)
+
+        loss = self.stage.rule.step(backward, batch, self.optimizer, self.weights, self.progress.held)
         self.optimizer.zero_grad(set_to_none=True)
         if self.recipe.compile and not self.compiling:
             self.compiling = time.monotonic() - begun

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from selfprompt.backbones.base import UNEDITED
 from selfprompt.data.batches import Batches, in_order
-from selfprompt.inputs import place
+from selfprompt.inputs import Text, move, place
 from selfprompt.methods.base import PromptMethod
 from selfprompt.model import PromptedModel, build
 from selfprompt.objectives.base import Objective
@@ -29,6 +31,19 @@ def start_prompts(model: PromptedModel, train: Batches, seed: int, batch_size: i
     model.initialize(train.batches(order, epoch=None), seed=seed)
     if model.sources is not None:
         model.sources[..., 0] = torch.from_numpy(chosen)[model.sources[..., 0]]
+
+
+@torch.no_grad()
+def frozen_states(model: PromptedModel, train: Batches, batch_size: int) -> Tensor:
+    """(N, F) features of the training examples by the backbone without prompts: of texts, the mean of their words."""
+    backbone, rows = model.backbone, []
+    device = next(model.parameters()).device
+    for inputs, _ in train.batches(in_order(len(train), batch_size), epoch=None):
+        inputs = move(backbone.as_input(inputs, model.normalize), device)
+        if isinstance(inputs, Text):  # where prompts would stand there is nothing
+            inputs = Text(inputs.ids, inputs.mask & (inputs.ids >= 0), inputs.at)
+        rows.append(backbone.readout(backbone.run(inputs, UNEDITED)).float().cpu())
+    return torch.cat(rows)
 
 
 def condense(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from selfprompt import registry
 from selfprompt.data.tables import HUB, TABLES, apart, is_table
+from selfprompt.data.tasks import is_task, load_task, locate_task
 from selfprompt.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def names() -> list[str]:
 
 
 def load_dataset(data: str | Path) -> Dataset:
-    """Load a folder of class folders, a table, a registered name, or ``hf:NAME``.
+    """Load a folder of class folders, a table, a registered name, ``hf:NAME``, or a task of raw text (`load_task`).
 
     A table's columns are found by their names, or given behind it: ``labels.csv#label=species&group=patient``. A
     `Path` is always a folder or a table. A string that is both a folder here and a registered name is refused: write
@@ -41,7 +42,7 @@ def load_dataset(data: str | Path) -> Dataset:
 def locate(data: str | Path) -> str:
     """What ``data`` stands for, in a form that stands for it anywhere.
 
-    That is ``hf:NAME``, a registered name, or the absolute path of a folder or a table.
+    That is ``hf:NAME``, ``pairs:FILE`` and the like, a registered name, or the absolute path of a folder or a table.
 
     Raises:
         UserError: There is no such data set or folder, or both could be meant.
@@ -54,6 +55,8 @@ def locate(data: str | Path) -> str:
     if isinstance(data, str):
         if data.startswith(HUB):
             return data
+        if is_task(data):
+            return locate_task(data)
         name = data.removeprefix(NAME)
         if name in names() and not (data == name and path.is_dir()):
             return name
@@ -98,6 +101,8 @@ def load_located(data: str) -> Dataset:
 
     if data.startswith(HUB):
         return load_hub(data.removeprefix(HUB))
+    if is_task(data):
+        return load_task(data)
     if data in names():
         name, _, part = data.partition("/")
         return RECORDS[name].factory(*([part] if part else []))

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from selfprompt.backbones.base import PLAIN, Backbone, BlockEdit, Context, KeysValues
 from selfprompt.backbones.stepwise import inside
-from selfprompt.inputs import count
 from selfprompt.prompts.insertion.prompted import KeyedInsertion
 
 
@@ -33,7 +32,7 @@ class CrossAttention(KeyedInsertion):
         return backbone.keys_values(i, prompts, normalize=False)
 
     def edit(self, backbone: Backbone, i: int, context: Context) -> BlockEdit:
-        kv = self.keys_values(backbone, i, count(context.inputs))
+        kv = self.keys_values(backbone, i, context)
         if not kv[0].shape[-2]:
             return PLAIN
         return BlockEdit(between=lambda x: x + inside(backbone).cross_attention(i, x, kv))

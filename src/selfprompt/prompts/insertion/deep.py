@@ -41,7 +41,7 @@ class AtEveryBlock(KeyedInsertion, ABC):
 
     def edit(self, backbone: Backbone, i: int, context: Context) -> BlockEdit:
         if not self.keep_outputs or i < backbone.depth - 1:
-            return BlockEdit(extra_kv=self.keys_values(backbone, i, count(context.inputs)))
+            return BlockEdit(extra_kv=self.keys_values(backbone, i, context))
         prompts = self.layer(i, count(context.inputs))  # once: dropout leaves the same out of keys and queries
         return BlockEdit(extra_kv=self.project(backbone, i, prompts), asking=prompts)
 

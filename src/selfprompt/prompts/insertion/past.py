@@ -7,7 +7,6 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from selfprompt.backbones.base import Backbone, BlockEdit, Context, KeysValues
-from selfprompt.inputs import count
 from selfprompt.prompts.insertion.prompted import KeyedInsertion, OfPrompts
 
 
@@ -34,9 +33,12 @@ class Past(KeyedInsertion):
         super().__init__(depth, num_prompts, 2 * heads * head_width, **rest)
         self.shape = 2, heads, head_width
 
+    def attach(self, backbone: Backbone, seed: int) -> None:
+        self.draw(seed)
+
     def project(self, backbone: Backbone, i: int, prompts: Float[Tensor, "*batch prompts width"]) -> KeysValues:
         keys, values = prompts.unflatten(-1, self.shape).movedim(-3, 0).transpose(-3, -2)
         return keys, values
 
     def edit(self, backbone: Backbone, i: int, context: Context) -> BlockEdit:
-        return BlockEdit(extra_kv=self.keys_values(backbone, i, count(context.inputs)))
+        return BlockEdit(extra_kv=self.keys_values(backbone, i, context))

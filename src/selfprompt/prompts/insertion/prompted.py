@@ -12,12 +12,13 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from typing_extensions import TypedDict
 
-from selfprompt.backbones.base import Backbone, KeysValues
+from selfprompt.backbones.base import Backbone, Context, KeysValues
 from selfprompt.errors import UserError
+from selfprompt.inputs import count
 from selfprompt.marks import optional
 from selfprompt.memory import free_memory
 from selfprompt.prompts.initialization.base import Prompts
-from selfprompt.prompts.insertion.base import Insertion
+from selfprompt.prompts.insertion.base import Insertion, drawing
 from selfprompt.prompts.parametrization.base import Parametrization
 
 COPIES_IN_TRAINING = 16
@@ -60,6 +61,8 @@ class PromptInsertion(Insertion, ABC):
         super().__init__()
         self.prompts = new_prompts(layers, num_prompts, width)
         self.dropout, self.parametrization = dropout, parametrization
+        if parametrization is not None and parametrization.reads == "text":
+            self.by_token, self.reads_text = False, True
         self.register_buffer("counts", None)
 
     @property
@@ -67,12 +70,34 @@ class PromptInsertion(Insertion, ABC):
         """Prompts of the block that has most of them."""
         return self.prompts.shape[1] if self.counts is None else int(self.counts.max())
 
-    def layer(self, i: int, batch: int) -> Float[Tensor, "*batch prompts width"]:
-        """The prompts of layer ``i`` as they meet the tokens of a batch: (P, D), or (B, P, D) under dropout."""
+    def draw(self, seed: int) -> None:
+        """Start what the prompts are made of beside themselves."""
+        if self.parametrization is not None:
+            with drawing(seed):
+                self.parametrization.draw()
+
+    def read(self, i: int, context: Context) -> Tensor | None:
+        """What the prompts of layer ``i`` read of the texts that they meet; those of the first layer alone do."""
+        return self.parametrization.read(context) if self.parametrization is not None and not i else None
+
+    def layer(self, i: int, batch: int, read: Tensor | None = None) -> Float[Tensor, "*batch prompts width"]:
+        """The prompts of layer ``i`` as they meet the tokens of a batch.
+
+        Args:
+            i: The layer.
+            batch: Samples B.
+            read: What each input's own prompts are made by (see `Parametrization.of_inputs`).
+
+        Returns:
+            (P, D), or (B, P, D) under dropout, and where inputs have their own.
+        """
         prompts = self.prompts[i] if self.counts is None else self.prompts.split(self.counts.tolist())[i]
         if self.dropout and self.training:
             prompts = F.dropout(prompts.expand(batch, -1, -1), self.dropout)
-        return prompts if self.parametrization is None else self.parametrization(prompts)
+        if self.parametrization is None:
+            return prompts
+        prompts = self.parametrization(prompts)
+        return prompts if read is None else self.parametrization.of_inputs(prompts, read)
 
     @property
     def idle(self) -> int:
@@ -173,12 +198,15 @@ class KeyedInsertion(PromptInsertion, ABC):
     def project(self, backbone: Backbone, i: int, prompts: Float[Tensor, "*batch prompts width"]) -> KeysValues:
         """Keys and values that (P, D) or (B, P, D) prompts of layer ``i`` make, see `Backbone.keys_values`."""
 
-    def keys_values(self, backbone: Backbone, i: int, batch: int) -> KeysValues:
+    def keys_values(self, backbone: Backbone, i: int, context: Context) -> KeysValues:
         """Keys and values of layer ``i``, made of the prompts as they are now unless they are `folded`.
 
         That costs a few percent of one image's forward pass, no more than it would to see whether anything changed.
         """
-        return self._folded[i] if self._folded else self.project(backbone, i, self.layer(i, batch))
+        read = self.read(i, context)
+        if self._folded and read is None:
+            return self._folded[i]
+        return self.project(backbone, i, self.layer(i, count(context.inputs), read))
 
     @contextmanager
     def folded(self, backbone: Backbone) -> Iterator[None]:

@@ -10,7 +10,6 @@ from torch import Tensor
 from selfprompt.backbones.base import Backbone, Context, Edits
 from selfprompt.backbones.clip import SLOT
 from selfprompt.inputs import Text
-from selfprompt.prompts.insertion.base import drawing
 from selfprompt.prompts.insertion.prompted import PromptInsertion
 
 
@@ -38,25 +37,20 @@ class AmongWords(PromptInsertion):
 
     @property
     def reads_inputs(self) -> bool:
-        """Whether each input has prompts of its own."""
-        return self.parametrization is not None and self.parametrization.reads_inputs
+        """Whether each input has prompts of its own, by its features."""
+        return self.parametrization is not None and self.parametrization.reads == "features"
 
     def attach(self, backbone: Backbone, seed: int) -> None:
-        if self.parametrization is not None:
-            with drawing(seed):
-                self.parametrization.draw()
+        self.draw(seed)
 
     def of_inputs(self, features: Tensor) -> Tensor | None:
         """Prompts of each input, (B, P, D), by the inputs' unit features (B, F); None where all share the same."""
-        if not self.reads_inputs:
-            return None
-        assert self.parametrization is not None
-        return self.parametrization.of_inputs(self.layer(0, len(features)), features)
+        return self.layer(0, len(features), features) if self.reads_inputs else None
 
     def words(self, content: Tensor, context: Context) -> Tensor:
         inputs = context.inputs
         assert isinstance(inputs, Text)
-        prompts = self.layer(0, len(content))
+        prompts = self.layer(0, len(content), self.read(0, context))
         if self.per_class:
             if context.rows is None:  # what all texts begin with, before any slot
                 return content

@@ -21,7 +21,7 @@ class MetaNet(Parametrization):
         width: Token width D.
     """
 
-    reads_inputs = True
+    reads = "features"
 
     def __init__(self, features: int, width: int) -> None:
         super().__init__()
@@ -38,6 +38,6 @@ class MetaNet(Parametrization):
     def forward(self, prompts: Tensor) -> Tensor:
         return prompts
 
-    def of_inputs(self, prompts: Tensor, features: Tensor) -> Tensor:
-        shift: Tensor = self.up(torch.relu(self.down(features)))
+    def of_inputs(self, prompts: Tensor, read: Tensor) -> Tensor:
+        shift: Tensor = self.up(torch.relu(self.down(read)))
         return prompts + shift[:, None]
