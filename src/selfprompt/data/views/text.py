@@ -34,21 +34,18 @@ class TextView(View):
     augments = False  # type: ignore[assignment]
 
     def accept(self, source: Any) -> tuple[str, ...]:
-        """A string, or for a template of two a pair of strings, or a mapping with ``text`` and ``text2``."""
+        """A string, a pair of strings, or a mapping with ``text``, and ``text2`` for a pair."""
         if isinstance(source, Mapping):
             source = tuple(source[name] for name in TEXTS if name in source)
         texts = (source,) if isinstance(source, str) else source
         if not isinstance(texts, (tuple, list)) or not all(isinstance(text, str) for text in texts):
             raise UserError(f"a {type(source).__name__} is no text: give a string.")
-        if len(texts) != self.template.texts:
-            raise UserError(
-                f"{len(texts)} text(s) are given where the template {self.template.pattern!r} takes "
-                f"{self.template.texts}: give as many."
-            )
+        if not 0 < len(texts) < 3:
+            raise UserError(f"{len(texts)} texts are given: give a string, or a pair of strings.")
         return tuple(texts)
 
     def read(self, source: Any, rng: np.random.Generator | None = None) -> Filled:
-        if not source[0].strip():
+        if not all(text.strip() for text in source):
             raise UserError("it is empty: leave it out.")
         try:
             "".join(source).encode()
