@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -251,6 +253,18 @@ def wrap(model: Any, tokenizer: Any, name: str | None = None) -> TextBackbone:
     return TextBackbone(model, Vocabulary(tokenizer), BackboneInfo(name, architecture, "unknown", None))
 
 
+@contextmanager
+def without_bars(logging: Any) -> Iterator[None]:
+    """Inside, transformers shows no progress, which takes a second at most."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 def load_text(source: str) -> TextBackbone:
     """A model by ``text:NAME`` of the hub, or in a folder, with its tokenizer.
 
@@ -271,7 +285,7 @@ def load_text(source: str) -> TextBackbone:
         kind: Any = transformers.AutoModel
         if architecture.endswith(HEADED):
             kind = getattr(transformers, architecture)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), without_bars(transformers.utils.logging):
             model = kind.from_pretrained(name, dtype=torch.float32)
         tokenizer = transformers.AutoTokenizer.from_pretrained(name)
     except Exception as error:  # whatever the hub or a file raises

@@ -26,6 +26,7 @@ class Vocabulary:
         between: Ids that it wants between two.
         mask: Of the token that stands for an answer; None where the vocabulary has none.
         pad: Of padding.
+        special: Ids that are no words.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -41,6 +42,7 @@ class Vocabulary:
         self.sentinel: int | None = known.get(SENTINEL)
         self.mask: int | None = tokenizer.mask_token_id if self.sentinel is None else self.sentinel
         self.pad: int = tokenizer.pad_token_id or 0
+        self.special: list[int] = list(tokenizer.all_special_ids)
 
     def __deepcopy__(self, memo: Any) -> Vocabulary:
         return self

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from selfprompt.prompts.initialization import Kind
 from selfprompt.rules import Confinement, Directions
@@ -62,6 +62,36 @@ class PromptFields(SharedFields):
     subspace_rank: int | None = Field(default=None, ge=1)
     subspace_epochs: int | None = Field(default=None, ge=2)
     subspace_by: Confinement | None = None
+
+
+class TextFields(PromptFields):
+    """Fields of methods for texts.
+
+    Args:
+        template: A class's text where the backbone has a tower of texts; {} is its name. Several, with | between, are
+            averaged. Of methods for texts, what a text is filled into, such as "{soft} {mask} : {text}".
+        answers: Words are label words where the template has its mask; linear is a linear head on the mean of the
+            text's words.
+        label_words: The words of each class, a mapping, or "great|good, terrible|bad" in the order of the classes;
+            left open, the classes' names.
+        calibrate: Subtract from label words what a text that says nothing is answered with.
+    """
+
+    answers: Literal["words", "linear"] = "words"
+    label_words: dict[str, tuple[str, ...]] | tuple[tuple[str, ...], ...] | None = Field(
+        default=None, union_mode="left_to_right"
+    )
+    calibrate: bool = False
+
+    @field_validator("label_words", mode="before")
+    @classmethod
+    def read_words(cls, value: Any) -> Any:
+        """Words out of one string."""
+        if isinstance(value, str):
+            return tuple(tuple(word.strip() for word in words.split("|")) for words in value.split(","))
+        if isinstance(value, dict):
+            return {name: (words,) if isinstance(words, str) else words for name, words in value.items()}
+        return value
 
 
 class TokenFields(PromptFields):

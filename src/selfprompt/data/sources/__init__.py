@@ -13,6 +13,7 @@ from selfprompt.data.tables import HUB, TABLES, Kind, apart, has_columns, is_tab
 from selfprompt.errors import UserError
 
 if TYPE_CHECKING:
+    from selfprompt.data.columns import Columns
     from selfprompt.data.datasets import Dataset
 
 NAME = "name:"
@@ -99,7 +100,7 @@ def load_located(data: str, inputs: Kind | None = None) -> Dataset:
     from selfprompt.data.sources.folder import load_folder  # not before data is read: records are listed without
     from selfprompt.data.sources.hub import load_hub
     from selfprompt.data.sources.table import load_table
-    from selfprompt.data.sources.texts import kind_of, load_texts
+    from selfprompt.data.sources.texts import load_texts
 
     if data.startswith(HUB):
         return load_hub(data.removeprefix(HUB), inputs)
@@ -107,17 +108,31 @@ def load_located(data: str, inputs: Kind | None = None) -> Dataset:
         name, _, part = data.partition("/")
         refuse_others(data, RECORDS[name].inputs, inputs)
         return RECORDS[name].factory(*([part] if part else []))
+    path, columns, kind = on_disk(data, inputs)
+    if kind == "text":
+        return load_texts(path, columns)
+    return load_folder(path) if path.is_dir() else load_table(path, columns)
+
+
+def on_disk(data: str, inputs: Kind | None) -> tuple[Path, Columns, Kind]:
+    """A folder or table that `locate` gave, its columns, and what is to be read in it.
+
+    Raises:
+        UserError: It is no longer there, or holds other inputs.
+    """
+    from selfprompt.data.columns import Columns
+    from selfprompt.data.sources.texts import kind_of
+
     file, columns = apart(data)
     path = Path(file)
     if not path.is_dir() and not (is_table(file) and path.is_file()):
         raise UserError(f"There is no folder or data set {data!r} any more: put it back where it was.")
     found = kind_of(path, columns)
     refuse_others(file, found, inputs)
-    if (inputs or found) == "text":
-        return load_texts(path, columns)
-    if path.is_dir() and file != data:
+    kind = inputs or found or "image"
+    if kind == "image" and path.is_dir() and columns != Columns():
         raise UserError(f"{file} is a folder of images, which has no columns: leave them out.")
-    return load_folder(path) if path.is_dir() else load_table(path, columns)
+    return path, columns, kind
 
 
 def refuse_others(data: str, found: Kind | None, wanted: Kind | None) -> None:

@@ -115,6 +115,7 @@ def of_files(root: Path) -> dict[str, list[Entry]]:
         named = {split_named(child.name): child for child in subfolders(root)}
         folders = {split: subfolders(named[split]) for split in SPLIT_NAMES if split in named}
     parts: dict[str, list[Entry]] = {}
+    wrong: list[UserError] = []
     for split, classes in folders.items():
         for folder in classes:
             files = text_files(folder)
@@ -124,7 +125,19 @@ def of_files(root: Path) -> dict[str, list[Entry]]:
                 raise UserError(f"{folder} has no .txt files: add some, or remove the folder.")
             else:
                 part = parts.setdefault(split, [])
-                part += [Entry(str(path), (read_text(path, FIX).strip(),), folder.name) for path in files]
+                part += [Entry(str(path), (contents(path, wrong),), folder.name) for path in files]
+    if wrong:
+        more = f" ({len(wrong) - 1:,} more cannot, either)" if len(wrong) > 1 else ""
+        raise UserError(f"{wrong[0]}{more}")
     if not parts.get("train"):
         raise UserError(f"{root} has no texts in class folders and no table of a split: add some, {EXAMPLE}.")
     return parts
+
+
+def contents(path: Path, wrong: list[UserError]) -> str:
+    """The text of a file; why it cannot be read is added to what is wrong."""
+    try:
+        return read_text(path, "save it as UTF-8").strip()
+    except UserError as error:
+        wrong.append(error)
+        return ""
