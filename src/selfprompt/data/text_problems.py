@@ -11,7 +11,7 @@ from selfprompt.data.templates import Reader
 from selfprompt.data.texts import Entry, Parts
 
 MISREAD = re.compile("\ufffd|Ã[\u0080-\u00bf]|â€|Â[\u00a0-\u00bf]")
-"""What UTF-8 looks like when it was read as Latin-1 or Windows-1252, and what stands where no letter could be read."""
+"""UTF-8 that was read as Latin-1 or Windows-1252, and the mark of what could not be read."""
 
 
 def parts_in(dataset: Dataset) -> dict[str, list[Entry]]:
@@ -35,19 +35,18 @@ def doubtful(parts: Parts) -> list[str]:
             before, other = first.setdefault(entry.texts, (split, entry))
             if other is not entry:
                 two = None not in (other.label, entry.label) and other.label != entry.label
-                found["label" if two else split if before == split else f"{before} and {split}"].append(
-                    (other, entry)
-                )
+                where = split if before == split else f"{before} and {split}"
+                found["label" if two else where].append((other, entry))
             if any(MISREAD.search(text) for text in entry.texts):
                 misread.append(entry)
     problems = []
     for kind, pairs in found.items():
         one, other = pairs[0]
         if kind == "label":
-            said = (
+            problems.append(
                 f"{len(pairs):,} text(s) stand under two labels, such as {one.where} ({one.label}) and {other.where} "
+                f"({other.label}): remove one of them."
             )
-            problems.append(f"{said}({other.label}): remove one of them.")
         else:
             said = f"{len(pairs):,} text(s) of {kind} stand there more than once" if " and " not in kind else ""
             said = said or f"{len(pairs):,} text(s) are in {kind}"

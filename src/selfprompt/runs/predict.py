@@ -72,8 +72,8 @@ def predict(
 
     Returns:
         For each image ``image`` (its path, or its number from 0 where it has none), or for each text ``text``
-        (itself, or both of a pair), ``label`` (a name where the adapter knows it) and ``probability``. Where it could not be
-        read both are None, and ``error`` says why.
+        (itself, or both of a pair), ``label`` (a name where the adapter knows it) and ``probability``. Where it could
+        not be read both are None, and ``error`` says why.
 
     Raises:
         UserError: These are no images, none can be read, or one cannot and ``on_error`` is ``stop``; there is no such
