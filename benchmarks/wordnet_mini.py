@@ -18,12 +18,8 @@ import numpy as np
 
 from selfprompt.data.sources import wordnet, wordnet_mini
 
-CLASSES = {
-    **{
-        name: name for name in ("animal", "artifact", "body", "event", "food", "person", "plant", "substance", "time")
-    },
-    "location": "place",
-}
+SAME = ("animal", "artifact", "body", "event", "food", "person", "plant", "substance", "time")
+CLASSES = {"location": "place", **{name: name for name in SAME}}
 PER_CLASS, WORDS = 500, range(4, 31)
 
 

@@ -74,7 +74,7 @@ def test_it_is_fitted_on_strings_saved_loaded_and_asked(name: str, tmp_path: Pat
         assert torch.allclose(back(batch(made, 4)), expected, atol=1e-6)
     answers = sp.predict(tmp_path, texts, backbone=backbone)
     assert [answer["label"] for answer in answers] == [NAMES[i] for i in expected.argmax(dim=1)]
-    assert [answer["text"] for answer in answers] == list(range(5))
+    assert [answer["text"] for answer in answers] == texts
 
 
 @pytest.mark.parametrize("name", MODELS)

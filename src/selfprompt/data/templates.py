@@ -120,8 +120,9 @@ class Template:
                 f"The template {self.pattern!r} is {fixed} tokens without a text, and {limit} are taken: use fewer "
                 f"prompts, or a greater max_length."
             )
+        before = [i for i in places.values() if parts[i]]
         cut(parts, list(places.values()), limit - fixed)
-        if not all(parts[i] for i in places.values()):
+        if not all(parts[i] for i in before):
             raise UserError(f"nothing is left of it in {limit} tokens: use fewer prompts, or a greater max_length.")
         ids = [i for part in parts for i in part]
         if reader.kind == "decoder":
@@ -132,7 +133,7 @@ class Template:
 
     def _text(self, text: str, words: Vocabulary, follows: bool) -> list[int]:
         """The tokens of a text."""
-        if not (ids := words.encode(text, follows=follows)):
+        if not (ids := words.encode(text, follows=follows)) and text.strip():
             raise UserError(f"{text[:40]!r} has no token of this vocabulary: leave it out.")
         return ids
 

@@ -94,11 +94,12 @@ def text_in(row: Row, column: str) -> str:
 def likely(there: Sequence[str]) -> list[list[str]]:
     """The columns, as written, that may hold the texts: a pair, those of a table without a header, or one."""
     lower = {name.lower(): name for name in there}
+    numbered = [name for name in there if re.fullmatch(r"text\d", name)]
+    if len(numbered) > 2:
+        return [numbered]
     for pair in PAIRS:
         if set(pair) <= lower.keys():
             return [[lower[name] for name in pair]]
-    if numbered := [name for name in there if re.fullmatch(r"text\d", name)]:
-        return [numbered]
     return [[lower[name]] for name in ONE if name in lower]
 
 

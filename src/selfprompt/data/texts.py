@@ -36,7 +36,7 @@ class Entry:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to read."""
-        return not all(text.strip() for text in self.texts)
+        return not any(text.strip() for text in self.texts)
 
 
 Parts = Mapping[str, Sequence[Entry]]

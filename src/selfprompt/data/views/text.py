@@ -45,7 +45,7 @@ class TextView(View):
         return tuple(texts)
 
     def read(self, source: Any, rng: np.random.Generator | None = None) -> Filled:
-        if not all(text.strip() for text in source):
+        if not any(text.strip() for text in source):
             raise UserError("it is empty: leave it out.")
         try:
             "".join(source).encode()
