@@ -68,12 +68,8 @@ def test_debians_descriptions_come_from_apts_lists(tmp_path: Path, monkeypatch: 
     (tmp_path / "deb_main_i18n_Translation-en").write_text(long, encoding="utf-8")
     found = load_dataset("debian")
     assert found.class_names == ("games", "mail")
-    assert list(found.train.images) == [
-        ("thing 0. It is long. It goes on.",),
-        ("thing 1",),
-        ("thing 2",),
-        ("thing 3",),
-    ]
+    texts = ["thing 0. It is long. It goes on.", "thing 1", "thing 2", "thing 3"]
+    assert list(found.train.images) == [(text,) for text in texts]
     assert found.train.known_labels.tolist() == [0, 0, 1, 1]
     debian.load.cache_clear()
     (tmp_path / "deb_main_binary-amd64_Packages.lz4").write_bytes(b"none")

@@ -39,10 +39,10 @@ def lines(*rows: Any) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-MULTIRC = {
-    "text": "P",
-    "questions": [{"question": "Q?", "answers": [{"text": "a", "label": 1}, {"text": "b", "label": 0}]}],
-}
+ANSWERS = [{"text": "a", "label": 1}, {"text": "b", "label": 0}]
+MULTIRC = {"text": "P", "questions": [{"question": "Q?", "answers": ANSWERS}]}
+WIC = {"word": "w", "sentence1": "a", "sentence2": "b"}
+GOOD = {"text": "b", "label": 2}
 LAYOUTS: dict[str, tuple[dict[str, str], dict[str, list[tuple[tuple[str, ...], str]]]]] = {
     "GLUE, quotes as they are": (
         {
@@ -84,11 +84,7 @@ LAYOUTS: dict[str, tuple[dict[str, str], dict[str, list[tuple[tuple[str, ...], s
         {"train": [(("P", "Q? a"), "1"), (("P", "Q? b"), "0")]},
     ),
     "WiC, the word behind": (
-        {
-            "train.jsonl": lines(
-                *({"word": "w", "sentence1": "a", "sentence2": "b", "label": bool(i)} for i in range(2))
-            )
-        },
+        {"train.jsonl": lines({**WIC, "label": False}, {**WIC, "label": True})},
         {"train": [(("a", "b w"), "False"), (("a", "b w"), "True")]},
     ),
     "AG News, label first, names beside": (
@@ -161,10 +157,8 @@ def test_what_is_left_out_is_said(write: Write, caplog: pytest.LogCaptureFixture
         load_dataset(write(LAYOUTS["MNLI, matched"][0], "MNLI"))
         load_dataset(write(LAYOUTS["GLUE, quotes as they are"][0], "SST-2"))
         load_dataset(write(LAYOUTS["files below splits"][0], "IMDB"))
-        many = "".join(f"text {i}\t{i % 2}\n" for i in range(50))
-        load_dataset(
-            write({"train.tsv": f"sentence\tlabel\n{many}odd\n", "test.tsv": "sentence\tlabel\ntext 3\t1\n"})
-        )
+        many, head = "".join(f"text {i}\t{i % 2}\n" for i in range(50)), "sentence\tlabel\n"
+        load_dataset(write({"train.tsv": f"{head}{many}odd\n", "test.tsv": f"{head}text 3\t1\n"}))
     for said in (
         "dev_mismatched.tsv is left out",
         "1 of 2 val texts have no label: left out",
@@ -182,7 +176,7 @@ BAD: dict[str, tuple[dict[str, str], str]] = {
     "no label column": ({"train.csv": "text,kind\nx,1\n"}, r"no label column .*--label-column"),
     "empty": (
         {"train.csv": "text,label\nx,1\n,2\n ,2\n"},
-        r"train.csv, line 3 \(and 1 more\) has no text: fill it in",
+        r"line 3 \(and 1 more\) has no text: fill it in",
     ),
     "no label": ({"train.csv": "text,label\nx,1\ny,\nz,2\n"}, r"line 3 has no label: fill it in"),
     "one class": ({"train.csv": "text,label\nx,1\ny,1\n"}, r"has one class to train on"),
@@ -190,10 +184,7 @@ BAD: dict[str, tuple[dict[str, str], str]] = {
         {"train.csv": "text,label\nx,1\ny,2\n", "test.csv": "text,label\nz,3\n"},
         r"test.csv, line 2 has the class 3, which no training text has",
     ),
-    "half a character": (
-        {"train.jsonl": '{"text": "\\ud800", "label": 1}\n{"text": "b", "label": 2}\n'},
-        r"half a char",
-    ),
+    "half a character": ({"train.jsonl": '{"text": "\\ud800", "label": 1}\n' + lines(GOOD)}, r"half a character"),
     "cells": ({"train.tsv": "text\tlabel\nx\ny\nz\t1\n"}, r"line 2 has 1 cells and the header 2"),
     "several values": ({"train.jsonl": '{"text": ["a", "b"], "label": 1}\n'}, r"several values in text"),
     "no train": ({"dev.csv": "text,label\nx,1\n", "test.csv": "text,label\nx,1\n"}, r"no train table: add one"),
@@ -260,9 +251,7 @@ def test_as_many_shots_for_validation_as_are_asked_for() -> None:
     data = Dataset("d", ("a", "b"), texts, inputs="text")
     plain = with_splits(data, TextProtocol(shots=16), seed=3)
     ppt = with_splits(data, TextProtocol(shots=16, val_shots=16), seed=3)
-    assert (
-        plain.train.images[:] == ppt.train.images[:] if False else list(plain.train.images) == list(ppt.train.images)
-    )
+    assert list(plain.train.images) == list(ppt.train.images)
     assert np.bincount(ppt.val.known_labels).tolist() == [16, 16]
     assert np.bincount(plain.val.known_labels).tolist() == [4, 4]
     assert TextProtocol(shots=16).hash != TextProtocol(shots=16, val_shots=16).hash
