@@ -99,7 +99,7 @@ def is_unicode(entry: Entry) -> bool:
 def dataset_of(
     name: str,
     parts: Parts,
-    root: Path | None,
+    root: Path | None = None,
     names: Mapping[str, str] | None = None,
     licence: str = "the user's own",
 ) -> Dataset:

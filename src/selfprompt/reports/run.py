@@ -120,7 +120,8 @@ def mistakes(found: Analysis, thumbnails: Thumbnails) -> Section:
         )
         for one in (() if text else found.mistakes)
     ]
-    plots, table = [], []
+    plots: list[tuple[Any, str]] = []
+    table: Sequence[Sequence[Any]] = []
     wrong = matrix * (1 - np.eye(len(names), dtype=int))
     if len(names) <= NAMED_CLASSES:
         plots.append((figures.confusion(matrix, names), ""))

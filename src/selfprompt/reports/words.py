@@ -11,7 +11,7 @@ from selfprompt.runs.record import PROMPTS, Analysis, Words
 LONGEST = 400  # letters of a text in a page
 
 
-def mistakes_table(found: Analysis) -> tuple[Sequence[Any], list[Sequence[Any]]]:
+def mistakes_table(found: Analysis) -> tuple[Sequence[Any], Sequence[Sequence[Any]]]:
     """The head and rows of a table: wrong answers with the texts that they are for."""
     rows = [
         (

@@ -168,7 +168,7 @@ def run_in(
         if bare.protocol.hash != model.protocol.hash:  # texts stand in another template
             plain = [Decoded(part.examples, bare.protocol) for part in plain]
         with engine.computing(bare), engine.autocast():
-            probed = linear_probe(bare, *plain)
+            probed = linear_probe(bare, plain[0], plain[1], plain[2])
             metrics["linear_probe_test_accuracy"] = measured["linear_probe_test_accuracy"] = probed
     engine.track(measured, step=len(result.history))
     engine.close()
