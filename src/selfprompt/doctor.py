@@ -68,12 +68,21 @@ def check_data(data: str, backbone: str | None = None) -> tuple[dict[str, str | 
         located = locate(data)
         model = None if backbone is None else load_backbone(backbone)
         inputs: Kind | None = None if model is None else "text" if isinstance(model, TextBackbone) else "image"
-        if found := text_parts(located, inputs):
-            return check_texts(facts, *found, model if isinstance(model, TextBackbone) else None)
-        survey = Survey(Path(located)) if Path(located).is_dir() and Path(located).is_absolute() else None
-        if survey:
+        survey = source = None
+        if located.startswith(sources.HUB) or located in sources.names():
+            source = load_located(located, inputs)
+            name, texts = source.name, parts_in(source) if source.inputs == "text" else None
+        else:
+            path, columns, kind = on_disk(located, inputs)
+            name, texts = name_of(path), None
+            if kind == "text":
+                texts = labelled(name, parts_of(path, columns))
+        if texts is not None:
+            return check_texts(facts, source or name, texts, model if isinstance(model, TextBackbone) else None)
+        if source is None and Path(located).is_dir():
+            survey = Survey(Path(located))
             survey.tell()
-        dataset = survey.usable() if survey else load_located(located)
+        dataset = survey.usable() if survey else source or load_located(located, inputs)
     except UserError as error:
         return facts, [str(error)]
     problems = list(survey.problems) if survey else []
@@ -87,15 +96,6 @@ def check_data(data: str, backbone: str | None = None) -> tuple[dict[str, str | 
         for images in parts:
             problems += [p for p in threads.map(partial(problem_of, images), range(len(images))) if p]
     return facts, list(dict.fromkeys(problems))
-
-
-def text_parts(located: str, inputs: Kind | None) -> tuple[Dataset | str, Parts] | None:
-    """A data set of texts, or its name where it may not be in order, and its entries; None where it has images."""
-    if located.startswith(sources.HUB) or located in sources.names():
-        dataset = load_located(located, inputs)
-        return (dataset, parts_in(dataset)) if dataset.inputs == "text" else None
-    path, columns, kind = on_disk(located, inputs)
-    return (name_of(path), labelled(name_of(path), parts_of(path, columns))) if kind == "text" else None
 
 
 def check_texts(

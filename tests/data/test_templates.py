@@ -152,7 +152,7 @@ def test_a_view_refuses_what_is_no_text() -> None:
         with pytest.raises(UserError, match=said):
             view.accept(source)
     for texts, said in (
-        ((" ", "w1"), r"empty"),
+        ((" ", " "), r"empty"),
         (("\ud800", "w1"), r"half a character"),
         (("w1",), r"one text, and the template .* takes two"),
     ):

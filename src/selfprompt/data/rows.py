@@ -130,7 +130,7 @@ def column_names(path: Path) -> list[str]:
         with path.open(encoding="utf-8-sig") as file:
             first = next((line for line in file if line.strip()), "").rstrip("\r\n")
         if path.suffix.lower() == ".jsonl":
-            return list(json.loads(first))
+            return list(dict(json.loads(first)))
         cells = next(csv.reader([first], "excel-tab" if path.suffix.lower() == ".tsv" else "excel"))
         return header_of(cells) or [cell.strip() for cell in cells]
     except Exception:  # whatever is wrong is said where the table is read

@@ -30,8 +30,8 @@ def kind_of(data: Path, columns: Columns) -> Kind | None:
     there = [name.lower() for name in column_names(data)]
     chosen = [name.lower() for name in (columns.input_column or "").split(",") if name]
     images = any(name in FILES for name in chosen or there)
-    texts = chosen and all(name in ONE for name in chosen) if chosen else bool(likely(there))
-    return None if bool(texts) == images else "text" if texts else "image"
+    texts = len(chosen) > 1 or chosen[0] in ONE if chosen else bool(likely(there))
+    return None if texts == images else "text" if texts else "image"
 
 
 def load_texts(data: Path, columns: Columns | None = None) -> Dataset:
@@ -90,7 +90,7 @@ def split_tables(folder: Path) -> dict[str, Path]:
             if split in found:
                 raise UserError(f"{found[split]} and {path} are of one split: remove one.")
             found[split] = path
-    return found
+    return {split: found[split] for split in SPLIT_NAMES if split in found}
 
 
 def class_folders(root: Path) -> list[Path]:
