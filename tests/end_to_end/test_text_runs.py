@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,13 @@ def test_a_run_says_what_it_read_and_what_prompts_are_near_to(run: Path, table: 
     assert "prompt 1: " in works("analyse", run, table)
 
 
-def test_the_page_is_of_texts(run: Path, works: Any) -> None:
+def test_the_page_is_of_texts(run: Path, tmp_path: Path, works: Any) -> None:
+    copy = shutil.copytree(run, tmp_path / "copy")
+    (copy / "analysis.json").unlink()
+    assert "report.html" in works("report", copy)
+    assert json.loads((copy / "analysis.json").read_text(encoding="utf-8")) == json.loads(
+        (run / "analysis.json").read_text(encoding="utf-8")
+    ), "what a run lacks is made from its adapter"
     page = Path(works("report", run).strip()).read_text(encoding="utf-8")
     assert "Which words prompts are near to" in page
     assert "What it looks at" not in page

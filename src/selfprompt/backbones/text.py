@@ -243,14 +243,19 @@ def wrap(model: Any, tokenizer: Any, name: str | None = None) -> TextBackbone:
         name: What finds it again.
 
     Raises:
-        UserError: The tokenizer knows more words than the model, or the model cannot be run as its own.
+        UserError: The tokenizer knows more words than the model or pads with another, or the model cannot be run as
+            its own.
     """
     words = model.get_input_embeddings().weight.shape[0]
     architecture = type(model).__name__
     name = str(name or getattr(model.config, "name_or_path", "") or architecture)
     if len(tokenizer) > words:
         raise UserError(f"The tokenizer has {len(tokenizer)} words and {name} {words}: give the model's own.")
-    return TextBackbone(model, Vocabulary(tokenizer), BackboneInfo(name, architecture, "unknown", None))
+    found = TextBackbone(model, Vocabulary(tokenizer), BackboneInfo(name, architecture, "unknown", None))
+    own, given = getattr(model.config, "pad_token_id", None), tokenizer.pad_token_id
+    if found.kind != "decoder" and None not in (own, given) and own != given:
+        raise UserError(f"The tokenizer pads with the token {given} and {name} with {own}: give the model's own.")
+    return found
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import logging
 import re
 from pathlib import Path
 
+from selfprompt.data import tree
 from selfprompt.data.columns import Columns
 from selfprompt.data.datasets import Dataset
 from selfprompt.data.rows import FIX, column_names
@@ -103,7 +104,7 @@ def class_folders(root: Path) -> list[Path]:
 
 def text_files(folder: Path) -> list[Path]:
     """The text files directly in a folder."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() == ".txt" and path.is_file())
+    return sorted(Path(e.path) for e in tree.entries(folder) if e.name.lower().endswith(".txt") and e.is_file())
 
 
 def of_files(root: Path) -> dict[str, list[Entry]]:
