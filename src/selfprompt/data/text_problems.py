@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 
 from selfprompt.data.datasets import Dataset
 from selfprompt.data.templates import Reader
 from selfprompt.data.texts import Entry, Parts
-
-MISREAD = re.compile("\ufffd|Ã[\u0080-\u00bf]|â€|Â[\u00a0-\u00bf]")
-"""UTF-8 that was read as Latin-1 or Windows-1252, and the mark of what could not be read."""
 
 
 def parts_in(dataset: Dataset) -> dict[str, list[Entry]]:
@@ -37,7 +34,7 @@ def doubtful(parts: Parts) -> list[str]:
                 two = None not in (other.label, entry.label) and other.label != entry.label
                 where = split if before == split else f"{before} and {split}"
                 found["label" if two else where].append((other, entry))
-            if any(MISREAD.search(text) for text in entry.texts):
+            if any(map(is_misread, entry.texts)):
                 misread.append(entry)
     problems = []
     for kind, pairs in found.items():
@@ -54,17 +51,20 @@ def doubtful(parts: Parts) -> list[str]:
     if misread:
         problems.append(
             f"{len(misread):,} text(s) look as if they were read in another encoding than their own, such as "
-            f"{misread[0].where}: {shown(misread[0])}: save the file as UTF-8 anew."
+            f"{misread[0].where} ({misread[0].texts[0][:40]!r}): save the file as UTF-8 anew."
         )
     return problems
 
 
-def shown(entry: Entry) -> str:
-    """The surroundings of what was misread."""
-    text = next(text for text in entry.texts if MISREAD.search(text))
-    match = MISREAD.search(text)
-    assert match is not None
-    return repr(text[max(0, match.start() - 20) : match.end() + 20])
+def is_misread(text: str) -> bool:
+    """Whether a text has the mark of a lost letter, or is UTF-8 that was read as Windows-1252 or Latin-1."""
+    if text.isascii():
+        return False
+    for encoding in ("cp1252", "latin-1"):
+        with suppress(UnicodeError):
+            text.encode(encoding).decode("utf-8")
+            return True
+    return "\ufffd" in text
 
 
 def lengths(entries: Sequence[Entry], reader: Reader) -> list[int]:
