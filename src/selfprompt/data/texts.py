@@ -109,7 +109,7 @@ def dataset_of(
         name: Its name.
         parts: Entries by split.
         root: The file or folder.
-        names: Of the labels, where these are not their own.
+        names: Of the labels, where all of them have one.
         licence: Of the texts.
 
     Raises:
@@ -131,5 +131,5 @@ def dataset_of(
     for split, part in parts.items():
         if split != "train" and (shared := sum(entry.texts in own for entry in part)):
             logger.warning("%s: %d of %d %s texts are training texts, too.", name, shared, len(part), split)
-    called = [(names or {}).get(label, label) for label in classes]
+    called = [names[label] for label in classes] if names and set(classes) <= names.keys() else classes
     return Dataset(name, tuple(called), **splits, licence=licence, root=root, inputs="text")

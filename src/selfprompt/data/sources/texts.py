@@ -26,7 +26,8 @@ EXAMPLE = "such as positive/1.txt, or one train.csv with the columns text and la
 def kind_of(data: Path, columns: Columns) -> Kind | None:
     """What a table or a folder holds, by the names of its columns and files; None where these do not tell."""
     if data.is_dir():
-        texts = bool(split_tables(data) or any(text_files(child) for child in class_folders(data)))
+        tables = any(split_named(path.stem) and is_table(path.name) for path in data.iterdir())
+        texts = tables or any(text_files(child) for child in class_folders(data))
         return None if texts == holds_images(data) else "text" if texts else "image"
     there = [name.lower() for name in column_names(data)]
     chosen = [name.lower() for name in (columns.input_column or "").split(",") if name]
@@ -53,8 +54,8 @@ def name_of(data: Path) -> str:
 
 
 def class_names(data: Path) -> dict[str, str]:
-    """The names in a classes.txt for labels that count from 1 (AG News)."""
-    path = (data if data.is_dir() else data.parent) / "classes.txt"
+    """The names in a folder's classes.txt, for labels that count from 1 (AG News)."""
+    path = data / "classes.txt"
     return {str(i): name for i, name in enumerate(read_names(path, FIX), 1)} if path.is_file() else {}
 
 
