@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -145,7 +146,7 @@ def test_what_cannot_be_filled_is_refused(pattern: str, kind: str, said: str) ->
         filled(pattern, "w1", kind=kind)
 
 
-def test_a_view_refuses_what_is_no_text() -> None:
+def test_a_view_refuses_what_is_no_text_and_says_what_it_cuts(caplog: pytest.LogCaptureFixture) -> None:
     view = TextView(Template("{text} {text2}"), READERS["encoder"], 40)
     assert view.accept({"text": "w1", "text2": "w2"}) == view.accept(("w1", "w2"))
     for source, said in ((3, r"no text"), (("w1",) * 3, r"3 texts are given"), (("w1", 2), r"no text")):
@@ -158,6 +159,11 @@ def test_a_view_refuses_what_is_no_text() -> None:
     ):
         with pytest.raises(UserError, match=said):
             view.read(texts)
+    view = TextView(Template("{text}"), READERS["encoder"], 4)
+    with caplog.at_level(logging.WARNING, "selfprompt"):
+        for _ in range(2):
+            view.collate([view.read((text,)) for text in ("w1 w2", "w1 w2 w3")], 2)
+    assert [r.getMessage() for r in caplog.records] == ["1 of 2 texts are longer than 4 tokens: their ends are cut."]
     short = TextView(Template("{text} {text2}"), READERS["encoder"], 3)
     with pytest.raises(UserError, match=r"nothing is left of it in 3 tokens: use fewer prompts"):
         short.read(("w1", "w2"))

@@ -7,9 +7,7 @@ import platform
 from pathlib import Path
 
 from selfprompt.cli.console import emit
-from selfprompt.cli.flags import ColumnFlags, given
 from selfprompt.cli.values import Seed
-from selfprompt.data.tables import with_columns
 from selfprompt.errors import UserError
 from selfprompt.registry import installed, version
 
@@ -28,7 +26,6 @@ def command(
     data: str | None = None,
     *,
     backbone: str | None = None,
-    column_flags: ColumnFlags = None,
     root: Path | None = None,
     seed: Seed = 0,
     json: bool = False,
@@ -36,7 +33,7 @@ def command(
     """Check this installation, or a data set: what is missing or wrong, and how to fix it.
 
     Args:
-        data: A folder or data set to read through, every image or text of it; or a benchmark (mini, vtab1k, fgvc,
+        data: A folder, table or data set to read through, every image or text of it; or a benchmark (mini, vtab1k, fgvc,
             coop11, imagenet-shift), whose lists are read.
         backbone: What the data are for: it says whether they are images or texts, and how long a text may be.
         root: The folder that holds a benchmark's data.
@@ -60,7 +57,7 @@ def command(
     elif data is None:
         facts, problems = installation(), doctor.check_installation()
     else:
-        facts, problems = doctor.check_data(with_columns(data, given(column_flags)) or data, backbone)
+        facts, problems = doctor.check_data(data, backbone)
     lines = [f"{key}: {value}" for key, value in facts.items()]
     lines += [f"PROBLEM: {problem}" for problem in problems] or ["nothing is wrong"]
     emit({**facts, "problems": problems}, json, "\n".join(lines))

@@ -10,7 +10,7 @@ from typing import Literal
 from selfprompt.cli.console import emit
 from selfprompt.cli.flags import ColumnFlags, given
 from selfprompt.cli.values import Adapt, Seed
-from selfprompt.data.tables import is_table, with_columns
+from selfprompt.data.tables import with_columns
 from selfprompt.errors import UserError
 
 
@@ -43,6 +43,7 @@ def command(
         json: Print one JSON object.
     """
     from selfprompt.adaptations import make_adaptation
+    from selfprompt.adapters.format import inputs_of
     from selfprompt.data.images import identified
     from selfprompt.data.tree import is_image
     from selfprompt.files import read_names
@@ -51,8 +52,8 @@ def command(
     if not all(name.strip() for name in inputs):
         raise UserError("An empty name is no file: give a path.")
     paths = [Path(with_columns(name, given(column_flags)) or "") for name in inputs]
-    for path in paths:
-        if path.is_file() and not (holds_texts(path.name) or is_image(path.name) or identified(path)):
+    for path in paths if inputs_of(adapter) == "image" else ():
+        if path.is_file() and not is_image(path.name) and not identified(path):
             raise UserError(f"{path} is no image, and is not called like one: leave it out.")
     names = None if class_names is None else read_names(class_names, "give a file with one class name a line")
     predictions = predict(adapter, paths, backbone=backbone, class_names=names, on_error=on_error, adapt=adapt)
@@ -68,11 +69,6 @@ def command(
         print(f"error: {error}", file=sys.stderr)
     if errors:
         sys.exit(3)
-
-
-def holds_texts(name: str) -> bool:
-    """Whether a file is called as files of texts are."""
-    return is_table(name) or name.lower().endswith(".txt")
 
 
 def shortened(text: str | list[str] | None) -> str:

@@ -36,10 +36,12 @@ class Filled:
     Args:
         ids: Of its tokens, below 0 where prompts stand.
         at: Where it is read: at the mask, a decoder at the last token; an encoder-decoder in its decoder.
+        cut: Whether ends of texts are lacking.
     """
 
     ids: list[int]
     at: int
+    cut: bool = False
 
 
 class Template:
@@ -120,16 +122,16 @@ class Template:
                 f"The template {self.pattern!r} is {fixed} tokens without a text, and {limit} are taken: use fewer "
                 f"prompts, or a greater max_length."
             )
-        before = [i for i in places.values() if parts[i]]
+        before, over = [i for i in places.values() if parts[i]], sum(map(len, parts)) > limit
         cut(parts, list(places.values()), limit - fixed)
         if not all(parts[i] for i in before):
             raise UserError(f"nothing is left of it in {limit} tokens: use fewer prompts, or a greater max_length.")
         ids = [i for part in parts for i in part]
         if reader.kind == "decoder":
-            return Filled(ids, len(ids) - 1)
+            return Filled(ids, len(ids) - 1, over)
         if reader.kind == "encoder-decoder":  # after the sentinel, or at its start
-            return Filled(ids, int(mask is not None and words.sentinel is not None))
-        return Filled(ids, 0 if mask is None else sum(map(len, parts[:mask])))
+            return Filled(ids, int(mask is not None and words.sentinel is not None), over)
+        return Filled(ids, 0 if mask is None else sum(map(len, parts[:mask])), over)
 
     def _text(self, text: str, words: Vocabulary, follows: bool) -> list[int]:
         """The tokens of a text."""
