@@ -33,8 +33,8 @@ def command(
     """Check this installation, or a data set: what is missing or wrong, and how to fix it.
 
     Args:
-        data: A folder, table or data set to read through, every image or text of it; or a benchmark (mini, vtab1k, fgvc,
-            coop11, imagenet-shift), whose lists are read.
+        data: A folder, table or data set to read through, every image or text of it; or a benchmark (mini, vtab1k,
+            fgvc, coop11, imagenet-shift), whose lists are read.
         backbone: What the data are for: it says whether they are images or texts, and how long a text may be.
         root: The folder that holds a benchmark's data.
         seed: Has no effect here; every command takes it.

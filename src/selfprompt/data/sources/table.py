@@ -69,6 +69,7 @@ def load_table(path: Path, columns: Columns | None = None) -> Dataset:
         **{split: examples(part) for split, part in parts.items()},
         licence="the user's own",
         root=path.parent if inside else None,
+        inputs="image",
     )
 
 
