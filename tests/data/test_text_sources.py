@@ -88,7 +88,7 @@ def test_snippets_are_read_unpacked_or_packed(packed: bool, tmp_path: Path, monk
     path = home / "movieReviewSnippets_GroundTruth.txt"
     path.write_text("\ufeff1\t2.5\tgreat\n2\t-0.6\tpoor\n3\t0.2\tso so\n4\t1.5\tgreat\n", encoding="utf-8")
     if packed:
-        with tarfile.open(home.parent / "hutto_ICWSM_2014.tar.gz", "w:gz") as archive:
+        with tarfile.open(home.parent / "hutto_ICWSM_2014.tar.gz", "w:gz", encoding="utf-8") as archive:
             archive.add(path, "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt")
         path.unlink()
     found = load_dataset("vader/film")

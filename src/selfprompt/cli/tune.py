@@ -89,7 +89,7 @@ def command(
     emit(done.metrics, json, summary(done.metrics, done.output_dir, config.protocol.inputs))
 
 
-def summary(metrics: Tested, folder: Path, inputs: Kind) -> str:
+def summary(metrics: Tested, folder: Path, inputs: Kind = "image") -> str:
     """The lines that a run ends with."""
     tested = f"{metrics['test_images']:,} {inputs}s ({metrics['precision']})"
     val = metrics["val_accuracy"]  # None where validation images were trained on, too

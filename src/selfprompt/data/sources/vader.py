@@ -79,7 +79,7 @@ def read(part: str) -> tuple[str, str]:
         try:
             if path.name == name:
                 return str(path), path.read_bytes().decode("utf-8-sig")
-            with tarfile.open(path) as archive:
+            with tarfile.open(path, encoding="utf-8") as archive:
                 file = archive.extractfile(next(m for m in archive if m.name.endswith(f"/{name}")))
                 assert file is not None
                 return f"{path}, {name}", file.read().decode("utf-8-sig")
