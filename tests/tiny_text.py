@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from selfprompt.backbones.base import Backbone, Context, Edits, Seen, Tokens
 from selfprompt.backbones.info import BackboneInfo, Readout
 from selfprompt.data.protocol import BaseProtocol
+from selfprompt.data.tables import Kind
 from selfprompt.data.views.base import View
 from selfprompt.errors import UserError
 from selfprompt.inputs import Inputs, Text
@@ -111,7 +112,7 @@ class TinyText(Backbone):
 class Numbers(BaseProtocol):
     """The protocol of texts that are lists of numbers already."""
 
-    inputs: ClassVar[str] = "text"
+    inputs: ClassVar[Kind] = "text"
     kind: Literal["numbers"] = "numbers"
 
     def view(self) -> View:

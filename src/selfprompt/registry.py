@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from selfprompt.errors import UserError, unknown
 from selfprompt.papers import PAPERS, Paper
@@ -34,6 +34,7 @@ class Record:
         extra: The extra that must be installed.
         debian: The Debian package that must be installed.
         on_disk: Whether it is looked for on disk.
+        inputs: What a data set has, ``image`` or ``text``.
         compared: A method's place in the comparison that is made where none are named, from 1; 0 leaves it out.
         variants: Fields with which a benchmark runs it besides, such as ``frozen_prompts=true``.
         pretrained_on: Data sets whose images a backbone was pretrained on.
@@ -51,6 +52,7 @@ class Record:
     extra: str | None = None
     debian: str | None = None
     on_disk: bool = False
+    inputs: Literal["image", "text"] = "image"
     compared: int = 0
     variants: tuple[str, ...] = ()
     pretrained_on: tuple[str, ...] = ()

@@ -79,7 +79,7 @@ def test_it_is_fitted_on_strings_saved_loaded_and_asked(name: str, tmp_path: Pat
         assert torch.allclose(back(batch(made, 4)), expected, atol=1e-6)
     answers = sp.predict(tmp_path, texts, backbone=backbone)
     assert [answer["label"] for answer in answers] == [NAMES[i] for i in expected.argmax(dim=1)]
-    assert [answer["text"] for answer in answers] == list(range(5))
+    assert [answer["text"] for answer in answers] == texts
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -249,6 +249,10 @@ def test_models_and_methods_that_belong_elsewhere_are_refused(tmp_path: Path) ->
     for name, said in ((f"text:{tmp_path / 'none'}", r"no folder"), (f"text:{tmp_path}", r"cannot be loaded")):
         with pytest.raises(UserError, match=said):
             sp.create_model(name, "vpt", num_classes=2)
+    other = make_model(BERT)
+    other.config.pad_token_id = 7
+    with pytest.raises(UserError, match=r"pads with the token 0 and .* with 7: give the model's own"):
+        wrap(other, tokenizer())
     headless = wrap(make_model(BERT).bert, tokenizer())
     made = sp.create_model(headless, "prompt-tuning", class_names=NAMES, num_prompts=2)
     with pytest.raises(UserError, match=r"no language-model head"):

@@ -125,7 +125,7 @@ def test_a_broken_row_is_named(broken: Any, sentence: str, mode: str | None, mon
     assert read_image(dataset.train.images[0]).size == (4, 4)
     with pytest.raises(UserError, match=sentence if mode is None else "hf:toy, train, row 1"):
         read_image(dataset.train.images[1])
-    monkeypatch.setattr(doctor, "load_located", lambda _: dataset)
+    monkeypatch.setattr(doctor, "load_located", lambda *_: dataset)
     problems = doctor.check_data("hf:toy")[1]
     assert sum("hf:toy, train, row 1" in problem for problem in problems) == 1
 

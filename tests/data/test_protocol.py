@@ -32,6 +32,7 @@ CHANGES = {
     "final": "train+val",
     "value_range": (0, 4095),
     "shots": 4,
+    "val_shots": 4,
     "classes": "base",
 }
 

@@ -85,12 +85,10 @@ def test_numbers_are_sorted_as_numbers(pictures: Path) -> None:
         assert load_dataset(write(pictures, rows, kind)).class_names == ("1", "2", "10")
 
 
-def test_texts_are_taken_where_they_are_asked_for(tmp_path: Path) -> None:
-    path = write(tmp_path, [{"text": "good", "label": "yes"}, {"text": "bad", "label": "no"}])
-    columns = Columns(input_column="text")
-    assert list(load_table(path, columns, texts=True).train.images) == ["good", "bad"]
+def test_files_that_are_not_there_are_counted(tmp_path: Path) -> None:
+    path = write(tmp_path, [{"file": "good", "label": "yes"}, {"file": "bad", "label": "no"}])
     with pytest.raises(UserError, match=r"line 2 names 'good', and there is no file .*good \(and 1 more\)"):
-        load_table(path, columns)
+        load_table(path)
 
 
 BAD: dict[str, tuple[str, str]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -89,6 +91,31 @@ def test_a_word_after_a_space_is_one_after_a_space() -> None:
     )
 
 
+@pytest.mark.parametrize(("between", "kept"), [("</s>", ["</s>"]), ("</s> </s>", ["</s>", "</s>"])])
+def test_a_pair_stands_where_one_text_does_as_the_tokenizer_has_pairs(between: str, kept: list[str]) -> None:
+    own = masked()
+    own.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair=f"<s> $A {between} $B </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
+    )
+    reader = Reader(Vocabulary(own), "encoder", 40)
+    one = Template("{mask} : {text} .").fill(("w1 w2 w3", "w4"), reader, 40)
+    assert words(one.ids) == ["<s>", "<mask>", ":", "w1", "w2", "w3", *kept, "w4", ".", "</s>"]
+    short = Template("{mask} : {text} .").fill(("w1 w2 w3", "w4"), reader, len(one.ids) - 2)
+    assert words(short.ids) == ["<s>", "<mask>", ":", "w1", *kept, "w4", ".", "</s>"]
+    plain = Template("{text}").fill(("w1 w2", "w3"), reader, 40)
+    assert plain.ids == own("w1 w2", "w3").input_ids
+
+
+def test_threads_read_with_one_tokenizer() -> None:
+    vocabulary = Vocabulary(masked())
+
+    def read(_: int) -> bool:
+        return vocabulary.encode("w1<mask>") != vocabulary.encode("w1<mask>", literal=True)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(read, range(4000)))
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(9, 40))
 def test_only_texts_are_cut_the_longer_first(first: int, second: int, limit: int) -> None:
@@ -119,15 +146,27 @@ def test_what_cannot_be_filled_is_refused(pattern: str, kind: str, said: str) ->
         filled(pattern, "w1", kind=kind)
 
 
-def test_a_view_refuses_what_is_no_text() -> None:
+def test_a_view_refuses_what_is_no_text_and_says_what_it_cuts(caplog: pytest.LogCaptureFixture) -> None:
     view = TextView(Template("{text} {text2}"), READERS["encoder"], 40)
     assert view.accept({"text": "w1", "text2": "w2"}) == view.accept(("w1", "w2"))
-    for source, said in ((3, r"no text"), ("w1", r"takes 2"), (("w1", 2), r"no text")):
+    for source, said in ((3, r"no text"), (("w1",) * 3, r"3 texts are given"), (("w1", 2), r"no text")):
         with pytest.raises(UserError, match=said):
             view.accept(source)
-    for text, said in ((" ", r"empty"), ("\ud800", r"half a character")):
+    for texts, said in (
+        ((" ", " "), r"empty"),
+        (("\ud800", "w1"), r"half a character"),
+        (("w1",), r"one text, and the template .* takes two"),
+    ):
         with pytest.raises(UserError, match=said):
-            view.read((text, "w1"))
+            view.read(texts)
+    view = TextView(Template("{text}"), READERS["encoder"], 4)
+    with caplog.at_level(logging.WARNING, "selfprompt"):
+        for _ in range(2):
+            view.collate([view.read((text,)) for text in ("w1 w2", "w1 w2 w3")], 2)
+    assert [r.getMessage() for r in caplog.records] == ["1 of 2 texts are longer than 4 tokens: their ends are cut."]
+    short = TextView(Template("{text} {text2}"), READERS["encoder"], 3)
+    with pytest.raises(UserError, match=r"nothing is left of it in 3 tokens: use fewer prompts"):
+        short.read(("w1", "w2"))
 
 
 def test_a_protocol_is_of_its_tokenizer_and_template() -> None:

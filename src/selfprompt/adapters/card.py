@@ -20,7 +20,7 @@ def written(value: Any) -> str:
 TEMPLATE = Environment(finalize=written).from_string(
     """---
 library_name: selfprompt
-tags: [selfprompt, prompt-tuning, image-classification, {{ config.method.name | tojson }}]
+tags: [selfprompt, prompt-tuning, {{ config.protocol.inputs }}-classification, {{ config.method.name | tojson }}]
 base_model_architecture: {{ config.backbone.architecture | tojson }}
 ---
 
@@ -43,8 +43,12 @@ base_model_architecture: {{ config.backbone.architecture | tojson }}
 ```python
 import selfprompt as sp
 
+{% if config.protocol.inputs == "text" -%}
+answers = sp.predict("FOLDER", ["a text"])  # finds the backbone again and checks its weights
+{%- else -%}
 model = sp.load("FOLDER")        # finds the backbone again and checks its weights
 logits = model(images)           # (B, 3, {{ config.protocol.image_size }}, {{ config.protocol.image_size }}) uint8 or normalised
+{%- endif %}
 ```
 
 Written by selfprompt {{ config.selfprompt_version }}. Please cite the paper of the method and of the backbone.

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from selfprompt.data.protocol import AnyProtocol
+from selfprompt.data.tables import Kind
 from selfprompt.errors import UserError, first_line
 from selfprompt.files import checked, damaged, read_json, replace_file
 
@@ -111,6 +112,13 @@ def upgraded(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Weights of any format as those of today's: in format 1 the one tower, of images, was not named."""
     old = ("insertion.", "backbone.")
     return {f"towers.image.{name}" if name.startswith(old) else name: value for name, value in state.items()}
+
+
+def inputs_of(adapter: str | os.PathLike[str]) -> Kind:
+    """What an adapter classifies, by its configuration alone; images where that does not say."""
+    path = find_adapter(adapter) / CONFIG_NAME
+    protocol = read_json(path, FIX).get("protocol") if path.is_file() else None
+    return "text" if isinstance(protocol, dict) and protocol.get("kind") == "text" else "image"
 
 
 def find_adapter(adapter: str | os.PathLike[str], **hub: Any) -> Path:

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selfprompt.analysis.effective import effective_prompts
+from selfprompt.inputs import Inputs
+from selfprompt.inputs import count as of
 from selfprompt.model import PromptedModel
 
 
@@ -27,12 +29,12 @@ class Neighbours:
 
 
 @torch.no_grad()
-def nearest_patches(model: PromptedModel, batches: Iterable[Tensor], count: int = 3) -> list[Neighbours]:
+def nearest_patches(model: PromptedModel, batches: Iterable[Inputs], count: int = 3) -> list[Neighbours]:
     """The patch tokens most like each prompt, by cosine similarity, in one pass and little memory.
 
     Args:
         model: A model with prompts.
-        batches: (B, 3, H, W) normalised images.
+        batches: (B, 3, H, W) normalised images, or texts, whose words are then looked at.
         count: How many, K, each from another image.
 
     Raises:
@@ -44,11 +46,14 @@ def nearest_patches(model: PromptedModel, batches: Iterable[Tensor], count: int 
     for images in batches:
 
         def compare(
-            layer: int, patches: Tensor, real: Tensor | None, images: Tensor = images, begun: int = begun
+            layer: int, patches: Tensor, real: Tensor | None, images: Inputs = images, begun: int = begun
         ) -> None:
             own, patches = prompts[layer], F.normalize(patches.float(), dim=-1)
-            similarity, position = (patches @ own.T).max(dim=1)  # (B, P): one patch an image
-            image = torch.arange(begun, begun + len(images)).expand(len(own), -1)
+            cosines = patches @ own.T
+            if real is not None:
+                cosines = cosines.masked_fill(~real[..., None], -torch.inf)
+            similarity, position = cosines.max(dim=1)  # (B, P): one patch an image
+            image = torch.arange(begun, begun + of(images)).expand(len(own), -1)
             new = torch.stack([image, position.T.cpu()], dim=-1)
             similarities = torch.cat([found[layer].similarity, similarity.T.cpu()], dim=1)
             sources = torch.cat([found[layer].sources, new], dim=1)
@@ -58,5 +63,5 @@ def nearest_patches(model: PromptedModel, batches: Iterable[Tensor], count: int 
             )
 
         model.backbone.content_streams(images, len(prompts), compare)
-        begun += len(images)
+        begun += of(images)
     return found

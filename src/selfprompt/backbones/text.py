@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -246,14 +248,31 @@ def wrap(model: Any, tokenizer: Any, name: str | None = None) -> TextBackbone:
         name: What finds it again.
 
     Raises:
-        UserError: The tokenizer knows more words than the model, or the model cannot be run as its own.
+        UserError: The tokenizer knows more words than the model or pads with another, or the model cannot be run as
+            its own.
     """
     words = model.get_input_embeddings().weight.shape[0]
     architecture = type(model).__name__
     name = str(name or getattr(model.config, "name_or_path", "") or architecture)
     if len(tokenizer) > words:
         raise UserError(f"The tokenizer has {len(tokenizer)} words and {name} {words}: give the model's own.")
-    return TextBackbone(model, Vocabulary(tokenizer), BackboneInfo(name, architecture, "unknown", None))
+    found = TextBackbone(model, Vocabulary(tokenizer), BackboneInfo(name, architecture, "unknown", None))
+    own, given = getattr(model.config, "pad_token_id", None), tokenizer.pad_token_id
+    if found.kind != "decoder" and None not in (own, given) and own != given:
+        raise UserError(f"The tokenizer pads with the token {given} and {name} with {own}: give the model's own.")
+    return found
+
+
+@contextmanager
+def without_bars(logging: Any) -> Iterator[None]:
+    """Inside, transformers shows no progress, which takes a second at most."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def load_text(source: str) -> TextBackbone:
@@ -276,7 +295,7 @@ def load_text(source: str) -> TextBackbone:
         kind: Any = transformers.AutoModel
         if architecture.endswith(HEADED):
             kind = getattr(transformers, architecture)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), without_bars(transformers.utils.logging):
             model = kind.from_pretrained(name, dtype=torch.float32)
         tokenizer = transformers.AutoTokenizer.from_pretrained(name)
     except Exception as error:  # whatever the hub or a file raises

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 from selfprompt.errors import UserError
@@ -22,19 +23,26 @@ class Vocabulary:
 
     Attributes:
         start, end: Ids that the model wants before and after a text.
+        between: Ids that it wants between two.
         mask: Of the token that stands for an answer; None where the vocabulary has none.
         pad: Of padding.
+        special: Ids that are no words.
     """
 
     def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
+        self.tokenizer, self._alone = tokenizer, Lock()
         whole, bare = tokenizer("a b").input_ids, self.encode("a b")
         first = next(i for i in range(len(whole) + 1) if i == len(whole) or whole[i : i + len(bare)] == bare)
         self.start, self.end = whole[:first], whole[first + len(bare) :]
+        one = len(self.start) + len(self.encode(ANCHOR))
+        pair = tokenizer(ANCHOR, ANCHOR).input_ids
+        rest = len(pair) - len(self.end) - len(self.encode(ANCHOR))
+        self.between: list[int] = pair[one:rest]
         known = tokenizer.get_vocab()
         self.sentinel: int | None = known.get(SENTINEL)
         self.mask: int | None = tokenizer.mask_token_id if self.sentinel is None else self.sentinel
         self.pad: int = tokenizer.pad_token_id or 0
+        self.special: list[int] = list(tokenizer.all_special_ids)
 
     def __deepcopy__(self, memo: Any) -> Vocabulary:
         return self
@@ -59,7 +67,8 @@ class Vocabulary:
         return self._ids(text.strip(), literal)
 
     def _ids(self, text: str, literal: bool) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=not literal).input_ids)
+        with self._alone:  # the tokenizer itself is set to split special tokens or not, for all threads
+            return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=not literal).input_ids)
 
     def of_word(self, word: str) -> list[int]:
         """The ids of a label word, as it stands after others.

@@ -55,7 +55,8 @@ def main() -> None:
     log_to_stderr()
     try:
         with result_alone("--json" in sys.argv):
-            app(sys.argv[1:], exit_on_error=False, print_error=False, error_console=UNUSED)
+            words = ["./-" if word == "-" else word for word in sys.argv[1:]]  # standard input, and no option
+            app(words, exit_on_error=False, print_error=False, error_console=UNUSED)
     except UnknownCommandError as error:  # its own sentence imports every command
         print(f"error: {unknown('command', (error.unused_tokens or [''])[0], COMMANDS)}", file=sys.stderr)
         sys.exit(2)

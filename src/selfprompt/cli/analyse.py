@@ -11,7 +11,12 @@ from selfprompt.cli.values import Count, Seed
 from selfprompt.errors import UserError
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from selfprompt.analysis.adapter import Analysis
+    from selfprompt.analysis.words import OfPrompt
+    from selfprompt.data.datasets import Splits
+    from selfprompt.model import PromptedModel
 
 
 def command(
@@ -26,6 +31,8 @@ def command(
     json: bool = False,
 ) -> None:
     """What an adapter's prompts share with patches, where they came from, how far they moved, what they are worth.
+
+    Of texts: which words they are nearest to.
 
     Args:
         adapter: A folder, or a repository of the Hugging Face hub.
@@ -46,12 +53,41 @@ def command(
     if out is not None and out.is_dir():
         raise UserError(f"{out} is a folder: give --out a file, such as {out / 'analysis.json'}.")
     model = load(adapter, backbone)
-    splits = splits_for(load_dataset(data), model.protocol, Path(adapter), seed=model.seed)
+    splits = splits_for(load_dataset(data, model.protocol.inputs), model.protocol, Path(adapter), seed=model.seed)
     run = Path(adapter) if Path(adapter).is_dir() else None
-    found = analyse(model, splits, run=run, images=images, leave_out=leave_one_out)
+    found: Any
+    if model.protocol.inputs == "text":
+        found = {"method": model.method.name, "prompts": words_of(model, splits)}
+        text = words_summary(found["prompts"])
+    else:
+        found = analyse(model, splits, run=run, images=images, leave_out=leave_one_out)
+        text = summary(found)
     if out is not None:
         replace_file(out, jsonlib.dumps(found, indent=2) + "\n")
-    emit(found, json, summary(found))
+    emit(found, json, text)
+
+
+def words_of(model: PromptedModel, splits: Splits) -> list[OfPrompt]:
+    """The words that prompts of a language model are nearest to.
+
+    Raises:
+        UserError: It has no prompts of which this could be said.
+    """
+    from selfprompt.analysis.words import look_at_words
+    from selfprompt.data.batches import Decoded
+
+    if not (found := look_at_words(model, Decoded(splits.train, model.protocol, keep=False))):
+        raise UserError(f"Method {model.method.name} has no prompts that stand among words or their states.")
+    return found
+
+
+def words_summary(found: list[OfPrompt]) -> str:
+    """The lines for people: the words nearest to each prompt."""
+    return "\n".join(
+        f"block {row['layer'] + 1}, prompt {row['prompt'] + 1}: "
+        + ", ".join(f"{near['word']} ({near['similarity']:.2f})" for near in row["nearest"])
+        for row in found
+    )
 
 
 def summary(found: Analysis) -> str:

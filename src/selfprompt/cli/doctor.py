@@ -22,12 +22,20 @@ EXTRAS = {
 }
 
 
-def command(data: str | None = None, *, root: Path | None = None, seed: Seed = 0, json: bool = False) -> None:
+def command(
+    data: str | None = None,
+    *,
+    backbone: str | None = None,
+    root: Path | None = None,
+    seed: Seed = 0,
+    json: bool = False,
+) -> None:
     """Check this installation, or a data set: what is missing or wrong, and how to fix it.
 
     Args:
-        data: A folder or data set to read through, every image of it; or a benchmark (mini, vtab1k, fgvc, coop11,
-            imagenet-shift), whose lists are read.
+        data: A folder, table or data set to read through, every image or text of it; or a benchmark (mini, vtab1k,
+            fgvc, coop11, imagenet-shift), whose lists are read.
+        backbone: What the data are for: it says whether they are images or texts, and how long a text may be.
         root: The folder that holds a benchmark's data.
         seed: Has no effect here; every command takes it.
         json: Print one JSON object.
@@ -49,7 +57,7 @@ def command(data: str | None = None, *, root: Path | None = None, seed: Seed = 0
     elif data is None:
         facts, problems = installation(), doctor.check_installation()
     else:
-        facts, problems = doctor.check_data(data)
+        facts, problems = doctor.check_data(data, backbone)
     lines = [f"{key}: {value}" for key, value in facts.items()]
     lines += [f"PROBLEM: {problem}" for problem in problems] or ["nothing is wrong"]
     emit({**facts, "problems": problems}, json, "\n".join(lines))

@@ -27,7 +27,7 @@ def command(
     seed: Seed = 0,
     json: bool = False,
 ) -> None:
-    """Accuracy of a saved adapter on labelled images, under the protocol it was trained with.
+    """Accuracy of a saved adapter on labelled images or texts, under the protocol it was trained with.
 
     Args:
         adapter: A folder, or a repository of the Hugging Face hub.
@@ -49,4 +49,4 @@ def command(
     keys = ("base_accuracy", "new_accuracy", "harmonic_mean") if classes == "base,new" else (f"{split}_accuracy",)
     said = ", ".join(f"{key.replace('_', ' ')} {dict(result)[key]:.2f} %" for key in keys)
     how = result["precision"] if adapt is None else f"{result['precision']}, {adapt}"
-    emit(result, json, f"{said} on {result['images']:,} images ({how})")
+    emit(result, json, f"{said} on {result['images']:,} {result['inputs']}s ({how})")

@@ -11,9 +11,12 @@ from docstring_parser import DocstringStyle
 from pydantic import BaseModel, ConfigDict, create_model
 
 from selfprompt.data.columns import Columns
-from selfprompt.data.protocol import ImageSettings, Selection, Split
-from selfprompt.methods.fields import TokenFields
+from selfprompt.data.protocol import ImageSettings, Selection, Split, TextSettings
+from selfprompt.methods.fields import TextFields, TokenFields
 from selfprompt.methods.recipe import Recipe
+
+AS_ONE_WORD = ("label_words",)
+"""Fields that read what they hold out of one text."""
 
 
 def flags(group: str, *models: type[BaseModel], without: Sequence[str] = ()) -> Any:
@@ -29,8 +32,10 @@ def flags(group: str, *models: type[BaseModel], without: Sequence[str] = ()) -> 
         words = help_of(model)
         for name, field in model.model_fields.items():
             if name not in without:
-                marks = (*field.metadata, Parameter(help=words[name]))
-                fields[name] = Annotated[(field.annotation | None, *marks)], None  # type: ignore[operator]
+                one_word = name in AS_ONE_WORD
+                marks = (*(() if one_word else field.metadata), Parameter(help=words[name]))
+                kind = str if one_word else field.annotation
+                fields[name] = Annotated[(kind | None, *marks)], None  # type: ignore[operator]
     made = create_model(group, __config__=ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True), **fields)
     return Annotated[made | None, Parameter(name="*", group=group)]
 
@@ -48,11 +53,12 @@ def help_of(model: type[BaseModel]) -> dict[str, str]:
 if TYPE_CHECKING:
     MethodFlags = RecipeFlags = ProtocolFlags = SearchProtocolFlags = ColumnFlags = BaseModel | None
 else:
-    MethodFlags = flags("Method", TokenFields)
+    MethodFlags = flags("Method", TextFields, TokenFields)
     RecipeFlags = flags("Recipe", Recipe)
+    SETTINGS = (ImageSettings, TextSettings, Split, Selection)
     NO_FLAGS = ("image_size", "mean", "std", "metric", "value_range")  # of the backbone, or of one value
-    ProtocolFlags = flags("Protocol", ImageSettings, Split, Selection, without=(*NO_FLAGS, "final"))  # of one run
-    SearchProtocolFlags = flags("Protocol", ImageSettings, Split, Selection, without=NO_FLAGS)
+    ProtocolFlags = flags("Protocol", *SETTINGS, without=(*NO_FLAGS, "final"))  # of one run
+    SearchProtocolFlags = flags("Protocol", *SETTINGS, without=NO_FLAGS)
     ColumnFlags = flags("Columns of a table", Columns)
 
 

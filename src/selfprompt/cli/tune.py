@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from selfprompt.cli.console import emit, finish, own_command, parameter_line, progress
 from selfprompt.cli.flags import ColumnFlags, MethodFlags, ProtocolFlags, RecipeFlags, given
 from selfprompt.cli.values import Count, Seed
-from selfprompt.data.tables import with_columns
+from selfprompt.data.tables import Kind, with_columns
 from selfprompt.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,12 +32,14 @@ def command(
     seed: Seed | None = None,
     json: bool = False,
 ) -> None:
-    """Adapt a frozen backbone to labelled images; without DATA, the embedded example, offline.
+    """Adapt a frozen backbone to labelled images or texts; without DATA, the embedded example, offline.
 
     Args:
         data: A folder of class folders (flat, or under train/, val/, test/), a table (.csv, .tsv, .jsonl, .parquet),
-            a registered name, or hf:NAME. Where a registered name is a folder here, too, write ./NAME or name:NAME.
-        backbone: A timm name, a weights file, or builtin (the default).
+            a folder of one table of texts for each split (train.tsv, dev.tsv), a registered name, or hf:NAME. Where
+            a registered name is a folder here, too, write ./NAME or name:NAME.
+        backbone: A timm name, a weights file, text:NAME_OR_FOLDER for a language model, which takes texts, or builtin
+            (the default).
         method: A name of `selfprompt list methods` (spt), with fields of its own where wanted: gatevpt:gate_init=10.
         image_size: Side of the input in pixels, if not the backbone's own.
         out: The run's folder (runs/DATA-METHOD-TIME).
@@ -84,12 +86,12 @@ def command(
     assert done.output_dir is not None
     assert "test_images" in done.metrics
     finish(done.output_dir)
-    emit(done.metrics, json, summary(done.metrics, done.output_dir))
+    emit(done.metrics, json, summary(done.metrics, done.output_dir, config.protocol.inputs))
 
 
-def summary(metrics: Tested, folder: Path) -> str:
+def summary(metrics: Tested, folder: Path, inputs: Kind = "image") -> str:
     """The lines that a run ends with."""
-    tested = f"{metrics['test_images']:,} images ({metrics['precision']})"
+    tested = f"{metrics['test_images']:,} {inputs}s ({metrics['precision']})"
     val = metrics["val_accuracy"]  # None where validation images were trained on, too
     lines = [
         parameter_line(metrics["trainable_parameters"], metrics["total_parameters"]),
@@ -103,7 +105,7 @@ def summary(metrics: Tested, folder: Path) -> str:
     adapter = folder / "adapter_model.safetensors"
     lines.append(
         f"adapter {adapter} ({adapter.stat().st_size / 1000:.0f} kB), {metrics['seconds']:.0f} s of training, "
-        f"{100 * metrics['waiting_share']:.1f} % of its steps spent waiting for images"
+        f"{100 * metrics['waiting_share']:.1f} % of its steps spent waiting for {inputs}s"
     )
     lines.append(f"report {folder / 'report.html'}")
     return "\n".join(lines)

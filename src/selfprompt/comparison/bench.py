@@ -150,7 +150,7 @@ def bench(
             result["tasks_above_full"] = sum(
                 result["tasks"][d]["test_accuracy_mean"] > full["tasks"][d]["test_accuracy_mean"] for d in unseen
             )
-    known = info(first.backbone, first.protocol.image_size)
+    known = info(first.backbone, first.protocol.side)
     rows = published(suite.name, known.pretraining, known.architecture)
     for result in results:
         result["published"] = [asdict(row) for row in rows.get(result["method"], [])]

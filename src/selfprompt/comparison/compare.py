@@ -17,7 +17,7 @@ from selfprompt.backbones.load import info
 from selfprompt.comparison.beyond import Asked, Final, also_columns, asked_of, derived, deviation, evaluated
 from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
 from selfprompt.comparison.workers import Unit, Workers
-from selfprompt.data.protocol import Protocol, protocol_for
+from selfprompt.data.protocol import AnyProtocol, BaseProtocol, protocol_for
 from selfprompt.errors import UserError, out_of_range
 from selfprompt.files import LOCK, claimed, read_json, replace_file
 from selfprompt.methods import RECORDS, for_recipe, make_method, read_spec, read_specs, record_of
@@ -90,7 +90,7 @@ class Comparison(BaseModel):
 
     data: str
     backbone: str
-    protocol: Protocol
+    protocol: AnyProtocol
     recipe: dict[str, Any] = {}
     fields: dict[str, Any] = {}
     rates: str | None = None
@@ -124,12 +124,12 @@ class Comparison(BaseModel):
             fields=common,
             recipe=recipe,
             protocol=self.protocol.model_dump(),
-            image_size=self.protocol.image_size,
+            image_size=self.protocol.side,
             probe=False,
         )
 
 
-def protocol_of(backbone: str, image_size: int | None = None, **changes: Any) -> Protocol:
+def protocol_of(backbone: str, image_size: int | None = None, **changes: Any) -> BaseProtocol:
     """The protocol of a comparison: the backbone's own, with changes."""
     known = info(backbone, image_size)
     try:
@@ -166,7 +166,8 @@ def open_folder(comparison: Comparison, out: Path) -> None:
             own = {name: record.factory.rates.get("mini") for name, record in RECORDS.items()}
             there["rates"] = None if not listed else "mini" if listed.items() <= own.items() else listed
         if isinstance(there.get("protocol"), dict):  # as files were that lack fields which came later
-            there["protocol"] = {k: f.default for k, f in Protocol.model_fields.items()} | there["protocol"]
+            known = type(comparison.protocol).model_fields
+            there["protocol"] = {k: f.default for k, f in known.items()} | there["protocol"]
         odd = next((key for key in settings if there.get(key) != settings[key]), None)
         if odd:
             raise UserError(f"{out} holds a comparison with another {odd}: choose another --out, or remove it.")

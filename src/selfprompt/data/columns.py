@@ -9,7 +9,8 @@ class Columns(BaseModel):
     """Columns of a table; those left open are found by their names.
 
     Args:
-        input_column: Column of the files, relative to the table's folder (image, file, path, ...).
+        input_column: Column of the files, relative to the table's folder (image, file, path, ...), or of the texts
+            (text, sentence, ...); two of a pair of texts with a comma between.
         label_column: Column of the classes' names (label, class, target, ...).
         split_column: Column that says train, val or test (split); without one, splits are cut.
         group_column: Column of what belongs together, such as a patient: a group is in one split alone (group).

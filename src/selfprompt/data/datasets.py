@@ -1,4 +1,4 @@
-"""Labelled images in splits, wherever they come from."""
+"""Labelled images or texts in splits, wherever they come from."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import numpy as np
 
 from selfprompt.data.examples import Examples as Examples
 from selfprompt.data.examples import check_labels
-from selfprompt.data.protocol import BaseProtocol, Classes, Protocol
+from selfprompt.data.protocol import BaseProtocol, Classes, Protocol, TextProtocol
 from selfprompt.data.splits import TooFew, cut, half, shuffled
+from selfprompt.data.tables import Kind
 from selfprompt.errors import UserError
 from selfprompt.files import must_be_utf8
 
@@ -29,8 +30,9 @@ class Dataset:
         name: Its name.
         class_names: A name for each class.
         train, val, test: Its own splits.
-        licence: Of the images.
-        root: The folder that the names of files in records are relative to.
+        licence: Of the images, or texts.
+        root: The folder that the names of files in records are relative to; of texts, the file or folder they are in.
+        inputs: What they are. A text is a tuple of one string, or of two.
     """
 
     name: str
@@ -40,11 +42,12 @@ class Dataset:
     test: Examples | None = None
     licence: str = "unknown"
     root: Path | None = None
+    inputs: Kind = "image"
 
     def __post_init__(self) -> None:
         must_be_utf8("The data set", self.name)
         for name in self.class_names:
-            must_be_utf8(f"The class folder of {self.name}", name)
+            must_be_utf8(f"The class {'folder ' if self.inputs == 'image' else ''}of {self.name}", name)
 
     @property
     def num_classes(self) -> int:
@@ -68,10 +71,14 @@ class Dataset:
         return None if None in named.values() else {name: files or [] for name, files in named.items()}
 
     def fingerprint(self) -> str:
-        """Twelve hexadecimal digits that change where an image is added, removed, renamed or labelled anew."""
+        """Twelve hexadecimal digits that change where an image or text is added, removed, changed or labelled anew.
+
+        Of an image it is the name that counts.
+        """
         found = hashlib.sha256("\n".join(self.class_names).encode(errors="surrogatepass"))
         for name, split in self.own.items():
-            files = "\n".join(file_names(split, self.root) or []).encode(errors="surrogatepass")
+            named = map(repr, split.images) if self.inputs == "text" else file_names(split, self.root) or []
+            files = "\n".join(named).encode(errors="surrogatepass")
             found.update(f"\n{name} {len(split)}\n".encode() + files + split.known_labels.astype("<i8").tobytes())
         return found.hexdigest()[:12]
 
@@ -145,6 +152,8 @@ def whole_splits(dataset: Dataset, protocol: BaseProtocol, seed: int = 0) -> Spl
     rest, fixed = dataset.train, protocol.split_seed
     labels, groups = rest.known_labels, rest.groups
     counted = {"--train-images": protocol.train_images, "--shots": protocol.shots}
+    if protocol.val_shots and not protocol.shots:
+        raise UserError("--val-shots says how many of each class --shots leaves for validation: give --shots, too.")
     if groups is not None and (flag := next((f for f, value in counted.items() if value is not None), None)):
         raise UserError(f"{dataset.name} has groups, which are kept whole: leave {flag} out.")
     left, made, stratified = np.arange(len(rest)), {}, True
@@ -156,7 +165,7 @@ def whole_splits(dataset: Dataset, protocol: BaseProtocol, seed: int = 0) -> Spl
             _, left, by_class = cut(labels, left, protocol.train_images, fixed, trained=1)
             stratified &= by_class
         if protocol.shots is not None:
-            left, val = few_shot(dataset, left, protocol.shots, seed)
+            left, val = few_shot(dataset, left, protocol.shots, seed, protocol.val_shots)
             few = {"shots_seed": seed} | ({} if dataset.val is None else {"val_drawn": val.tolist()})
             made |= {"val": val} if dataset.val is None else {}
         elif dataset.val is None:
@@ -169,10 +178,11 @@ def whole_splits(dataset: Dataset, protocol: BaseProtocol, seed: int = 0) -> Spl
                 f"cut others off for validation or test: add groups, or name the splits yourself."
             ) from None
         larger = "" if protocol.train_images is None else ", a larger --train-images"
+        layout = ", or lay out train/, val/ and test/ folders yourself" if dataset.inputs == "image" else ""
         raise UserError(
-            f"{dataset.name} has {len(rest)} image(s) of {dataset.num_classes} classes, too few to train on one of "
-            f"each and cut others off for validation or test: add images, use a smaller --test-fraction or "
-            f"--val-fraction{larger}, or lay out train/, val/ and test/ folders yourself."
+            f"{dataset.name} has {len(rest)} {dataset.inputs}(s) of {dataset.num_classes} classes, too few to train "
+            f"on one of each and cut others off for validation or test: add {dataset.inputs}s, use a smaller "
+            f"--test-fraction or --val-fraction{larger}{layout}."
         ) from None
     splits = dataset.own | {name: rest.take(indices) for name, indices in (made | {"train": left}).items()}
     drawn = np.array(few.get("val_drawn", ()), dtype=np.int64)
@@ -201,8 +211,10 @@ def whole_splits(dataset: Dataset, protocol: BaseProtocol, seed: int = 0) -> Spl
     return Splits(splits["train"], splits["val"], splits["test"], record, dataset.class_names)
 
 
-def few_shot(dataset: Dataset, pool: np.ndarray, shots: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """So many of each class out of some training images, and min(shots, 4) for validation.
+def few_shot(
+    dataset: Dataset, pool: np.ndarray, shots: int, seed: int, val_shots: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """So many of each class out of some training images, and ``val_shots`` or min(shots, 4) for validation.
 
     Returns:
         Indices of training images; and, as far as there are any, of the data set's own validation images, else of
@@ -211,15 +223,15 @@ def few_shot(dataset: Dataset, pool: np.ndarray, shots: int, seed: int) -> tuple
     Raises:
         UserError: A class has too few images.
     """
-    own, spare = dataset.val, min(shots, 4)
+    own, spare = dataset.val, val_shots or min(shots, 4)
     need = shots + (spare if own is None else 0)
     order = shuffled(dataset.train.known_labels, pool, seed, dataset.num_classes)
     for name, images in zip(dataset.class_names, order):
         if len(images) < need:
             more = f" and {spare} for validation" if own is None else ""
             raise UserError(
-                f"{dataset.name} has {len(images)} image(s) of the class {name} to train on, and --shots {shots} "
-                f"takes {shots} of each{more}: use fewer shots, or add images."
+                f"{dataset.name} has {len(images)} {dataset.inputs}(s) of the class {name} to train on, and "
+                f"--shots {shots} takes {shots} of each{more}: use fewer shots, or add {dataset.inputs}s."
             )
     if own is None:
         held = [images[shots:need] for images in order]
@@ -232,7 +244,7 @@ def few_shot(dataset: Dataset, pool: np.ndarray, shots: int, seed: int) -> tuple
 def problems_of_split(dataset: Dataset, protocol: BaseProtocol | None = None) -> list[str]:
     """Why a run could not split the data set, in sentences; none where it can."""
     try:
-        with_splits(dataset, protocol or Protocol())
+        with_splits(dataset, protocol or (Protocol() if dataset.inputs == "image" else TextProtocol()))
     except UserError as error:
         return [str(error)]
     return []
@@ -248,8 +260,8 @@ def say_lacking(dataset: Dataset, made: dict[str, Examples]) -> dict[str, list[s
     lacking = {name: classes for name, classes in lacking.items() if classes}
     for name, classes in lacking.items():
         logger.warning(
-            "%s: the %s images cut from the training images have none of %d of %d classes, such as %s.",
-            *(dataset.name, name, len(classes), dataset.num_classes, classes[0]),
+            "%s: the %s %ss cut from the training %ss have none of %d of %d classes, such as %s.",
+            *(dataset.name, name, dataset.inputs, dataset.inputs, len(classes), dataset.num_classes, classes[0]),
         )
     return {f"{name}_lacks": classes for name, classes in lacking.items()}
 

@@ -1,4 +1,4 @@
-"""Images in one order, with their labels and groups where these are known."""
+"""Images or texts in one order, with their labels and groups where these are known."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from selfprompt.data.arrays import as_it_is_now
-from selfprompt.data.images import ImageSource
 from selfprompt.errors import UserError
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Images in an order, and what is known of each.
+    """Images or texts in an order, and what is known of each.
 
     Args:
-        images: N image sources in an order (paths, PIL images, or uint8 arrays of shape (H, W) or (H, W, 3)).
+        images: N image sources in an order (paths, PIL images, or uint8 arrays of shape (H, W) or (H, W, 3)); or N
+            texts, a tuple of one string or of two each.
         labels: N class indices, kept as an (N,) int64 array; None where they are not known.
         groups: N names or numbers of what images belong together by (a patient, a place); None without groups.
 
@@ -29,7 +29,7 @@ class Examples:
             whole number.
     """
 
-    images: Sequence[ImageSource]
+    images: Sequence[Any]
     labels: np.ndarray | None = None
     groups: np.ndarray | None = None
 
@@ -83,10 +83,10 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Picked(Sequence[ImageSource]):
-    """Some images of a sequence, fetched when they are asked for."""
+class Picked(Sequence[Any]):
+    """Some images or texts of a sequence, fetched when they are asked for."""
 
-    images: Sequence[ImageSource]
+    images: Sequence[Any]
     indices: np.ndarray
 
     def __len__(self) -> int:

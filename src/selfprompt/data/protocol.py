@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PrivateAttr, SerializeAsAny
 
 from selfprompt.backbones.info import BackboneInfo, Interpolation
+from selfprompt.data.tables import Kind
 from selfprompt.errors import UserError
 from selfprompt.marks import optional
 
@@ -38,6 +39,7 @@ class Split(BaseModel):
         split_seed: Seed of those cuts. It is not the seed of a run.
         shots: Train on this many images of each class, drawn by the run's seed; min(shots, 4) more, or of the data's
             own validation images, are for validation (CoOp's few-shot protocol).
+        val_shots: How many of each class that is in the place of min(shots, 4); as many as shots, as PPT has it.
         classes: base is the first half of the classes in the data set's order, the middle one with it; new the rest.
     """
 
@@ -48,6 +50,7 @@ class Split(BaseModel):
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
     split_seed: int = Field(default=0, ge=0, lt=2**32)
     shots: int | None = Field(default=None, ge=1)
+    val_shots: int | None = Field(default=None, ge=1)
     classes: Classes = "all"
 
 
@@ -98,6 +101,18 @@ class ImageSettings(BaseModel):
     value_range: tuple[float, float] | None = None
 
 
+class TextSettings(BaseModel):
+    """How texts become tokens.
+
+    Args:
+        max_length: Most tokens, those of template and prompts included; left open, what the backbone takes.
+    """
+
+    model_config = ConfigDict(defer_build=True)
+
+    max_length: int | None = Field(default=None, ge=2)
+
+
 class BaseProtocol(Split, Selection, ABC):
     """What protocols of all kinds of input share.
 
@@ -113,7 +128,7 @@ class BaseProtocol(Split, Selection, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
-    inputs: ClassVar[str]
+    inputs: ClassVar[Kind]
     first: ClassVar[frozenset[str]] = frozenset(
         ["train_images", "val_fraction", "test_fraction", "split_seed", "selection", "final", "metric"]
     )
@@ -166,7 +181,7 @@ class Protocol(ImageSettings, BaseProtocol):
     Its fields are those of `ImageSettings`, `Split` and `Selection`.
     """
 
-    inputs: ClassVar[str] = "image"
+    inputs: ClassVar[Kind] = "image"
     first: ClassVar[frozenset[str]] = BaseProtocol.first | frozenset(
         ["image_size", "resize", "crop_fraction", "interpolation", "mean", "std", "augmentation"]
     )
@@ -194,19 +209,18 @@ class Protocol(ImageSettings, BaseProtocol):
         return self if span is None else self.model_copy(update={"value_range": span})
 
 
-class TextProtocol(BaseProtocol):
+class TextProtocol(TextSettings, BaseProtocol):
     """The protocol of texts: how they become tokens, how they are split, which epoch and metric are reported.
 
     Args:
         template: What a text is filled into (see `Template`); left open, the method's, or the text alone.
-        max_length: Most tokens, those of template and prompts included; left open, what the backbone takes.
+        max_length: See `TextSettings`.
         tokenizer: What tells the tokenizer from others; left open, it is the backbone's.
     """
 
-    inputs: ClassVar[str] = "text"
+    inputs: ClassVar[Kind] = "text"
     kind: Literal["text"] = "text"
     template: str | None = None
-    max_length: int | None = Field(default=None, ge=2)
     tokenizer: str | None = None
     _reader: Reader | None = PrivateAttr(default=None)
 
@@ -274,14 +288,18 @@ def image_protocol(protocol: BaseProtocol) -> Protocol:
     return protocol
 
 
-def protocol_for(info: BackboneInfo, **changes: Any) -> Protocol:
-    """The default protocol for a backbone of images: its size, resizing and normalisation, with ``changes``.
+def protocol_for(info: BackboneInfo, **changes: Any) -> Protocol | TextProtocol:
+    """The default protocol for a backbone, with ``changes``: of images its size, resizing and normalisation.
 
     Raises:
-        UserError: It takes texts.
+        UserError: A change is of the other kind of input.
     """
-    if info.image_size is None:
-        raise UserError(f"{info.name} takes texts, not images: give a backbone of images.")
+    kind, other = (TextProtocol, Protocol) if info.image_size is None else (Protocol, TextProtocol)
+    if odd := [name for name in changes if name not in kind.model_fields and name in other.model_fields]:
+        flag = "--" + odd[0].replace("_", "-")
+        raise UserError(f"{flag} is for {other.inputs}s, and {info.name} takes {kind.inputs}s: leave it out.")
+    if kind is TextProtocol:
+        return TextProtocol(**changes)
     own = {
         "image_size": info.image_size,
         "resize": info.resize,

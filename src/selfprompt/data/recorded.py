@@ -206,6 +206,9 @@ def end_of(name: str) -> tuple[str, ...]:
 
 
 def image_names(splits: Splits, split: str) -> list[str]:
-    """What a record calls the images of a split: their files, or their numbers in it."""
+    """What a record calls the images of a split: their files, or their numbers in it; of texts, themselves."""
+    part = getattr(splits, split)
+    if len(part) and isinstance(part.images[0], tuple):
+        return [" | ".join(texts) for texts in part.images]
     files, kept = splits.record.get(f"{split}_files"), splits.kept.get(split, np.arange(len(getattr(splits, split))))
     return [files[i] if files else str(i) for i in kept.tolist()]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -14,7 +15,9 @@ from selfprompt import registry
 from selfprompt.errors import UserError, first_line
 from selfprompt.files import read_text
 
-FIX = "mend it"
+logger = logging.getLogger("selfprompt")
+
+FIX = "fix it"
 
 
 @dataclass(frozen=True)
@@ -25,14 +28,22 @@ class Row:
     cells: Mapping[str, Any]
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path, texts: bool = False) -> list[Row]:
     """The rows of a table.
+
+    Args:
+        path: The table.
+        texts: It is of texts: tabs separate whatever stands between them, quotes too (as in GLUE), and a header may
+            be missing (see `header_of`).
 
     Raises:
         UserError: It cannot be read, or has none.
     """
     kind = path.suffix.lower()
-    rows = list({".jsonl": of_lines, ".parquet": of_parquet}.get(kind, of_cells)(path))
+    if texts and kind in (".csv", ".tsv"):
+        rows = list(of_text_cells(path))
+    else:
+        rows = list({".jsonl": of_lines, ".parquet": of_parquet}.get(kind, of_cells)(path))
     if not rows:
         raise UserError(f"{path} has no rows: add some.")
     return rows
@@ -60,9 +71,75 @@ def of_cells(path: Path) -> Iterator[Row]:
         raise UserError(f"{path}, line {reader.line_num} cannot be read ({error}): {FIX}.") from None
 
 
+def of_text_cells(path: Path) -> Iterator[Row]:
+    """Rows of texts. Up to one of a thousand may have another number of cells (as in GLUE's QQP): it is left out."""
+    csv.field_size_limit(2**31 - 1)  # a long text is no mistake
+    tabs, contents = path.suffix.lower() == ".tsv", read_text(path, FIX)
+    if tabs:
+        lines = enumerate((line.removesuffix("\r").split("\t") for line in contents.split("\n")), 1)
+    else:
+        reader = csv.reader(StringIO(contents, newline=""), strict=True)
+        lines = ((reader.line_num, cells) for cells in reader)
+    header, count, odd = None, 0, []
+    try:
+        for number, cells in lines:
+            if not any(cells):
+                continue
+            if header is None:
+                header = header_of(cells)
+                if header is None:
+                    header = [cell.strip() for cell in cells]
+                    if twice := [name for name in header if header.count(name) > 1]:
+                        raise UserError(f"{path} has two columns named {twice[0]!r}: rename one.")
+                    continue
+            count += 1
+            where = f"{path}, line {number}"
+            if len(cells) == len(header):
+                yield Row(where, dict(zip(header, cells)))
+            else:
+                odd.append(f"{where} has {len(cells)} cells and {'the header' if header else 'others'} {len(header)}")
+    except csv.Error as error:
+        raise UserError(f"{path} cannot be read ({error}): {FIX}.") from None
+    if odd and (not tabs or len(odd) > max(1, count // 1000)):
+        raise UserError(f"{odd[0]}: {FIX}.")
+    if odd:
+        logger.warning("%s, and is left out (%d row(s) of %d are).", odd[0], len(odd), count)
+
+
+def header_of(cells: list[str]) -> list[str] | None:
+    """Names for the columns of a table of texts without a header, by its first row; None where that is the header.
+
+    The label stands first, as a whole number, and texts behind it (AG News, LM-BFF); or second of four, behind a
+    source and before a mark and the text (CoLA).
+    """
+    number = [cell.strip().isdecimal() for cell in cells]
+    if len(cells) == 4 and number[1] and cells[2] in ("", "*"):
+        return ["source", "label", "mark", "sentence"]
+    if len(cells) > 1 and number[0] and not any(number[1:]):
+        return ["label", "text"] if len(cells) == 2 else ["label", *(f"text{i}" for i in range(1, len(cells)))]
+    return None
+
+
+def column_names(path: Path) -> list[str]:
+    """The columns of a table of texts, by its beginning; none where it cannot be told."""
+    try:
+        if path.suffix.lower() == ".parquet":
+            import pyarrow.parquet
+
+            return list(pyarrow.parquet.read_schema(path).names)
+        with path.open(encoding="utf-8-sig") as file:
+            first = next((line for line in file if line.strip()), "").rstrip("\r\n")
+        if path.suffix.lower() == ".jsonl":
+            return list(dict(json.loads(first)))
+        cells = next(csv.reader([first], "excel-tab" if path.suffix.lower() == ".tsv" else "excel"))
+        return header_of(cells) or [cell.strip() for cell in cells]
+    except Exception:  # whatever is wrong is said where the table is read
+        return []
+
+
 def of_lines(path: Path) -> Iterator[Row]:
     """Rows of one JSON object a line."""
-    for number, line in enumerate(read_text(path, FIX).splitlines(), 1):
+    for number, line in enumerate(read_text(path, FIX).split("\n"), 1):  # a text may hold other ends of lines
         if line.strip():
             where = f"{path}, line {number}"
             try:
@@ -86,3 +163,9 @@ def of_parquet(path: Path) -> Iterator[Row]:
         raise UserError(f"{path} is no Parquet file that can be read ({first_line(error)[:200]}): {FIX}.") from None
     for number, cells in enumerate(rows, 1):
         yield Row(f"{path}, row {number}", cells)
+
+
+def in_order(names: set[str]) -> list[str]:
+    """Labels sorted, as numbers where all are whole ones."""
+    key: Callable[[str], Any] = int if all(name.isascii() and name.isdecimal() for name in names) else str
+    return sorted(names, key=key)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qsl, urlencode
 
 from selfprompt.errors import UserError
 
 if TYPE_CHECKING:
     from selfprompt.data.columns import Columns
+
+Kind = Literal["image", "text"]
+"""What is classified."""
 
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 HUB = "hf:"
@@ -18,6 +21,12 @@ HUB = "hf:"
 def is_table(name: str) -> bool:
     """Whether a file is a table by its name."""
     return Path(name).suffix.lower() in TABLES
+
+
+def has_columns(data: str) -> bool:
+    """Whether it is a table, or a folder with one for training."""
+    path = Path(data)
+    return is_table(data) or any((path / f"train{kind}").is_file() for kind in TABLES)
 
 
 def with_columns(data: str | None, chosen: dict[str, str]) -> str | None:
@@ -32,7 +41,7 @@ def with_columns(data: str | None, chosen: dict[str, str]) -> str | None:
     if data is not None and data.startswith(HUB):
         if set(chosen) <= {"input_column", "label_column"} and "#" not in data:
             return f"{data}#{','.join(chosen.values())}"
-    elif data is not None and is_table(data):
+    elif data is not None and has_columns(data):
         return f"{data}#{urlencode({name.removesuffix('_column'): column for name, column in chosen.items()})}"
     raise UserError(
         f"{flags} cannot be taken with DATA {data}: give a table ({', '.join(TABLES)}), or hf:NAME with the label or "
@@ -49,7 +58,7 @@ def apart(data: str) -> tuple[str, Columns]:
     from selfprompt.data.columns import Columns  # which is built with pydantic; sources are listed without
 
     file, mark, behind = data.rpartition("#")
-    if not mark or not is_table(file) or Path(data).exists():
+    if not mark or not has_columns(file) or Path(data).exists():
         return data, Columns()
     chosen = dict(parse_qsl(behind))
     known = [name.removesuffix("_column") for name in Columns.model_fields]

@@ -36,16 +36,22 @@ class Filled:
     Args:
         ids: Of its tokens, below 0 where prompts stand.
         at: Where it is read: at the mask, a decoder at the last token; an encoder-decoder in its decoder.
+        cut: Whether ends of texts are lacking.
     """
 
     ids: list[int]
     at: int
+    cut: bool = False
+
+
+NUMBERS = {1: "one text", 2: "a pair"}
 
 
 class Template:
     """A pattern such as ``"{soft:16} {mask} : {text}"``.
 
-    ``{text}`` and ``{text2}``, up to ``{text17}``, are the texts, ``{soft:N}`` N prompts, ``{mask}`` is where the
+    ``{text}`` and ``{text2}``, up to ``{text17}``, are the texts; without the latter both of a pair stand at the
+    former, with what the tokenizer has between two (``[SEP]``). ``{soft:N}`` are N prompts, ``{mask}`` is where the
     answer stands: the mask of a masked language model, T5's first sentinel, or what follows a decoder's last token.
     All else are words, and names of special tokens, such as ``[SEP]``, stand for these (in the texts themselves they
     do not). Texts that are too long lose their ends, the longest one first; words of the template, masks and prompts
@@ -80,13 +86,17 @@ class Template:
         """The tokens of a text, or of a pair.
 
         Args:
-            texts: As many as the template has.
+            texts: As many as the template has, or a pair where it has one.
             reader: What reads them.
             limit: Most tokens.
 
         Raises:
-            UserError: The template leaves no room for the texts, or the reader has no mask, or none there.
+            UserError: There are fewer, one has no tokens, the template leaves no room for them, or the reader has no
+                mask, or none there.
         """
+        if len(texts) != self.texts and (self.texts, len(texts)) != (1, 2):
+            own, wanted = (NUMBERS.get(count, f"{count} texts") for count in (len(texts), self.texts))
+            raise UserError(f"it is {own}, and the template {self.pattern!r} takes {wanted}: give as many.")
         words, soft, spaced, mask = reader.vocabulary, 0, False, None
         parts: list[list[int]] = [list(words.start)]
         places: dict[str, int] = {}
@@ -98,7 +108,12 @@ class Template:
                 spaced = piece[-1].isspace()
             elif slot in TEXTS:
                 places[slot] = len(parts)
-                ids, spaced = words.encode(texts[TEXTS.index(slot)], follows=begun and spaced), False
+                ids = self._text(texts[TEXTS.index(slot)], words, begun and spaced)
+                if self.texts < len(texts):
+                    parts += [ids, list(words.between)]
+                    places[TEXTS[1]] = len(parts)
+                    ids = self._text(texts[1], words, not words.between)
+                spaced = False
             elif slot == "mask":
                 mask, spaced = len(parts), False
                 ids = self._mask(piece, reader)
@@ -114,13 +129,22 @@ class Template:
                 f"The template {self.pattern!r} is {fixed} tokens without a text, and {limit} are taken: use fewer "
                 f"prompts, or a greater max_length."
             )
+        before, over = [i for i in places.values() if parts[i]], sum(map(len, parts)) > limit
         cut(parts, list(places.values()), limit - fixed)
+        if not all(parts[i] for i in before):
+            raise UserError(f"nothing is left of it in {limit} tokens: use fewer prompts, or a greater max_length.")
         ids = [i for part in parts for i in part]
         if reader.kind == "decoder":
-            return Filled(ids, len(ids) - 1)
+            return Filled(ids, len(ids) - 1, over)
         if reader.kind == "encoder-decoder":  # after the sentinel, or at its start
-            return Filled(ids, int(mask is not None and words.sentinel is not None))
-        return Filled(ids, 0 if mask is None else sum(map(len, parts[:mask])))
+            return Filled(ids, int(mask is not None and words.sentinel is not None), over)
+        return Filled(ids, 0 if mask is None else sum(map(len, parts[:mask])), over)
+
+    def _text(self, text: str, words: Vocabulary, follows: bool) -> list[int]:
+        """The tokens of a text."""
+        if not (ids := words.encode(text, follows=follows)) and text.strip():
+            raise UserError(f"{text[:40]!r} has no token of this vocabulary: leave it out.")
+        return ids
 
     def _mask(self, piece: str, reader: Reader) -> list[int]:
         """What stands where the answer stands."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -72,6 +72,42 @@ class PromptFields(SharedFields):
     def anywhere(cls, start: str | None) -> str | None:
         """A folder here, in a form that stands for it anywhere."""
         return str(Path(start).absolute()) if start is not None and Path(start).is_dir() else start
+
+
+class TextFields(PromptFields):
+    """Fields of methods for texts.
+
+    Args:
+        template: A class's text where the backbone has a tower of texts; {} is its name. Several, with | between, are
+            averaged. Of methods for texts, what a text is filled into, such as "{soft} {mask} : {text}". In it
+            {options} stands for the classes, each after a letter, with which it is then answered: "A. great B.
+            terrible". Of classes that are named by letters themselves (as those of choice:CORPUS are) the options are
+            further texts.
+        answers: Words are label words where the template has its mask; linear is a linear head on the mean of the
+            text's words.
+        label_words: The words of each class, a mapping, or "great|good, terrible|bad" in the order of the classes;
+            left open, the classes' names.
+        calibrate: Subtract from label words what a text that says nothing is answered with.
+        instance: Shift the prompts of the first layer by what each text says, as IPT does: by a table of its words,
+            or by a bottleneck on their mean.
+    """
+
+    answers: Literal["words", "linear"] = "words"
+    label_words: dict[str, tuple[str, ...]] | tuple[tuple[str, ...], ...] | None = Field(
+        default=None, union_mode="left_to_right"
+    )
+    calibrate: bool = False
+    instance: Literal["table", "bottleneck"] | None = None
+
+    @field_validator("label_words", mode="before")
+    @classmethod
+    def read_words(cls, value: Any) -> Any:
+        """Words out of one string."""
+        if isinstance(value, str):
+            return tuple(tuple(word.strip() for word in words.split("|")) for words in value.split(","))
+        if isinstance(value, dict):
+            return {name: (words,) if isinstance(words, str) else words for name, words in value.items()}
+        return value
 
 
 class TokenFields(PromptFields):

@@ -6,15 +6,16 @@ import re
 from abc import ABC
 from collections.abc import Sequence
 from string import ascii_uppercase
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import model_validator
 
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.text import TextBackbone
 from selfprompt.data.templates import TEXTS, Template
 from selfprompt.errors import UserError
 from selfprompt.methods.base import PromptMethod
+from selfprompt.methods.fields import TextFields
 from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.initialization.vocabulary import OfWords, Start
 from selfprompt.prompts.insertion.base import Insertion
@@ -25,40 +26,10 @@ from selfprompt.prompts.parametrization.instance import Bottleneck, Table
 OPTIONS = "{options}"
 
 
-class TextMethod(PromptMethod, ABC):
-    """A method for texts alone, which answers with label words or with a linear head.
-
-    Args:
-        template: What a text is filled into, such as "{soft} {mask} : {text}" (see `Template`). In it {options}
-            stands for the classes, each after a letter, with which it is then answered: "A. great B. terrible". Of
-            classes that are named by letters themselves (as those of choice:CORPUS are) the options are further
-            texts.
-        answers: words are label words where the template has its mask; linear is a linear head on the mean of the
-            text's words.
-        label_words: The words of each class, a mapping, or "great|good, terrible|bad" in the order of the classes;
-            left open, the classes' names.
-        calibrate: Subtract from label words what a text that says nothing is answered with.
-        instance: Shift the prompts of the first layer by what each text says, as IPT does: by a table of its words,
-            or by a bottleneck on their mean.
-    """
+class TextMethod(PromptMethod, TextFields, ABC):
+    """A method for texts alone, which answers with label words or with a linear head."""
 
     texts: ClassVar[bool] = True
-    answers: Literal["words", "linear"] = "words"
-    label_words: dict[str, tuple[str, ...]] | tuple[tuple[str, ...], ...] | None = Field(
-        default=None, union_mode="left_to_right"
-    )
-    calibrate: bool = False
-    instance: Literal["table", "bottleneck"] | None = None
-
-    @field_validator("label_words", mode="before")
-    @classmethod
-    def read_words(cls, value: Any) -> Any:
-        """Words out of one string."""
-        if isinstance(value, str):
-            return tuple(tuple(word.strip() for word in words.split("|")) for words in value.split(","))
-        if isinstance(value, dict):
-            return {name: (words,) if isinstance(words, str) else words for name, words in value.items()}
-        return value
 
     @model_validator(mode="after")
     def check_instance(self) -> TextMethod:

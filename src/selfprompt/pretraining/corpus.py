@@ -29,7 +29,9 @@ def load_corpus(data: str | Path, side: int) -> tuple[Tensor, list[np.ndarray]]:
     located = locate(data)
     path = Path(located)
     folders = (subfolders(path) or [path]) if path.is_absolute() and path.is_dir() else []
-    for found in [images_below(folder, path) for folder in folders] or [list(load_located(located).train.images)]:
+    for found in [images_below(folder, path) for folder in folders] or [
+        list(load_located(located, "image").train.images)
+    ]:
         if found:
             groups.append(np.arange(len(sources), len(sources) + len(found)))
             sources += found

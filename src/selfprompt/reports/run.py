@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from selfprompt.data.tables import Kind
 from selfprompt.files import read_text
 from selfprompt.methods import record_of
 from selfprompt.reports import figures, pictures
 from selfprompt.reports.page import Section, write_page
+from selfprompt.reports.words import mistakes_table, words_section
 from selfprompt.runs.config import read_run
 from selfprompt.runs.record import (
     MISTAKES,
@@ -43,8 +45,11 @@ def run_page(folder: Path) -> Path:
         again(folder),
         learning(read_history(folder, metrics)),
         mistakes(found, thumbnails),
-        overlays(found, thumbnails),
     ]
+    if found.looks:
+        sections.append(overlays(found, thumbnails))
+    if found.words:
+        sections.append(words_section(found.words))
     if found.prompts:
         sections += prompt_sections(found.prompts, found.grid, thumbnails)
     if found.texts:
@@ -55,23 +60,28 @@ def run_page(folder: Path) -> Path:
         f"{metrics['method']} on {metrics['dataset']}",
         f"{record.idea} {record.source}.",
         [section for section in sections if section],
-        tiles(metrics, folder),
+        tiles(metrics, folder, found.inputs),
     )
 
 
-def tiles(metrics: Tested, folder: Path) -> list[tuple[str, str, str]]:
+def tiles(metrics: Tested, folder: Path, inputs: Kind) -> list[tuple[str, str, str]]:
     """The numbers that stand first."""
-    tested = f"{metrics['test_images']:,} images, {metrics['precision']}"
+    tested = f"{metrics['test_images']:,} {inputs}s, {metrics['precision']}"
     found = [("test accuracy", f"{metrics['test_accuracy']:.1f} %", tested)]
     if (probe := metrics.get("linear_probe_test_accuracy")) is not None:
         found.append(("linear probe", f"{probe:.1f} %", "on the same frozen features"))
+    waiting = 100 * metrics["waiting_share"]
     share = 100 * metrics["trainable_parameters"] / metrics["total_parameters"]
     size = (folder / "adapter_model.safetensors").stat().st_size
     return [
         *found,
         ("trained", f"{metrics['trainable_parameters']:,}", f"{share:.2f} % of the parameters"),
         ("adapter", f"{size / 1000:,.0f} kB", "prompts and head"),
-        ("time", f"{metrics['seconds']:,.0f} s", f"{100 * metrics['waiting_share']:.1f} % of it waiting for images"),
+        (
+            "time",
+            f"{metrics['seconds']:,.0f} s",
+            f"{waiting:.1f} % of it waiting for {inputs}s",
+        ),
         ("peak memory", f"{metrics['peak_memory_bytes'] / 2**20:,.0f} MiB", metrics["precision"]),
     ]
 
@@ -99,7 +109,7 @@ def learning(history: list[dict[str, float]]) -> Section:
 
 def mistakes(found: Analysis, thumbnails: Thumbnails) -> Section:
     """The confusion matrix, and the mistakes that the model was surest of."""
-    names = found.classes
+    names, text = found.classes, found.inputs == "text"
     matrix = np.zeros((len(names), len(names)), dtype=int)
     for label, predicted, images in found.confusion:
         matrix[label, predicted] = images
@@ -108,18 +118,22 @@ def mistakes(found: Analysis, thumbnails: Thumbnails) -> Section:
             pictures.source(thumbnails["test", one.image]),
             f"{names[one.predicted]} ({100 * one.probability:.0f} %) for {names[one.label]}, {one.name}",
         )
-        for one in found.mistakes
+        for one in (() if text else found.mistakes)
     ]
-    plots, table = [], []
+    plots: list[tuple[Any, str]] = []
+    table: Sequence[Sequence[Any]] = []
     wrong = matrix * (1 - np.eye(len(names), dtype=int))
     if len(names) <= NAMED_CLASSES:
         plots.append((figures.confusion(matrix, names), ""))
     else:
         pairs = sorted(np.argwhere(wrong > 0).tolist(), key=lambda pair: -wrong[tuple(pair)])[:MISTAKES]
         table = [(names[i], names[j], int(wrong[i, j])) for i, j in pairs]
-    words = f"{wrong.sum():,} of {matrix.sum():,} test images are answered wrongly."
+    words = f"{wrong.sum():,} of {matrix.sum():,} test {found.inputs}s are answered wrongly."
     galleries = [("The surest mistakes: predicted for true, and the image", worst)] if worst else []
-    head = ("true", "predicted", "images") if table else ()
+    head: Sequence[Any] = ("true", "predicted", "images") if table else ()
+    if text:
+        words += " The surest mistakes:" if found.mistakes else ""
+        head, table = mistakes_table(found) if found.mistakes else ((), [])
     return Section("Mistakes", words, plots=plots, galleries=galleries, head=head, rows=table)
 
 

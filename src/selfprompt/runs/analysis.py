@@ -14,6 +14,7 @@ from selfprompt.analysis import attention, relevance
 from selfprompt.analysis.adapter import look_into
 from selfprompt.analysis.effective import has_prompts
 from selfprompt.analysis.texts import look_at_texts
+from selfprompt.analysis.words import look_at_words
 from selfprompt.data.batches import Decoded, in_order
 from selfprompt.data.recorded import image_names, splits_for
 from selfprompt.data.sources import load_located
@@ -21,7 +22,16 @@ from selfprompt.inputs import images_of, move
 from selfprompt.model import PromptedModel, load
 from selfprompt.runs import record
 from selfprompt.runs.config import NAME, read_run
-from selfprompt.runs.record import Analysis, Look, Mistake, PromptAnalysis, TextAnalysis, thumbnail, write_analysis
+from selfprompt.runs.record import (
+    Analysis,
+    Look,
+    Mistake,
+    PromptAnalysis,
+    TextAnalysis,
+    Words,
+    thumbnail,
+    write_analysis,
+)
 from selfprompt.tuning.records import METRICS, PREDICTIONS, Metrics, read_metrics, read_predictions
 
 logger = logging.getLogger("selfprompt")
@@ -38,7 +48,7 @@ def analyse_run(
     predicted: Tensor,
     probability: Tensor,
 ) -> None:
-    """Write analysis.json and thumbnails.png.
+    """Write analysis.json, and for images thumbnails.png.
 
     Args:
         folder: The run's.
@@ -48,6 +58,9 @@ def analyse_run(
         names: Of the test images.
         predicted, probability: (N,) each, of the test images.
     """
+    if model.protocol.inputs == "text":
+        record_words(folder, model, classes, train, test, names, predicted, probability)
+        return
     prompts = look_into(model, train, val, run=folder) if has_prompts(model) else None
     texts = look_at_texts(model)
     found = Analysis(
@@ -70,6 +83,27 @@ def analyse_run(
     write_analysis(folder, found, {shown: thumbnail(pixels(*shown)) for shown in found.shown})
 
 
+def record_words(
+    folder: Path,
+    model: PromptedModel,
+    classes: Sequence[str],
+    train: Decoded,
+    test: Decoded,
+    names: Sequence[str],
+    predicted: Tensor,
+    probability: Tensor,
+) -> None:
+    """`analyse_run`, of texts."""
+    found = Analysis(
+        classes=list(classes),
+        confusion=confusion(test.labels, predicted),
+        mistakes=mistakes(test.labels, predicted, probability, names),
+        inputs="text",
+        words=[Words.model_validate(row) for row in look_at_words(model, train)],
+    )
+    write_analysis(folder, found, {})
+
+
 def catch_up(folder: Path) -> None:
     """Make the analysis of a finished run that has none: one of an older version, or of a comparison.
 
@@ -81,7 +115,8 @@ def catch_up(folder: Path) -> None:
     if read_metrics(folder, Metrics)["test_accuracy"] is None:
         return
     logger.warning("The run in %s has no %s: it is made now, from its data and backbone.", folder, record.NAME)
-    model, dataset = load(folder), load_located(read_run(folder).data)
+    model = load(folder)
+    dataset = load_located(read_run(folder).data, model.protocol.inputs)
     splits = splits_for(dataset, model.protocol, folder)
     train, val, test = (Decoded(part, model.protocol, keep=False) for part in (splits.train, splits.val, splits.test))
     names = image_names(splits, "test")

@@ -18,6 +18,7 @@ from selfprompt.data.protocol import Classes
 from selfprompt.data.recorded import SPLITS, splits_for
 from selfprompt.data.sources import load_dataset
 from selfprompt.data.splits import half
+from selfprompt.data.tables import Kind
 from selfprompt.errors import UserError, unknown
 from selfprompt.model import PromptedModel, load
 from selfprompt.tuning.engine import Engine
@@ -30,13 +31,15 @@ Asked = Literal["all", "base", "new", "base,new"]
 class Evaluation(TypedDict):
     """Accuracy in percent and mean cross-entropy on the one split that was asked for; ``adapted`` says by what.
 
-    Where both halves of the classes were asked for, there is an accuracy of each and their harmonic mean, no other.
+    ``images`` counts what was classified, ``inputs`` says what that is. Where both halves of the classes were asked
+    for, there is an accuracy of each and their harmonic mean, no other.
     """
 
     adapter: str
     dataset: str
     split: str
     images: int
+    inputs: Kind
     train_accuracy: NotRequired[float]
     val_accuracy: NotRequired[float]
     test_accuracy: NotRequired[float]
@@ -83,10 +86,10 @@ def evaluate(
         raise unknown("split", split, SPLITS)
     adaptation = None if adapt is None else make_adaptation(adapt)
     model = load(adapter, backbone)
-    dataset = load_dataset(data)
+    dataset = load_dataset(data, model.protocol.inputs)
     asked: list[Classes] = [model.protocol.classes] if classes is None else classes.split(",")  # type: ignore[assignment]
     models = [answering(model, dataset, which, adapter, data, classes is not None) for which in asked]
-    others = {"shots": None} if split == "test" else {}  # which no test image depends on
+    others = {"shots": None, "val_shots": None} if split == "test" else {}  # which no test image depends on
     whole = model.protocol.model_copy(update={"classes": "all", **others})
     splits = splits_for(dataset, whole, Path(adapter), whole=False, seed=model.seed)
     parts = [getattr(splits.of(which), split) for which in asked]
@@ -109,6 +112,7 @@ def evaluate(
         dataset=dataset.name,
         split=split,
         images=sum(map(len, parts)),
+        inputs=model.protocol.inputs,
         **found,
         protocol=model.protocol.hash,
         precision=engine.precision,

@@ -10,6 +10,7 @@ from selfprompt.data.datasets import Dataset, Splits
 from selfprompt.data.examples import Examples
 from selfprompt.data.protocol import BaseProtocol
 from selfprompt.data.sources import load_located
+from selfprompt.data.tables import Kind
 
 
 class Material:
@@ -19,10 +20,10 @@ class Material:
         self._datasets: dict[str, Dataset] = {}
         self._decoded: dict[tuple[str, str, str], Decoded] = {}
 
-    def dataset(self, data: str) -> Dataset:
+    def dataset(self, data: str, inputs: Kind) -> Dataset:
         """See `load_located`."""
         if data not in self._datasets:
-            self._datasets[data] = load_located(data)
+            self._datasets[data] = load_located(data, inputs)
         return self._datasets[data]
 
     def decoded(

@@ -26,21 +26,22 @@ from selfprompt.data.views.base import View
 from selfprompt.errors import Diverged, UserError
 from selfprompt.inputs import Inputs, move
 from selfprompt.model import PromptedModel, load
+from selfprompt.runs.texts import strings
 from selfprompt.tuning.engine import Engine
 
 logger = logging.getLogger("selfprompt")
 
 BATCH_SIZE = 64
 
-Named = tuple[int, str | int, Any]
-"""An image's place among all of them, its name, and the image or what is wrong with it."""
+Named = tuple[int, Any, Any]
+"""An image's place among all of them, its name, and the image or what is wrong with it; a text is its own name."""
 
 
 class Prediction(TypedDict):
-    """An image's path or number, or a text's number, its class and how likely; ``error`` says why there is none."""
+    """An image's path or number, or a text, its class and how likely; ``error`` says why there is none."""
 
     image: NotRequired[str | int]
-    text: NotRequired[int]
+    text: NotRequired[str | list[str]]
     label: str | None
     probability: float | None
     error: NotRequired[str]
@@ -62,16 +63,17 @@ def predict(
         adapter: A folder or hub repository.
         images: Image files, folders whose images are taken, PIL images, or arrays and tensors as for `fit`; one of
             these, or several. An image that is named twice is answered twice; of several frames the first is.
-            For a model of texts a string, or several; pairs of strings where its template takes two.
+            For a model of texts a string, or several, or pairs of strings; a `Path` is a file of texts (see
+            `selfprompt.runs.texts.strings`).
         backbone: The backbone, if it is no longer where it was.
         class_names: Other classes than those trained on, by their names, where the head is of their texts.
         on_error: ``skip`` answers the other images where one cannot be read; ``stop`` ends with an error.
         adapt: What is done for each image by itself, such as ``tpt`` or ``tpt:views=32`` (see `list_adaptations`).
 
     Returns:
-        For each image ``image`` (its path, or its number from 0 where it has none), or for each text ``text`` (its
-        number from 0), ``label`` (a name where the
-        adapter knows it) and ``probability``. Where an image could not be read both are None, and ``error`` says why.
+        For each image ``image`` (its path, or its number from 0 where it has none), or for each text ``text``
+        (itself, or both of a pair), ``label`` (a name where the adapter knows it) and ``probability``. Where it could
+        not be read both are None, and ``error`` says why.
 
     Raises:
         UserError: These are no images, none can be read, or one cannot and ``on_error`` is ``stop``; there is no such
@@ -165,14 +167,6 @@ def listed(images: ImageSource | Iterable[ImageSource]) -> Iterator[Named]:
             place += 1
 
 
-def strings(texts: Any) -> Iterator[Named]:
-    """One text, or several, by their numbers."""
-    if not hasattr(texts, "__iter__"):
-        raise UserError(f"A {type(texts).__name__} is no text: give a string, or several.")
-    for number, text in enumerate([texts] if isinstance(texts, (str, Mapping)) else texts):
-        yield number, number, text
-
-
 def is_one(images: Any) -> bool:
     """Whether it is one image, and not several."""
     if is_array(images):
@@ -200,11 +194,21 @@ def decode(image: Named, view: View, read: Callable[[Any], Any], kind: str) -> N
     place, name, source = image
     if isinstance(source, UserError):
         return image
+    shown = said(source) if kind == "text" else name
     try:
         deep = isinstance(source, np.ndarray) and source.dtype.kind in "iu"  # of whatever depth it was trained on
         if not (deep and (source.ndim == 2 or (source.ndim == 3 and source.shape[2] in CHANNELS))):
             source = view.accept(source)
-        return place, name, read(source)
+        return place, shown, read(source)
     except UserError as error:
-        named = UserError(f"{kind.capitalize()} number {name}: {error}") if isinstance(name, int) else error
-        return place, name, named
+        where = f"{kind.capitalize()} number {name}: " if isinstance(name, int) else f"{name}: "
+        return place, shown, error if kind == "image" and isinstance(name, str) else UserError(f"{where}{error}")
+
+
+def said(text: Any) -> Any:
+    """A text as it was given; of a pair both."""
+    if isinstance(text, Mapping):
+        text = tuple(text.values())
+    if isinstance(text, (tuple, list)):
+        return text[0] if len(text) == 1 else list(text)
+    return text

@@ -1,4 +1,7 @@
-"""What a run leaves to look at: analysis.json, and the images that it speaks of side by side in thumbnails.png."""
+"""What a run leaves to look at: analysis.json, and the images that it speaks of side by side in thumbnails.png.
+
+Of texts there are no thumbnails: analysis.json has the texts themselves.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from selfprompt.data.tables import Kind
 from selfprompt.errors import UserError
 from selfprompt.files import damaged, read_as, replace_file
 
@@ -105,8 +109,23 @@ class TextAnalysis(Found):
     nearest: list[list[NearWord]] | None = None
 
 
+class NearToken(Found):
+    """A word near to a prompt, by cosine similarity."""
+
+    word: str
+    similarity: float
+
+
+class Words(Found):
+    """The words nearest to a prompt: see `selfprompt.analysis.words.look_at_words`."""
+
+    layer: Count
+    prompt: Count
+    nearest: list[NearToken]
+
+
 class Mistake(Found):
-    """A test image that is answered wrongly."""
+    """A test image, or text, that is answered wrongly; the name of a text is the text."""
 
     image: Count
     name: str
@@ -136,16 +155,20 @@ class Analysis(Found):
         grid: Patches in a row of an image.
         prompts: None where images meet none.
         texts: None where classes are no texts.
+        inputs: What was classified.
+        words: Nearest to the prompts of a language model.
     """
 
     classes: list[str]
     confusion: list[tuple[Count, Count, Count]]
     mistakes: list[Mistake]
-    looks: list[Look]
-    class_token: bool
-    grid: Annotated[int, Field(ge=1)]
+    looks: list[Look] = []
+    class_token: bool = False
+    grid: Annotated[int, Field(ge=1)] = 1
     prompts: PromptAnalysis | None = None
     texts: TextAnalysis | None = None
+    inputs: Kind = "image"
+    words: list[Words] = []
 
     @model_validator(mode="after")
     def _whole(self) -> Analysis:
@@ -165,6 +188,8 @@ class Analysis(Found):
     @property
     def shown(self) -> list[Shown]:
         """The images that a page shows, in the order of thumbnails.png."""
+        if self.inputs == "text":
+            return []
         patches = [
             patch
             for rows in (self.prompts.pictured if self.prompts else {}).values()
@@ -185,11 +210,12 @@ def thumbnail(pixels: np.ndarray) -> Image.Image:
 
 def write_analysis(folder: Path, found: Analysis, thumbnails: Mapping[Shown, Image.Image]) -> None:
     """Write both files, analysis.json last."""
-    sheet, out = Image.new("RGB", (SIDE * len(found.shown), SIDE)), io.BytesIO()
-    for place, shown in enumerate(found.shown):
-        sheet.paste(thumbnails[shown], (SIDE * place, 0))
-    sheet.save(out, format="PNG")
-    replace_file(folder / THUMBNAILS, out.getvalue())
+    if found.inputs == "image":
+        sheet, out = Image.new("RGB", (SIDE * len(found.shown), SIDE)), io.BytesIO()
+        for place, shown in enumerate(found.shown):
+            sheet.paste(thumbnails[shown], (SIDE * place, 0))
+        sheet.save(out, format="PNG")
+        replace_file(folder / THUMBNAILS, out.getvalue())
     replace_file(folder / NAME, found.model_dump_json(exclude_none=True) + "\n")
 
 
@@ -202,6 +228,8 @@ def read_analysis(folder: Path) -> tuple[Analysis, dict[Shown, Image.Image]]:
     if not (folder / NAME).is_file():
         raise UserError(f"The run in {folder} has no {NAME}: selfprompt report {folder} makes it.")
     found = read_as(folder / NAME, Analysis, FIX)
+    if found.inputs == "text":
+        return found, {}
     fix = f"remove it and {NAME}, and selfprompt report makes them again"
     try:
         with Image.open(folder / THUMBNAILS) as image:

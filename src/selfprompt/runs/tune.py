@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from selfprompt.backbones.load import load_backbone
+from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import with_splits
 from selfprompt.data.recorded import NAME as SPLIT_NAME
 from selfprompt.data.recorded import image_names, splits_for
@@ -115,7 +116,7 @@ def run_in(
         old = read_metrics(out, Metrics)
         if old["test_accuracy"] is not None or not config.test:
             return Result(old, read_history(out, old), out)
-    dataset = material.dataset(config.data)
+    dataset = material.dataset(config.data, config.protocol.inputs)
     made = splits_for(dataset, config.protocol, out, seed=config.seed) if resume else None
     splits = made or with_splits(dataset, config.protocol, config.seed)
     classes = list(splits.class_names)
@@ -166,9 +167,11 @@ def run_in(
     if val and probed:
         bare = build(Linear(readout=config.method.readout), backbone, len(classes), config.protocol)
         engine.place(bare)
-        plain = train.take(np.arange(len(train))) if train.augmented else train
+        plain = [train.take(np.arange(len(train))) if train.augmented else train, val, test]
+        if bare.protocol.hash != model.protocol.hash:  # texts stand in another template
+            plain = [Decoded(part.examples, bare.protocol) for part in plain]
         with engine.computing(bare), engine.autocast():
-            probed = linear_probe(bare, plain, val, test)
+            probed = linear_probe(bare, plain[0], plain[1], plain[2])
             metrics["linear_probe_test_accuracy"] = measured["linear_probe_test_accuracy"] = probed
     engine.track(measured, step=len(result.history))
     engine.close()
@@ -177,7 +180,7 @@ def run_in(
     if engine.is_main:
         model.save_pretrained(out)
         names = image_names(splits, "test")
-        write_predictions(out, names, classes, test.labels, predicted, probability)
+        write_predictions(out, names, classes, test.labels, predicted, probability, config.protocol.inputs)
         write_metrics(out, metrics)
         if val and analysed:
             analyse_run(out, model, classes, train, val, test, names, predicted, probability)

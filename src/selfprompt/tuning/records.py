@@ -7,19 +7,20 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, with_config
 from safetensors.torch import save
 from torch import Tensor
 from typing_extensions import NotRequired, TypedDict
 
+from selfprompt.data.tables import Kind
 from selfprompt.errors import first_line
 from selfprompt.files import checked, comma_separated, damaged, json_object, read_as, read_text, replace_file
 from selfprompt.prompts.insertion.base import Insertion
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
-COLUMNS = ("image", "label", "predicted", "probability")
+COLUMNS = ("label", "predicted", "probability")
 
 
 def write_logs(folder: Path, history: list[dict[str, float]]) -> None:
@@ -49,11 +50,12 @@ def write_predictions(
     labels: Tensor,
     predicted: Tensor,
     probability: Tensor,
+    inputs: Kind = "image",
 ) -> None:
-    """predictions.csv, a row for each test image in its order: the image's name, and those of classes."""
+    """predictions.csv, a row for each test image or text in its order: its name, or itself, and those of classes."""
     numbers = zip(images, labels.tolist(), predicted.int().tolist(), probability.tolist())
     rows = ([image, names[label], names[guess], f"{sure:.4f}"] for image, label, guess, sure in numbers)
-    replace_file(folder / PREDICTIONS, comma_separated([COLUMNS, *rows]))
+    replace_file(folder / PREDICTIONS, comma_separated([(inputs, *COLUMNS), *rows]))
 
 
 def read_predictions(folder: Path, names: Sequence[str], labels: Sequence[int]) -> list[tuple[str, str, str, float]]:
@@ -70,12 +72,12 @@ def read_predictions(folder: Path, names: Sequence[str], labels: Sequence[int]) 
     path, fix, known, found = folder / PREDICTIONS, "remove it", set(names), []
     try:
         rows = list(csv.reader(io.StringIO(read_text(path, fix), newline=""), strict=True))
-        if not rows or tuple(rows.pop(0)) != COLUMNS:
-            raise ValueError(f"its first line is not {','.join(COLUMNS)}")
+        if not rows or (head := tuple(rows.pop(0)))[1:] != COLUMNS or head[0] not in get_args(Kind):
+            raise ValueError(f"its first line is not image,{','.join(COLUMNS)}")
         if len(rows) != len(labels):
             raise ValueError(f"it has {len(rows)} images, the test {len(labels)}")
         for row, label in zip(rows, labels):
-            fits = len(row) == len(COLUMNS) and row[1] == names[label] and row[2] in known
+            fits = len(row) == 1 + len(COLUMNS) and row[1] == names[label] and row[2] in known
             if not (fits and 0 <= float(row[3]) <= 1):
                 raise ValueError(f"{','.join(row)[:80]} is no row of it")
             found.append((*row[:3], float(row[3])))

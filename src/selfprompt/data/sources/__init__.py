@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfprompt import registry
-from selfprompt.data.tables import HUB, TABLES, apart, is_table
+from selfprompt.data.tables import HUB, TABLES, Kind, apart, has_columns, is_table
 from selfprompt.data.tasks import is_task, load_task, locate_task
 from selfprompt.errors import UserError
 
 if TYPE_CHECKING:
+    from selfprompt.data.columns import Columns
     from selfprompt.data.datasets import Dataset
 
 NAME = "name:"
@@ -26,17 +27,22 @@ def names() -> list[str]:
     return [name for record in RECORDS.values() for name in record.names]
 
 
-def load_dataset(data: str | Path) -> Dataset:
+def load_dataset(data: str | Path, inputs: Kind | None = None) -> Dataset:
     """Load a folder of class folders, a table, a registered name, ``hf:NAME``, or a task of raw text (`load_task`).
 
     A table's columns are found by their names, or given behind it: ``labels.csv#label=species&group=patient``. A
     `Path` is always a folder or a table. A string that is both a folder here and a registered name is refused: write
     ``./photos`` for the folder, ``name:photos`` for the registered data set.
 
+    Args:
+        data: Which.
+        inputs: What is to be read in it, ``image`` or ``text``; left open, what the names of its files or columns
+            tell, and else images.
+
     Raises:
-        UserError: There is no such data set or folder, it is not in order, or both could be meant.
+        UserError: There is no such data set or folder, it is not in order, both could be meant, or it has others.
     """
-    return load_located(locate(data))
+    return load_located(locate(data), inputs)
 
 
 def locate(data: str | Path) -> str:
@@ -73,12 +79,12 @@ def locate(data: str | Path) -> str:
             raise UserError(f"{absolute!a} has a name that is not UTF-8: rename the folder.")
         return absolute
     file, _ = apart(str(data))
-    if is_table(file) and Path(file).is_file():
+    if has_columns(file) and Path(file).exists():
         return str(path.absolute())
     if path.exists():
         raise UserError(
-            f"{data} is a file: give a table ({', '.join(TABLES)}), or the folder that holds one folder of images "
-            f"for each class."
+            f"{data} is a file: give a table ({', '.join(TABLES)}), or the folder that holds one folder of images, "
+            f"or of texts, for each class."
         )
     hint = f"write {NAME}{data} for the data set, " if str(data) in names() else ""
     near = difflib.get_close_matches(str(data).removeprefix(NAME), names(), n=3)
@@ -89,26 +95,61 @@ def locate(data: str | Path) -> str:
     )
 
 
-def load_located(data: str) -> Dataset:
+def load_located(data: str, inputs: Kind | None = None) -> Dataset:
     """Load what `locate` gave, or a run recorded: a registered name stands for itself, whatever folders are here.
 
+    What a backbone takes decides what is read; names of files and columns decide where none is asked.
+
     Raises:
-        UserError: It is no longer there, or not in order.
+        UserError: It is no longer there, not in order, or holds other inputs.
     """
     from selfprompt.data.sources.folder import load_folder  # not before data is read: records are listed without
     from selfprompt.data.sources.hub import load_hub
     from selfprompt.data.sources.table import load_table
+    from selfprompt.data.sources.texts import load_texts
 
     if data.startswith(HUB):
-        return load_hub(data.removeprefix(HUB))
+        return load_hub(data.removeprefix(HUB), inputs)
     if is_task(data):
+        refuse_others(data, "text", inputs)
         return load_task(data)
     if data in names():
         name, _, part = data.partition("/")
+        refuse_others(data, RECORDS[name].inputs, inputs)
         return RECORDS[name].factory(*([part] if part else []))
+    path, columns, kind = on_disk(data, inputs)
+    if kind == "text":
+        return load_texts(path, columns)
+    return load_folder(path) if path.is_dir() else load_table(path, columns)
+
+
+def on_disk(data: str, inputs: Kind | None) -> tuple[Path, Columns, Kind]:
+    """A folder or table that `locate` gave, its columns, and what is to be read in it.
+
+    Raises:
+        UserError: It is no longer there, or holds other inputs.
+    """
+    from selfprompt.data.columns import Columns
+    from selfprompt.data.sources.texts import kind_of
+
     file, columns = apart(data)
-    if is_table(file) and Path(file).is_file():
-        return load_table(Path(file), columns)
-    if not Path(data).is_dir():
+    path = Path(file)
+    if not path.is_dir() and not (is_table(file) and path.is_file()):
         raise UserError(f"There is no folder or data set {data!r} any more: put it back where it was.")
-    return load_folder(Path(data))
+    found = kind_of(path, columns)
+    refuse_others(file, found, inputs)
+    kind = inputs or found or "image"
+    if kind == "image" and path.is_dir() and columns != Columns():
+        raise UserError(f"{file} is a folder of images, which has no columns: leave them out.")
+    return path, columns, kind
+
+
+def refuse_others(data: str, found: Kind | None, wanted: Kind | None) -> None:
+    """Refuse data that are known not to be what a backbone takes.
+
+    Raises:
+        UserError: They are not.
+    """
+    if found is not None and wanted not in (None, found):
+        fix = "give --backbone text:NAME" if found == "text" else "give a backbone of images"
+        raise UserError(f"{data} holds {found}s, and the backbone takes {wanted}s: {fix}.")

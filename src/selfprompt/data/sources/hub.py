@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from PIL import Image, UnidentifiedImageError
 from selfprompt.data.datasets import Dataset
 from selfprompt.data.examples import Examples
 from selfprompt.data.pairs import IMAGE_COLUMNS, LABEL_COLUMNS, encoded
+from selfprompt.data.tables import Kind
+from selfprompt.data.text_tables import likely as columns_of_texts
+from selfprompt.data.texts import Entry, dataset_of
 from selfprompt.errors import UserError, first_line
 
 logger = logging.getLogger("selfprompt")
@@ -29,8 +32,10 @@ SPLIT_NAMES = {
 KINDS = {"image": "images or bytes of files", "class-label": "whole numbers, booleans or texts"}
 
 
-def load_hub(name: str) -> Dataset:
+def load_hub(name: str, inputs: Kind | None = None) -> Dataset:
     """Load ``NAME`` or ``NAME@CONFIGURATION``, and ``#COLUMN`` behind it where several could hold the label.
+
+    Where it is left open whether images or texts are wanted, texts are read where there is no column of images.
 
     Raises:
         UserError: The datasets library is missing, the hub cannot be reached, it is left open which configuration or
@@ -56,7 +61,12 @@ def load_hub(name: str) -> Dataset:
             f"hf:{name} could not be had ({first_line(error)}): check the name and the network."
         ) from error
     splits = {str(split): table for split, table in loaded.items()}
-    return from_splits(f"hf:{whole}", splits, [column for column in columns.split(",") if column])
+    chosen = [column for column in columns.split(",") if column]
+    if inputs is None and "train" in splits:
+        inputs = "image" if any(shows(feature) for feature in splits["train"].features.values()) else "text"
+    if inputs == "text":
+        return texts_from(f"hf:{whole}", splits, chosen)
+    return from_splits(f"hf:{whole}", splits, chosen)
 
 
 def configurations(path: str) -> list[str]:
@@ -81,16 +91,7 @@ def from_splits(name: str, loaded: dict[str, Any], chosen: Sequence[str] = ()) -
         UserError: There is no training split, no column of images or labels or more than one that could be meant, or
             training images have no label.
     """
-    lower = {split.lower(): split for split in reversed(loaded)}
-    named = {
-        split: next(lower[alias] for alias in aliases if alias in lower)
-        for split, aliases in SPLIT_NAMES.items()
-        if any(alias in lower for alias in aliases)
-    }
-    if "train" not in named:
-        raise UserError(f"{name} has no train split, but {', '.join(loaded)}.")
-    if others := [split for split in loaded if split not in named.values()]:
-        logger.warning("%s: the split(s) %s are left out.", name, ", ".join(others))
+    named = named_splits(name, loaded)
     features = loaded[named["train"]].features
     image, label = columns_of(name, features, chosen)
     values = {split: loaded[own][label][:] for split, own in named.items()}
@@ -117,6 +118,73 @@ def from_splits(name: str, loaded: dict[str, Any], chosen: Sequence[str] = ()) -
     licence = loaded[named["train"]].info.license or "unknown"
     class_names = tuple(map(str, names or known))
     return Dataset(name, class_names, splits["train"], splits.get("val"), splits.get("test"), licence)
+
+
+def named_splits(name: str, loaded: Mapping[str, Any]) -> dict[str, str]:
+    """What each of our splits is called there."""
+    lower = {split.lower(): split for split in reversed(list(loaded))}
+    named = {
+        split: next(lower[alias] for alias in aliases if alias in lower)
+        for split, aliases in SPLIT_NAMES.items()
+        if any(alias in lower for alias in aliases)
+    }
+    if "train" not in named:
+        raise UserError(f"{name} has no train split, but {', '.join(loaded)}.")
+    if others := [split for split in loaded if split not in named.values()]:
+        logger.warning("%s: the split(s) %s are left out.", name, ", ".join(others))
+    return named
+
+
+def texts_from(name: str, loaded: dict[str, Any], chosen: Sequence[str] = ()) -> Dataset:
+    """Turn the splits of a loaded data set of texts into ours.
+
+    Args:
+        name: Its name.
+        loaded: Tables of the datasets library, by split.
+        chosen: The columns of the texts, that of the label, or both; where left out, those whose names tell.
+
+    Raises:
+        UserError: There is no training split, or no such column; or from `dataset_of`.
+    """
+    named = named_splits(name, loaded)
+    features = loaded[named["train"]].features
+    texts = [column for column, feature in features.items() if getattr(feature, "dtype", "") == "string"]
+    classes = [column for column, feature in features.items() if getattr(feature, "names", None)]
+    if odd := [column for column in chosen if column not in features]:
+        raise UserError(f"{name} has no column {odd[0]} among {', '.join(features)}.")
+    picked = [column for column in chosen if column not in texts]
+    likely = picked or [c for c in features if c in classes or (c.lower() in LABEL_COLUMNS and c not in chosen)]
+    if not likely:  # all that is chosen are texts, and the last of them is the label
+        picked = likely = list(chosen[-1:])
+    if not likely:
+        raise UserError(f"{name} has no label column that tells among {', '.join(features)}: write {name}#COLUMN.")
+    label = next((column for column in LABEL_COLUMNS if column in likely), likely[0])
+    if len(likely) > 1:
+        logger.warning("%s: %s is taken of the label columns %s.", name, label, ", ".join(likely))
+    inputs = [column for column in chosen if column not in picked and column != label]
+    found = [inputs] if inputs else columns_of_texts([column for column in texts if column != label])
+    if len(found) != 1 or len(found[0]) > 2:
+        raise UserError(f"{name} has no one text column that tells among {', '.join(texts)}: write {name}#COLUMN.")
+    parts = {}
+    for split, own in named.items():
+        table, names = loaded[own], getattr(loaded[own].features[label], "names", None)
+        parts[split] = [
+            Entry(
+                f"{name}, {own}, row {i}",
+                tuple("" if row[column] is None else row[column].strip() for column in found[0]),
+                None if unlabelled(row[label]) else names[row[label]] if names else str(row[label]).strip(),
+            )
+            for i, row in enumerate(table.select_columns([*found[0], label]))
+        ]
+    made = dataset_of(name, parts, licence=loaded[named["train"]].info.license or "unknown")
+    return made if (own := getattr(features[label], "names", None)) is None else in_the_order_of(own, made)
+
+
+def in_the_order_of(names: Sequence[str], dataset: Dataset) -> Dataset:
+    """A data set whose classes are numbered as those names are, of which it may lack some."""
+    number = np.array([names.index(name) for name in dataset.class_names])
+    splits = {k: Examples(part.images, number[part.known_labels]) for k, part in dataset.own.items()}
+    return replace(dataset, class_names=tuple(names), **splits)
 
 
 @dataclass(frozen=True)
@@ -158,11 +226,6 @@ def columns_of(name: str, features: Any, chosen: Sequence[str]) -> tuple[str, st
         """Whole numbers, booleans or texts."""
         return isinstance(feature, datasets.Value) and feature.dtype.startswith(("int", "uint", "bool", "string"))
 
-    def shows(feature: Any) -> bool:
-        """Images, or what files of images hold."""
-        packed = isinstance(feature, dict) and feature.keys() == {"bytes", "path"}
-        return packed or isinstance(feature, datasets.Image) or getattr(feature, "dtype", "") == "binary"
-
     images = [column for column, feature in features.items() if shows(feature)]
     classes = [column for column, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
     plain = [column for column, feature in features.items() if tells(feature)]
@@ -186,6 +249,14 @@ def columns_of(name: str, features: Any, chosen: Sequence[str]) -> tuple[str, st
 
     likely = classes or [column for column in plain if column in LABEL_COLUMNS]
     return the("image", images, images, IMAGE_COLUMNS), the("class-label", likely, [*classes, *plain], LABEL_COLUMNS)
+
+
+def shows(feature: Any) -> bool:
+    """Whether a column has images, or what files of images hold."""
+    import datasets
+
+    packed = isinstance(feature, dict) and feature.keys() == {"bytes", "path"}
+    return packed or isinstance(feature, datasets.Image) or getattr(feature, "dtype", "") == "binary"
 
 
 def unlabelled(value: Any) -> bool:

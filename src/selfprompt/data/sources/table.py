@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from selfprompt.data.datasets import Dataset
 from selfprompt.data.examples import Examples
 from selfprompt.data.layout import SPLIT_NAMES
 from selfprompt.data.pairs import IMAGE_COLUMNS, LABEL_COLUMNS
-from selfprompt.data.rows import FIX, Row, read_rows
+from selfprompt.data.rows import FIX, Row, in_order, read_rows
 from selfprompt.errors import UserError
 
 NAMES = {
@@ -25,15 +24,14 @@ NAMES = {
 }
 
 
-def load_table(path: Path, columns: Columns | None = None, texts: bool = False) -> Dataset:
-    """Read a table: a column of inputs, one of labels, and perhaps one of splits and one of groups.
+def load_table(path: Path, columns: Columns | None = None) -> Dataset:
+    """Read a table of images: a column of files, one of labels, and perhaps one of splits and one of groups.
 
     Classes are the labels of the training rows, sorted: as numbers where all are whole ones, else as texts.
 
     Args:
         path: The table; files in it are relative to its folder.
         columns: Those that are meant, where their names do not tell.
-        texts: Take the inputs as texts; otherwise they are files.
 
     Raises:
         UserError: It cannot be read, has no such columns, or several that could be meant; a cell is empty, a file is
@@ -42,7 +40,7 @@ def load_table(path: Path, columns: Columns | None = None, texts: bool = False) 
     rows = read_rows(path)
     found = columns_of(path, rows, columns or Columns())
     given = texts_of(rows, found["input"])
-    inputs = given if texts else files_of(path, rows, given)
+    inputs = files_of(path, rows, given)
     labels = texts_of(rows, found["label"])
     groups = np.array(texts_of(rows, found["group"])) if "group" in found else None
     parts = {"train": list(range(len(rows)))}
@@ -64,13 +62,14 @@ def load_table(path: Path, columns: Columns | None = None, texts: bool = False) 
         own = None if groups is None else groups[part]
         return Examples([inputs[i] for i in part], np.array([number[labels[i]] for i in part]), own)
 
-    inside = not texts and not any(os.path.isabs(name) or ".." in Path(name).parts for name in given)
+    inside = not any(os.path.isabs(name) or ".." in Path(name).parts for name in given)
     return Dataset(
         path.stem,
         tuple(names),
         **{split: examples(part) for split, part in parts.items()},
         licence="the user's own",
         root=path.parent if inside else None,
+        inputs="image",
     )
 
 
@@ -146,9 +145,3 @@ def refuse_shared_groups(path: Path, groups: np.ndarray, parts: Mapping[str, lis
         for group in dict.fromkeys(groups[part]):
             if (before := places.setdefault(group, split)) != split:
                 raise UserError(f"{path} has the group {group} in {before} and in {split}: put it into one of them.")
-
-
-def in_order(names: set[str]) -> list[str]:
-    """Names sorted, as numbers where all are whole ones."""
-    key: Callable[[str], Any] = int if all(name.isascii() and name.isdecimal() for name in names) else str
-    return sorted(names, key=key)

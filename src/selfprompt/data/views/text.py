@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from selfprompt.data.templates import TEXTS, Filled, Reader, Template
 from selfprompt.data.views.base import View
 from selfprompt.errors import UserError
 from selfprompt.inputs import Inputs, Text
+
+logger = logging.getLogger("selfprompt")
 
 NEUTRAL = "N/A"
 """A text that says nothing (Zhao et al., "Calibrate Before Use", ICML 2021, arXiv 2102.09690)."""
@@ -26,29 +29,28 @@ class TextView(View):
         template: What they are filled into.
         reader: What reads them.
         limit: Most tokens of one.
+        told: How many were cut, once that has been said.
     """
 
     template: Template
     reader: Reader
     limit: int
+    told: list[int] = field(default_factory=list, compare=False)
     augments = False  # type: ignore[assignment]
 
     def accept(self, source: Any) -> tuple[str, ...]:
-        """A string, or for a template of two a pair of strings, or a mapping with ``text`` and ``text2``."""
+        """A string, a pair of strings, or a mapping with ``text``, and ``text2`` for a pair."""
         if isinstance(source, Mapping):
             source = tuple(source[name] for name in TEXTS if name in source)
         texts = (source,) if isinstance(source, str) else source
         if not isinstance(texts, (tuple, list)) or not all(isinstance(text, str) for text in texts):
             raise UserError(f"a {type(source).__name__} is no text: give a string.")
-        if len(texts) != self.template.texts:
-            raise UserError(
-                f"{len(texts)} text(s) are given where the template {self.template.pattern!r} takes "
-                f"{self.template.texts}: give as many."
-            )
+        if not 0 < len(texts) < 3:
+            raise UserError(f"{len(texts)} texts are given: give a string, or a pair of strings.")
         return tuple(texts)
 
     def read(self, source: Any, rng: np.random.Generator | None = None) -> Filled:
-        if not source[0].strip():
+        if not any(text.strip() for text in source):
             raise UserError("it is empty: leave it out.")
         try:
             "".join(source).encode()
@@ -58,6 +60,9 @@ class TextView(View):
 
     def collate(self, read: Iterable[Filled], count: int) -> Text:
         filled = list(read)
+        if (short := sum(one.cut for one in filled)) and not self.told:
+            self.told.append(short)
+            logger.warning("%d of %d texts are longer than %d tokens: their ends are cut.", short, count, self.limit)
         ids = torch.full((count, max(len(one.ids) for one in filled)), self.reader.vocabulary.pad)
         mask = torch.zeros(ids.shape, dtype=torch.bool)
         for row, one in enumerate(filled):

@@ -1,0 +1,164 @@
+"""Tables of texts: which columns hold what, by their usual names or as they are chosen."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from selfprompt.data.columns import Columns
+from selfprompt.data.pairs import IMAGE_COLUMNS, LABEL_COLUMNS
+from selfprompt.data.rows import Row, read_rows
+from selfprompt.data.texts import Entry
+from selfprompt.errors import UserError
+
+logger = logging.getLogger("selfprompt")
+
+SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev", "dev_matched", "validation_matched"),
+    "test": ("test", "testing", "test_matched"),
+}
+PAIRS = (
+    ("sentence1", "sentence2"),
+    ("premise", "hypothesis"),
+    ("question", "passage"),
+    ("question", "sentence"),
+    ("question1", "question2"),
+    ("#1 string", "#2 string"),
+    ("text1", "text2"),
+    ("text_a", "text_b"),
+    ("text", "text2"),
+)
+ONE = ("text", "sentence", "review", "content", "document", "tweet", "comment", "definition", "question")
+LABELS = (*LABEL_COLUMNS, "gold_label", "is_duplicate", "quality", "sentiment", "category")
+FILES = (*IMAGE_COLUMNS, "file", "filename", "file_name", "filepath", "path")
+NONE = ("", "-")  # SNLI's mark where annotators disagree
+
+
+def entries(path: Path, columns: Columns, split: str = "train") -> list[tuple[Entry, Row]]:
+    """The entries of a table, and their rows; a label may be missing beside the training split."""
+    rows = [one for row in read_rows(path, texts=True) for one in flat(row)]
+    there = list(dict.fromkeys(name for row in rows for name in row.cells))
+    inputs = inputs_of(path, there, columns.input_column)
+    label = the(path, "label", there, LABELS, columns.label_column, needed=split == "train")
+    group = the(path, "group", there, ("group",), columns.group_column)
+    if len(inputs) > 2:
+        logger.warning("%s: the texts of %d columns are joined.", path, len(inputs))
+    found = []
+    for row in rows:
+        cells = [text_in(row, name) for name in inputs]
+        texts = (" ".join(cells),) if len(cells) > 2 else tuple(cells)
+        marked = None if label is None else text_in(row, label)
+        own = None if group is None else text_in(row, group)
+        found.append((Entry(row.where, texts, None if marked in NONE else marked, own or None), row))
+    return found
+
+
+def flat(row: Row) -> list[Row]:
+    """A row as it is; one of MultiRC as one for each answer, one of WiC with the word behind the second sentence."""
+    cells = row.cells
+    passage = cells.get("passage")
+    if isinstance(passage, Mapping) and isinstance(passage.get("questions"), list):
+        return [
+            Row(
+                row.where,
+                {
+                    "text": passage.get("text"),
+                    "text2": f"{question.get('question')} {answer.get('text')}",
+                    "label": answer.get("label"),
+                },
+            )
+            for question in passage["questions"]
+            for answer in question.get("answers", ())
+        ]
+    if {"sentence1", "sentence2", "word"} <= cells.keys():
+        return [Row(row.where, {**cells, "sentence2": f"{cells['sentence2']} {cells['word']}"})]
+    return [row]
+
+
+def text_in(row: Row, column: str) -> str:
+    """A cell as a text.
+
+    Raises:
+        UserError: It holds several values.
+    """
+    cell: Any = row.cells.get(column)
+    if isinstance(cell, (list, dict)):
+        raise UserError(f"{row.where} has several values in {column}, and one is wanted.")
+    return "" if cell is None or cell != cell else str(cell).strip()
+
+
+def likely(there: Sequence[str]) -> list[list[str]]:
+    """The columns, as written, that may hold the texts: a pair, those of a table without a header, or one."""
+    lower = {name.lower(): name for name in there}
+    numbered = [name for name in there if re.fullmatch(r"text\d", name)]
+    if len(numbered) > 2:
+        return [numbered]
+    for pair in PAIRS:
+        if set(pair) <= lower.keys():
+            return [[lower[name] for name in pair]]
+    return [[lower[name]] for name in ONE if name in lower]
+
+
+def inputs_of(path: Path, there: Sequence[str], chosen: str | None) -> list[str]:
+    """The columns of the texts, chosen or found by their names."""
+    if chosen is not None:
+        wanted = [chosen] if chosen in there else [name.strip() for name in chosen.split(",")]
+        if odd := [name for name in wanted if name not in there]:
+            raise UserError(f"{path} has no column {odd[0]!r} (--input-column), but {', '.join(there)}.")
+        if len(wanted) > 2:
+            raise UserError(f"--input-column {chosen} names {len(wanted)} columns: give one, or two of a pair.")
+        return wanted
+    found = likely(there)
+    if len(found) > 1:
+        names = [name for (name,) in found]
+        raise UserError(
+            f"{path} has the text columns {' and '.join(names)}: choose one, or two of a pair with a comma between "
+            f"(--input-column)."
+        )
+    if not found:
+        raise UserError(
+            f"{path} has no text column that its name tells, among {', '.join(there)}: name it (--input-column)."
+        )
+    return found[0]
+
+
+def the(
+    path: Path, kind: str, there: Sequence[str], names: Sequence[str], chosen: str | None, needed: bool = False
+) -> str | None:
+    """The column of labels, splits or groups, chosen or found by its name, if there is one."""
+    flag = f"--{kind}-column"
+    if chosen is not None and chosen not in there and needed:
+        raise UserError(f"{path} has no column {chosen!r} ({flag}), but {', '.join(there)}.")
+    found = [name for name in there if name.lower() in names] if chosen is None else [chosen]
+    if len(found) > 1:
+        raise UserError(f"{path} has the {kind} columns {' and '.join(found)}: choose one ({flag}).")
+    if needed and not found:
+        raise UserError(
+            f"{path} has no {kind} column that its name tells, among {', '.join(there)}: name it ({flag})."
+        )
+    return found[0] if found and found[0] in there else None
+
+
+def by_split(path: Path, found: Sequence[tuple[Entry, Row]], columns: Columns) -> dict[str, list[Entry]]:
+    """The entries of one table by its split column, if it has one."""
+    there = list(dict.fromkeys(name for _, row in found for name in row.cells))
+    column = the(path, "split", there, ("split",), columns.split_column, needed=columns.split_column is not None)
+    parts: dict[str, list[Entry]] = {}
+    for entry, row in found:
+        name = "train" if column is None else text_in(row, column)
+        split = split_named(name)
+        if split is None:
+            raise UserError(f"{row.where} is of the split {name!r}: write train, val or test.")
+        parts.setdefault(split, []).append(entry)
+    if "train" not in parts:
+        raise UserError(f"{path} has no row of the split train, but of {', '.join(parts)}: add some.")
+    return parts
+
+
+def split_named(name: str) -> str | None:
+    """The split that a file or folder is named like."""
+    return next((split for split, names in SPLIT_NAMES.items() if name.lower() in names), None)
