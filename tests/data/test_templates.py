@@ -149,13 +149,13 @@ def test_what_cannot_be_filled_is_refused(pattern: str, kind: str, said: str) ->
 def test_a_view_refuses_what_is_no_text_and_says_what_it_cuts(caplog: pytest.LogCaptureFixture) -> None:
     view = TextView(Template("{text} {text2}"), READERS["encoder"], 40)
     assert view.accept({"text": "w1", "text2": "w2"}) == view.accept(("w1", "w2"))
-    for source, said in ((3, r"no text"), (("w1",) * 3, r"3 texts are given"), (("w1", 2), r"no text")):
+    for source, said in ((3, r"no text"), (("w1",) * 18, r"18 texts are given"), (("w1", 2), r"no text")):
         with pytest.raises(UserError, match=said):
             view.accept(source)
     for texts, said in (
         ((" ", " "), r"empty"),
         (("\ud800", "w1"), r"half a character"),
-        (("w1",), r"one text, and the template .* takes two"),
+        (("w1",), r"one text, and the template .* takes a pair"),
     ):
         with pytest.raises(UserError, match=said):
             view.read(texts)

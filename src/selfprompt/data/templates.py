@@ -50,8 +50,8 @@ NUMBERS = {1: "one text", 2: "a pair"}
 class Template:
     """A pattern such as ``"{soft:16} {mask} : {text}"``.
 
-    ``{text}`` and ``{text2}``, up to ``{text17}``, are the texts; without the latter both of a pair stand at the
-    former, with what the tokenizer has between two (``[SEP]``). ``{soft:N}`` are N prompts, ``{mask}`` is where the
+    ``{text}`` and ``{text2}``, up to ``{text17}``, are the texts; without the latter all texts stand at
+    the former, with what the tokenizer has between two (``[SEP]``). ``{soft:N}`` are N prompts, ``{mask}`` is where the
     answer stands: the mask of a masked language model, T5's first sentinel, or what follows a decoder's last token.
     All else are words, and names of special tokens, such as ``[SEP]``, stand for these (in the texts themselves they
     do not). Texts that are too long lose their ends, the longest one first; words of the template, masks and prompts
@@ -86,7 +86,7 @@ class Template:
         """The tokens of a text, or of a pair.
 
         Args:
-            texts: As many as the template has, or a pair where it has one.
+            texts: As many as the template has, or any number where it has one.
             reader: What reads them.
             limit: Most tokens.
 
@@ -94,7 +94,7 @@ class Template:
             UserError: There are fewer, one has no tokens, the template leaves no room for them, or the reader has no
                 mask, or none there.
         """
-        if len(texts) != self.texts and (self.texts, len(texts)) != (1, 2):
+        if self.texts not in (1, len(texts)):
             own, wanted = (NUMBERS.get(count, f"{count} texts") for count in (len(texts), self.texts))
             raise UserError(f"it is {own}, and the template {self.pattern!r} takes {wanted}: give as many.")
         words, soft, spaced, mask = reader.vocabulary, 0, False, None
@@ -109,10 +109,10 @@ class Template:
             elif slot in TEXTS:
                 places[slot] = len(parts)
                 ids = self._text(texts[TEXTS.index(slot)], words, begun and spaced)
-                if self.texts < len(texts):
+                for further, text in zip(TEXTS[1:], texts[1:] if self.texts == 1 else ()):
                     parts += [ids, list(words.between)]
-                    places[TEXTS[1]] = len(parts)
-                    ids = self._text(texts[1], words, not words.between)
+                    places[further] = len(parts)
+                    ids = self._text(text, words, not words.between)
                 spaced = False
             elif slot == "mask":
                 mask, spaced = len(parts), False

@@ -39,14 +39,14 @@ class TextView(View):
     augments = False  # type: ignore[assignment]
 
     def accept(self, source: Any) -> tuple[str, ...]:
-        """A string, a pair of strings, or a mapping with ``text``, and ``text2`` for a pair."""
+        """A string, several, as of a pair, or a mapping with ``text``, ``text2`` and so on."""
         if isinstance(source, Mapping):
             source = tuple(source[name] for name in TEXTS if name in source)
         texts = (source,) if isinstance(source, str) else source
         if not isinstance(texts, (tuple, list)) or not all(isinstance(text, str) for text in texts):
             raise UserError(f"a {type(source).__name__} is no text: give a string.")
-        if not 0 < len(texts) < 3:
-            raise UserError(f"{len(texts)} texts are given: give a string, or a pair of strings.")
+        if not 0 < len(texts) <= len(TEXTS):
+            raise UserError(f"{len(texts)} texts are given: give a string, a pair of strings, or up to {len(TEXTS)}.")
         return tuple(texts)
 
     def read(self, source: Any, rng: np.random.Generator | None = None) -> Filled:
