@@ -18,6 +18,7 @@ import re
 import subprocess
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 LISTS = Path("/var/lib/apt/lists")
@@ -41,22 +42,46 @@ def held_out(definition: str) -> bool:
     return zlib.crc32(definition.encode()) % 20 == 0
 
 
-def wordnet(folder: Path) -> Iterator[list[str]]:
-    """A document for each sense: its words with their definition, for one in three in the other order, and examples."""
+@dataclass(frozen=True)
+class Sense:
+    """A sense of WordNet.
+
+    Args:
+        file: Number of its lexicographer file.
+        words: That have it.
+        definition: Of it.
+        examples: Sentences.
+    """
+
+    file: int
+    words: list[str]
+    definition: str
+    examples: list[str]
+
+
+def senses(folder: Path) -> Iterator[Sense]:
+    """All of WordNet's."""
     for part in ("noun", "verb", "adj", "adv"):
         for line in (folder / f"data.{part}").read_text(encoding="latin1").splitlines():
             if line.startswith("  "):  # the licence
                 continue
             head, gloss = line.split(" | ", 1)
             fields = head.split()
-            named = [re.sub(r"\(\w+\)$", "", word).replace("_", " ") for word in fields[4 : 4 + 2 * int(fields[3], 16) : 2]]
+            words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
             definition = re.sub(r'[;:]?\s*"[^"]*".*$', "", gloss).strip().rstrip(";").strip()
-            if held_out(definition):
-                continue
-            words = ", ".join(dict.fromkeys(named[:3]))
             examples = [text.strip() for text in re.findall(r'"([^"]+)"', gloss)]
-            told = f"{definition}: {named[0]}" if zlib.crc32(definition.encode()) % 3 == 0 else f"{words}: {definition}"
-            yield [told, *examples]
+            plain = [re.sub(r"\(\w+\)$", "", word).replace("_", " ") for word in words]
+            yield Sense(int(fields[1]), plain, definition, examples)
+
+
+def wordnet(folder: Path) -> Iterator[list[str]]:
+    """A document for each sense: its words with their definition, for one in three in the other order, and examples."""
+    for sense in senses(folder):
+        if held_out(sense.definition):
+            continue
+        first = f"{', '.join(dict.fromkeys(sense.words[:3]))}: {sense.definition}"
+        last = f"{sense.definition}: {sense.words[0]}"
+        yield [last if zlib.crc32(sense.definition.encode()) % 3 == 0 else first, *sense.examples]
 
 
 def debian() -> Iterator[list[str]]:

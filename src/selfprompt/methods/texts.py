@@ -25,6 +25,7 @@ class TextMethod(PromptMethod, ABC):
     """
 
     texts: ClassVar[bool] = True
+    packaged: ClassVar[str] = "builtin-text"
     answers: Literal["words", "linear"] = "words"
     label_words: dict[str, tuple[str, ...]] | tuple[tuple[str, ...], ...] | None = Field(
         default=None, union_mode="left_to_right"
