@@ -7,8 +7,8 @@
 
 They are WordNet's definitions and examples (WordNet licence), and what Debian's index says of its packages (each
 description under its package's licence, all of them free). A line is a text, an empty line ends a document, and no
-text comes twice. One definition in twenty is held out, with its examples (see `held_out`): tests of definitions are to
-be made of these.
+text comes twice. One definition in twenty is held out, with its examples (see `held_out`): tests of definitions are
+to be made of these.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def senses(folder: Path) -> Iterator[Sense]:
 
 
 def wordnet(folder: Path) -> Iterator[list[str]]:
-    """A document for each sense: its words with their definition, for one in three in the other order, and examples."""
+    """A document for each sense: its words and definition, for one in three in the other order, and its examples."""
     for sense in senses(folder):
         if held_out(sense.definition):
             continue

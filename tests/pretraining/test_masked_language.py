@@ -29,7 +29,9 @@ COLOURS = {"red": "blood and roses", "green": "grass, leaves and frogs", "blue":
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve documents of two or three texts in two files."""
     folder = tmp_path_factory.mktemp("texts")
-    told = [f"{colour}: the colour of {what}\n{{}} {colour}ness is found in {what}" for colour, what in COLOURS.items()]
+    told = [
+        f"{colour}: the colour of {what}\n{{}} {colour}ness is found in {what}" for colour, what in COLOURS.items()
+    ]
     documents = [document.format(number) for number in range(4) for document in told]
     (folder / "a.txt").write_text("\n\n".join(documents[:5]) + "\n", encoding="utf-8")
     (folder / "b.txt").write_text("\n\n\n" + "\n \n".join(documents[5:]) + "\nÜber alles", encoding="utf-8")
