@@ -64,9 +64,8 @@ def main() -> None:
     parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"))
     given = parser.parse_args()
     defined = {(sense.file, sense.definition) for sense in senses(given.wordnet) if held_out(sense.definition)}
-    print(
-        "| backbone | task | test | chance | " + " | ".join(f"{t} | less the mean" for t in TEMPLATES) + " | probe |"
-    )
+    columns = ["backbone", "task", "test", "chance", *(f"{t} | less the mean" for t in TEMPLATES), "probe"]
+    print(f"| {' | '.join(columns)} |")
     print("|---" * (5 + 2 * len(TEMPLATES)) + "|")
     for name in given.backbones:
         backbone = load_backbone(name)

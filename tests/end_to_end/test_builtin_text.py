@@ -21,16 +21,8 @@ from selfprompt.runs.presets import PRESETS
 pytest.importorskip("transformers")
 
 KINDS = {
-    "animal": [
-        "a small bird with a short tail",
-        "a large cat of the forest with a striped coat",
-        "a fish of warm seas",
-    ],
-    "plant": [
-        "a tall tree with white flowers",
-        "a shrub with yellow flowers and fleshy leaves",
-        "a grass of dry soil",
-    ],
+    "animal": ["a small bird with a short tail", "a large cat with a striped coat", "a fish of warm seas"],
+    "plant": ["a tall tree with white flowers", "a shrub with fleshy leaves", "a grass of dry soil"],
     "person": ["someone who sells books", "a man who plays the violin", "one who teaches at a college"],
 }
 

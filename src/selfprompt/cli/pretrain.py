@@ -34,7 +34,7 @@ def command(
     Args:
         data: For MAE, images, whose labels are not read: a folder (its direct subfolders are sampled equally often),
             a registered name, or hf:NAME. For CLIP, a folder with captions.csv, whose columns are image and caption.
-            For text, a file of texts, one a line, with an empty line after each document, or a folder of such (*.txt).
+            For text, a file of texts, one a line, an empty line after each document, or a folder of such (*.txt).
         out: The weights' file to write (safetensors), or the folder, for CLIP in open_clip's format and for text in
             Hugging Face's; an interrupted run resumes from OUT.partial.
         kind: What to train.

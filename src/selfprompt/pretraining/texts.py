@@ -38,9 +38,7 @@ def load_documents(data: str | Path) -> list[Document]:
     path = Path(data).expanduser()
     files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
     if missing := next((file for file in files if not file.is_file()), None):
-        raise UserError(
-            f"There is no {missing}: give a file of texts, one a line, or a folder of such files (*.txt)."
-        )
+        raise UserError(f"There is no {missing}: give a file of texts, one a line, or a folder of such (*.txt).")
     found: list[Document] = []
     for file in files:
         lines = map(str.strip, read_text(file, "save it as UTF-8").split("\n"))
