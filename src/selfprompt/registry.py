@@ -36,7 +36,7 @@ class Record:
         on_disk: Whether it is looked for on disk.
         compared: A method's place in the comparison that is made where none are named, from 1; 0 leaves it out.
         variants: Fields with which a benchmark runs it besides, such as ``frozen_prompts=true``.
-        pretrained_on: Data sets whose images a backbone was pretrained on.
+        pretrained_on: Data sets whose images, or texts, a backbone was pretrained on.
         entry: What of its module answers to the name.
         module: Its module's name (filled in by `walk`).
     """

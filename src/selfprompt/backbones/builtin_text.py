@@ -12,6 +12,7 @@ RECORD = Record(
     title="ModernBERT, 4 blocks of width 192, 6,000 parts of words, a masked language model of English definitions",
     idea="Works offline on a laptop: 2.4 million weights, trained on WordNet's and Debian's descriptions of things.",
     year=2026,
+    pretrained_on=("debian", "wordnet", "wordnet-mini"),
     extra="text",
 )
 

@@ -41,7 +41,6 @@ class MaskedLanguageModel(nn.Module):
                 layer_types=["full_attention"] * config.depth,
                 rope_parameters={kind: {"rope_type": "default", "rope_theta": 1e4} for kind in ROPES},
                 max_position_embeddings=512,
-                attn_implementation="sdpa",
                 pad_token_id=PAD,
                 bos_token_id=START,
                 cls_token_id=START,
