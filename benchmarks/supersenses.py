@@ -84,11 +84,11 @@ def main() -> None:
 def parts(defined: list[tuple[int, str]], files: list[int]) -> tuple[Examples, Examples, Examples]:
     """Training, validation and test definitions, drawn by a fixed seed."""
     rng = np.random.default_rng(0)
-    found: list[list[tuple[str, int]]] = [[], [], []]
+    found: list[list[tuple[tuple[str], int]]] = [[], [], []]
     for label, file in enumerate(files):
         own = [text for of, text in defined if of == file]
         for i, at in enumerate(rng.permutation(len(own))[:MOST]):
-            found[2 if i % 2 else 1 if i % 10 == 0 else 0].append((own[at], label))
+            found[2 if i % 2 else 1 if i % 10 == 0 else 0].append(((own[at],), label))
     train, val, test = (Examples([t for t, _ in part], np.array([i for _, i in part])) for part in found)
     return train, val, test
 
@@ -101,7 +101,7 @@ def by_words(backbone: TextBackbone, pattern: str, words: list[str], test: Examp
     head = LabelWords(words, {word: (word,) for word in words}, vocabulary)
     scores = []
     for first in range(0, len(test), 64):
-        read = [view.read((text,)) for text in test.images[first : first + 64]]
+        read = [view.read(text) for text in test.images[first : first + 64]]
         given = backbone.as_input(view.collate(read, len(read)), None)
         scores.append(head(backbone.readout(backbone.run(given, UNEDITED), "words")))
     logits, labels = torch.cat(scores).log_softmax(dim=1), torch.from_numpy(test.known_labels)

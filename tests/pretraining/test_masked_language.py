@@ -115,6 +115,22 @@ def test_a_text_among_others_is_what_it_is_alone(texts: tuple[Texts, Any]) -> No
     assert network(windows).item() == pytest.approx(total / count, rel=1e-5)
 
 
+def test_words_start_by_what_stands_near_them_and_by_how_often_they_come(corpus: Path) -> None:
+    documents = load_documents(corpus)
+    tokenizer = make_tokenizer(documents, 250)
+    vectors, counts = Texts(documents, tokenizer).vectors(16, 0)
+    network = MaskedLanguageModel(TINY, 250)
+    network.start_from(vectors, counts)
+    words = network.model.get_input_embeddings().weight.detach()
+    blood, roses, sea = (words[tokenizer.token_to_id(word)] for word in ("blood", "roses", "sea"))
+    near, far = (torch.cosine_similarity(blood, other, dim=0) for other in (roses, sea))
+    assert near > far + 0.3
+    torch.testing.assert_close(blood.norm(), roses.norm())
+    listed = [i for document in documents for text in document for i in tokenizer.encode(text).ids[1:-1]]
+    assert counts.tolist() == [listed.count(i) for i in range(250)]
+    torch.testing.assert_close(network.model.decoder.bias.softmax(0), (counts + 1) / (counts + 1).sum())
+
+
 def test_documents_are_held_out_whole(corpus: Path) -> None:
     documents = load_documents(corpus)
     seen, unseen = split(documents, 0.2)

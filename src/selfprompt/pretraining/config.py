@@ -135,6 +135,7 @@ class TextConfig(Settings):
         tokens_seen: Training tokens in all, repeats counted.
         mask_ratio: Share of the patches, or of a window's tokens, that are hidden; a window's own is drawn between a
             half and three halves of it.
+        word_lr: Peak learning rate of the words' vectors, which start from what stands near each word.
         ends: Share of the texts whose first word, or last, is hidden whole.
         held_out: Share of the documents kept from training, on which the loss is measured in the end.
         compiled: Make steps faster by torch.compile, which needs a C++ compiler.
@@ -146,6 +147,7 @@ class TextConfig(Settings):
     batch_size: int = Field(default=48, ge=1)
     lr: float = Field(default=3e-3, gt=0, le=LARGEST)
     betas: tuple[Share, Share] = (0.9, 0.98)
+    word_lr: float = Field(default=1e-3, gt=0, le=LARGEST)
     inner: int = Field(default=256, ge=16)
     vocabulary: int = Field(default=6_000, ge=100)
     window: int = Field(default=64, ge=8)

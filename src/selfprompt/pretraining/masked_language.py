@@ -13,6 +13,8 @@ from selfprompt.pretraining.config import TextConfig
 from selfprompt.pretraining.texts import END, PAD, START, Windows
 
 ROPES = ("full_attention", "sliding_attention")
+START_RMS = 0.1
+"""Of the numbers of a word's vector, which training changes by some thousandths a step."""
 
 
 class MaskedLanguageModel(nn.Module):
@@ -50,6 +52,14 @@ class MaskedLanguageModel(nn.Module):
         )
         if config.compiled:
             self.model.model.compile(dynamic=False)
+
+    @torch.no_grad()
+    def start_from(self, vectors: Tensor, counts: Tensor) -> None:
+        """Take words' vectors (V, D), each stretched to the same length, and words' frequencies (V) as first scores."""
+        words = self.model.get_input_embeddings().weight
+        known = vectors.norm(dim=1) > 0
+        words[known, : vectors.shape[1]] = F.normalize(vectors[known], dim=1) * START_RMS * words.shape[1] ** 0.5
+        self.model.decoder.bias.copy_(((counts + 1) / (counts + 1).sum()).log())
 
     def forward(self, windows: Windows) -> Tensor:
         """The mean over hidden tokens of the cross-entropy of all words."""

@@ -75,10 +75,15 @@ def pretrain_text(
         texts = Texts(seen, tokenizer)
         torch.manual_seed(config.seed)
         network = MaskedLanguageModel(config, tokenizer.get_vocab_size())
+        network.start_from(*texts.vectors(config.width, config.seed))
         partial = out.with_name(out.name + ".partial")
+
+        def rates(name: str) -> tuple[float, float]:
+            return config.word_lr if "tok_embeddings" in name else config.lr, config.weight_decay
+
         made = run(
             network,
-            parameter_groups(network, lambda name: (config.lr, config.weight_decay)),
+            parameter_groups(network, rates),
             lambda: lambda step, generator: (texts.windows(config, generator).to(engine.device),),
             partial,
             config,

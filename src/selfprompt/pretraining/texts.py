@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import coo_array, csr_array
+from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
 from selfprompt.errors import UserError
@@ -139,6 +141,30 @@ class Texts:
                 ids = ids[first : first + longest]
             if len(ids):
                 yield ids[:longest]
+
+    def vectors(self, width: int, seed: int) -> tuple[Tensor, Tensor]:
+        """A vector of each token, of what stands within five tokens of it, and how often each comes.
+
+        Positive pointwise mutual information with contexts smoothed by 0.75, its left singular vectors by the roots of
+        their values (Levy, Goldberg and Dagan, "Improving Distributional Similarity", TACL 2015).
+
+        Shape: of V tokens (V, D), D being ``width`` or less, and (V).
+        """
+        size = len(self.continues)
+        text = np.repeat(np.arange(len(self)), np.diff(self.bounds))
+        near = csr_array((size, size))
+        for far in range(1, 6):
+            left, right = (self.ids[:-far], self.ids[far:])
+            same = text[:-far] == text[far:]
+            near += csr_array((np.ones(same.sum()), (left[same], right[same])), shape=(size, size))
+        near = (near + near.T).tocoo()
+        counts = near.sum(axis=0)
+        smooth = counts**0.75 / (counts**0.75).sum()
+        told = np.log(near.data / counts[near.row] / smooth[near.col]).clip(min=0)
+        found = coo_array((told, (near.row, near.col)), shape=near.shape).tocsr()
+        left, values, _ = randomized_svd(found, min(width, size), n_iter=3, random_state=seed)
+        frequencies = np.bincount(self.ids, minlength=size)
+        return torch.from_numpy(left * values**0.5).float(), torch.from_numpy(frequencies).float()
 
     def windows(self, config: TextConfig, generator: torch.Generator) -> Windows:
         """Texts at random, as many as there is room for in each window, with tokens hidden."""
