@@ -119,7 +119,8 @@ def test_words_start_by_what_stands_near_them_and_by_how_often_they_come(corpus:
     documents = load_documents(corpus)
     tokenizer = make_tokenizer(documents, 250)
     vectors, counts = Texts(documents, tokenizer).vectors(16, 0)
-    network = MaskedLanguageModel(TINY, 250)
+    size = tokenizer.get_vocab_size()
+    network = MaskedLanguageModel(TINY, size)
     network.start_from(vectors, counts)
     words = network.model.get_input_embeddings().weight.detach()
     blood, roses, sea = (words[tokenizer.token_to_id(word)] for word in ("blood", "roses", "sea"))
@@ -127,7 +128,7 @@ def test_words_start_by_what_stands_near_them_and_by_how_often_they_come(corpus:
     assert near > far + 0.3
     torch.testing.assert_close(blood.norm(), roses.norm())
     listed = [i for document in documents for text in document for i in tokenizer.encode(text).ids[1:-1]]
-    assert counts.tolist() == [listed.count(i) for i in range(250)]
+    assert counts.tolist() == [listed.count(i) for i in range(size)]
     torch.testing.assert_close(network.model.decoder.bias.softmax(0), (counts + 1) / (counts + 1).sum())
 
 

@@ -55,7 +55,7 @@ class MaskedLanguageModel(nn.Module):
 
     @torch.no_grad()
     def start_from(self, vectors: Tensor, counts: Tensor) -> None:
-        """Take words' vectors (V, D), each stretched to the same length, and words' frequencies (V) as first scores."""
+        """Take words' vectors (V, D), each stretched to the same length, and frequencies (V) as first scores."""
         words = self.model.get_input_embeddings().weight
         known = vectors.norm(dim=1) > 0
         words[known, : vectors.shape[1]] = F.normalize(vectors[known], dim=1) * START_RMS * words.shape[1] ** 0.5
