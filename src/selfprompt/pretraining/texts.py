@@ -145,8 +145,8 @@ class Texts:
     def vectors(self, width: int, seed: int) -> tuple[Tensor, Tensor]:
         """A vector of each token, of what stands within five tokens of it, and how often each comes.
 
-        Positive pointwise mutual information with contexts smoothed by 0.75, its left singular vectors times the roots
-        of their values (Levy, Goldberg and Dagan, "Improving Distributional Similarity", TACL 2015).
+        Positive pointwise mutual information, contexts smoothed by 0.75; its left singular vectors times the roots of
+        their values (Levy, Goldberg and Dagan, "Improving Distributional Similarity", TACL 2015).
 
         Shape: of V tokens (V, D), D being ``width`` or less, and (V).
         """
