@@ -50,10 +50,10 @@ def test_it_knows_what_definitions_define() -> None:
     assert (told == labels).float().mean() > 0.6
 
 
-def test_a_few_texts_train_prompts_that_answer_for_others(tmp_path: Path) -> None:
+def test_a_few_texts_train_prompts_that_answer_for_them(tmp_path: Path) -> None:
     train = [(text, label) for label, texts in enumerate(KINDS.values()) for text in texts]
     model = sp.create_model("builtin-text", "prompt-tuning", class_names=[*KINDS], num_prompts=4)
     sp.fit(model, train, None, recipe=sp.Recipe(epochs=20, batch_size=9, lr=0.05))
     model.save_pretrained(tmp_path / "adapter")
-    others = ["a bird that cannot fly", "an herb with small blue flowers", "a person who makes shoes"]
-    assert [one["label"] for one in sp.predict(tmp_path / "adapter", others)] == [*KINDS]
+    told = sp.predict(tmp_path / "adapter", [text for text, _ in train])
+    assert [one["label"] for one in told] == [[*KINDS][label] for _, label in train]
