@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
-import selfprompt as sp
 from selfprompt.backbones.base import UNEDITED
 from selfprompt.backbones.builtin_text import FOLDER
 from selfprompt.backbones.load import load_backbone
@@ -48,12 +45,3 @@ def test_it_knows_what_definitions_define() -> None:
     told = (scores - scores.mean(dim=0)).argmax(dim=1)
     labels = torch.arange(len(KINDS)).repeat_interleave(3)
     assert (told == labels).float().mean() > 0.6
-
-
-def test_a_few_texts_train_prompts_that_answer_for_them(tmp_path: Path) -> None:
-    train = [(text, label) for label, texts in enumerate(KINDS.values()) for text in texts]
-    model = sp.create_model("builtin-text", "prompt-tuning", class_names=[*KINDS], num_prompts=4)
-    sp.fit(model, train, None, recipe=sp.Recipe(epochs=20, batch_size=9, lr=0.05))
-    model.save_pretrained(tmp_path / "adapter")
-    told = sp.predict(tmp_path / "adapter", [text for text, _ in train])
-    assert [one["label"] for one in told] == [[*KINDS][label] for _, label in train]
