@@ -14,6 +14,7 @@ import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -37,7 +38,7 @@ class Record:
         inputs: What a data set has, ``image`` or ``text``.
         compared: A method's place in the comparison that is made where none are named, from 1; 0 leaves it out.
         variants: Fields with which a benchmark runs it besides, such as ``frozen_prompts=true``.
-        pretrained_on: Data sets whose images a backbone was pretrained on.
+        pretrained_on: Data sets whose images, or texts, a backbone was pretrained on.
         entry: What of its module answers to the name.
         module: Its module's name (filled in by `walk`).
     """
@@ -131,6 +132,14 @@ def make(kind: str, name: str, records: Mapping[str, Record], fields: Mapping[st
 def installed(module: str) -> bool:
     """Whether a module can be imported."""
     return importlib.util.find_spec(module) is not None
+
+
+def folder_of(module: str) -> Path:
+    """Where an installed package lies; it is not imported."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(spec.submodule_search_locations[0])
 
 
 def version(package: str) -> str:

@@ -68,7 +68,7 @@ def load_backbone(source: BackboneSource, image_size: int | None = None) -> Back
 def info(source: str | os.PathLike[str] | nn.Module, image_size: int | None = None) -> BackboneInfo:
     """What is known of a backbone, from a file's names and shapes, or timm's or the hub's configuration.
 
-    No weight is read (but those of a pair of open_clip's, kept for `load_backbone`): that they are there, and finite,
+    No weight is read (but those of a model with texts, kept for `load_backbone`): that they are there, and finite,
     shows when they are loaded.
 
     Args:
@@ -80,7 +80,7 @@ def info(source: str | os.PathLike[str] | nn.Module, image_size: int | None = No
     if isinstance(source, nn.Module):
         return load_backbone(source, image_size).info
     name = resolve(os.fspath(source))
-    if name.startswith((PREFIX, TEXT)) or (name in RECORDS and RECORDS[name].extra == "clip"):
+    if name.startswith((PREFIX, TEXT)) or (name in RECORDS and RECORDS[name].extra):
         return load_backbone(name, image_size).info
     if name not in RECORDS and not is_file(name):
         return timm_hub.load_timm(name, image_size, weights=False).info

@@ -11,9 +11,9 @@ from selfprompt.cli.console import emit, progress
 from selfprompt.cli.flags import flags, given
 from selfprompt.cli.values import Seed
 from selfprompt.errors import UserError
-from selfprompt.pretraining.config import ClipConfig, PretrainConfig
+from selfprompt.pretraining.config import ClipConfig, ImageSettings, PretrainConfig, TextConfig
 
-KINDS = {"mae": PretrainConfig, "clip": ClipConfig}
+KINDS = {"mae": PretrainConfig, "clip": ClipConfig, "text": TextConfig}
 if TYPE_CHECKING:
     PretrainFlags = BaseModel | None
 else:
@@ -24,18 +24,19 @@ def command(
     data: str,
     *,
     out: Path,
-    kind: Literal["mae", "clip"] = "mae",
+    kind: Literal["mae", "clip", "text"] = "mae",
     config: PretrainFlags = None,
     seed: Seed = 0,
     json: bool = False,
 ) -> None:
-    """Train a small backbone: a ViT by masked autoencoding (MAE), or a pair of towers on images and captions (CLIP).
+    """Train a small backbone: a ViT by masked autoencoding, a pair of towers (CLIP), or a masked language model.
 
     Args:
         data: For MAE, images, whose labels are not read: a folder (its direct subfolders are sampled equally often),
             a registered name, or hf:NAME. For CLIP, a folder with captions.csv, whose columns are image and caption.
-        out: The weights' file to write (safetensors), or, for CLIP, the folder (open_clip's format); an interrupted
-            run resumes from OUT.partial.
+            For text, a file of texts, one a line, an empty line after each document, or a folder of such (*.txt).
+        out: The weights' file to write (safetensors), or the folder, for CLIP in open_clip's format and for text in
+            Hugging Face's; an interrupted run resumes from OUT.partial.
         kind: What to train.
         seed: Seed of weights, masks, crops and order.
         json: Print one JSON object.
@@ -53,13 +54,19 @@ def command(
             from selfprompt.pretraining.clip import pretrain_clip
 
             summary = pretrain_clip(data, out, settings, on_step)
+        elif isinstance(settings, TextConfig):
+            from selfprompt.pretraining.text import pretrain_text
+
+            summary = pretrain_text(data, out, settings, on_step)
         else:
             from selfprompt.pretraining.mae import pretrain
 
             summary = pretrain(data, out, settings, on_step)
+    images = isinstance(settings, ImageSettings)
+    seen = summary["steps"] * settings.batch_size * (1 if images else settings.window)
     emit(
         {"out": str(out), **summary},
         json,
         f"{out}: {settings.depth} blocks, {settings.width} wide; loss {summary['loss']:.3f} "
-        f"after {summary['steps'] * settings.batch_size:,} images in {summary['seconds'] / 60:.0f} min",
+        f"after {seen:,} {'images' if images else 'tokens'} in {summary['seconds'] / 60:.0f} min",
     )

@@ -79,7 +79,7 @@ def task_of(suite: Suite, data: str, backbone: str | None = None, **changes: Any
 
 
 def seen_in_pretraining(backbone: str, data: str) -> bool:
-    """Whether a packaged backbone was pretrained on a data set's images, as its record says."""
+    """Whether a packaged backbone was pretrained on a data set's images or texts, as its record says."""
     record = RECORDS.get(backbone)
     return record is not None and data in record.pretrained_on
 

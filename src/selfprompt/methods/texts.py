@@ -30,6 +30,7 @@ class TextMethod(PromptMethod, TextFields, ABC):
     """A method for texts alone, which answers with label words or with a linear head."""
 
     texts: ClassVar[bool] = True
+    packaged: ClassVar[str] = "builtin-text"
 
     @model_validator(mode="after")
     def check_instance(self) -> TextMethod:

@@ -76,10 +76,9 @@ def pretrain_clip(
         if config.start:
             start_from(pair.model.visual, config.start)
         partial = out.with_name(out.name + ".partial")
-        steps = max(1, config.images_seen // config.batch_size)
 
         def batch(step: int, generator: torch.Generator) -> tuple[Any, ...]:
-            pair.model.visual.patch_dropout.prob = config.patch_dropout if step < WHOLE * steps else 0.0
+            pair.model.visual.patch_dropout.prob = config.patch_dropout if step < WHOLE * config.steps else 0.0
             drawn = draw(pairs, config.batch_size, config.captions, config.image_size, generator)
             texts = [tokens(text) for text in drawn.texts]
             return drawn.images.to(engine.device), texts, drawn.true.to(engine.device)

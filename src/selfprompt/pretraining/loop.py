@@ -94,7 +94,7 @@ def run(
             done, losses, seconds = state["step"], state["losses"], state["seconds"]
     batches = open_batches()
 
-    steps = max(1, config.images_seen // config.batch_size)
+    steps = config.steps
     begun = saved = time.monotonic()
     for step in range(done, steps):
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)

@@ -25,6 +25,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "fields": {"template": "a photo of a {}", "ending": ""},
         "recipe": {"epochs": 60, "batch_size": 32, "warmup": 1 / 60},
     },
+    "builtin-text": {
+        "data": "wordnet-mini",
+        "rates": "embedded-text",
+        "protocol": {"name": "embedded", "shots": 16},
+        "fields": {"num_prompts": 16},
+        "recipe": {"epochs": 30, "batch_size": 16},
+    },
 }
 """What `selfprompt tune` runs without an argument, by the packaged backbone, in minutes of two cores.
 
@@ -34,4 +41,7 @@ readout, and each method's own rate for these settings (`Method.rates`), which a
 
 ``builtin-clip``: 16 images of each class to train, 4 to select. Against the published recipe: 60 epochs in the place
 of 200, and a rate for this pair's scale, which a search on validation images chose.
+
+``builtin-text``: 16 definitions of each class to train, 4 to select. Against the published recipe: 16 prompts, 30
+epochs, a batch of 16, and a rate for this model's scale, which a search on validation texts chose.
 """
