@@ -50,9 +50,9 @@ NUMBERS = {1: "one text", 2: "a pair"}
 class Template:
     """A pattern such as ``"{soft:16} {mask} : {text}"``.
 
-    ``{text}`` and ``{text2}``, up to ``{text17}``, are the texts; without the latter all texts stand at
-    the former, with what the tokenizer has between two (``[SEP]``). ``{soft:N}`` are N prompts, ``{mask}`` is where the
-    answer stands: the mask of a masked language model, T5's first sentinel, or what follows a decoder's last token.
+    ``{text}`` and ``{text2}``, up to ``{text17}``, are the texts; without the latter all texts stand at the former,
+    with what the tokenizer has between two (``[SEP]``). ``{soft:N}`` are N prompts, ``{mask}`` is where the answer
+    stands: the mask of a masked language model, T5's first sentinel, or what follows a decoder's last token.
     All else are words, and names of special tokens, such as ``[SEP]``, stand for these (in the texts themselves they
     do not). Texts that are too long lose their ends, the longest one first; words of the template, masks and prompts
     are never cut.
