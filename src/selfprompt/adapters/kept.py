@@ -139,7 +139,7 @@ class WithAdapter(nn.Module, ModelHubMixin, ABC):
                 image_size=info.image_size,
                 hash=self.backbone_hash,
             ),
-            num_classes=self.num_classes,
+            num_classes=self.head.num_classes,
             class_names=self.class_names,
             protocol=self.protocol,
             sources=None if self.sources is None else self.sources.tolist(),
