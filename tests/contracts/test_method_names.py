@@ -16,7 +16,7 @@ ABOUT_METHODS = {
     "methods",
     "comparison/studies.py",
     "comparison/suites.py",
-}  # which may be about those that they name
+}  # about those that they name
 
 
 def lists(code: str) -> list[str]:
