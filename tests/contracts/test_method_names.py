@@ -12,7 +12,11 @@ import selfprompt
 from selfprompt.methods import RECORDS, compared
 
 ROOT = Path(selfprompt.__file__).parent
-ABOUT_METHODS = {"methods", "comparison/studies.py"}  # a study may be about methods that it names
+ABOUT_METHODS = {
+    "methods",
+    "comparison/studies.py",
+    "comparison/suites.py",
+}  # about those that they name
 
 
 def lists(code: str) -> list[str]:

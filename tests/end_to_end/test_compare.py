@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from selfprompt.comparison.bench import bench
@@ -62,6 +63,19 @@ def test_killed_and_started_again_it_gives_the_same_table(folder: Path, weights:
     other = subprocess.run(command(folder, weights, killed, "--clip-grad", "1"), capture_output=True, text=True)
     assert other.returncode == 2
     assert "holds a comparison with another recipe" in other.stderr
+
+
+def test_workers_end_with_the_command_that_is_killed(folder: Path, weights: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(command(folder, weights, tmp_path))
+    while not list(tmp_path.glob("runs/*/trial-0/log.jsonl")):
+        assert process.poll() is None, "the comparison ended before it could be killed"
+        time.sleep(0.02)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert workers
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert not alive
 
 
 def test_a_benchmark_is_a_comparison_on_each_task(folder: Path, weights: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from typing_extensions import NotRequired, TypedDict
 
+from selfprompt.adapters.kept import not_finite
 from selfprompt.analysis.attention import attention
 from selfprompt.analysis.effective import effective_prompts, prompted
 from selfprompt.analysis.information import shared_information
@@ -23,7 +24,7 @@ from selfprompt.data.datasets import Splits
 from selfprompt.errors import UserError, first_line
 from selfprompt.files import damaged
 from selfprompt.inputs import images_of, move, place
-from selfprompt.model import PromptedModel, not_finite
+from selfprompt.model import PromptedModel
 from selfprompt.prompts.insertion.prompted import PromptInsertion
 
 SNAPSHOTS = "prompts"

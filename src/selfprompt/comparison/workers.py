@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_all_start_methods, get_context
+from multiprocessing import get_all_start_methods, get_context, parent_process
+from threading import Thread
 from typing import Any, Generic, Literal, TypeVar
 
 import torch
@@ -17,6 +18,18 @@ from selfprompt.errors import UserError
 T = TypeVar("T")
 OnDone = Callable[[int, int, str], None]
 """Called with (units done, units in all, what was finished)."""
+
+
+def end_with_parent() -> None:
+    """End this process when the one that wants its results is gone, whose runs it would go on to hold."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 @dataclass(frozen=True)
@@ -73,7 +86,7 @@ class Workers:
             context.set_forkserver_preload(["selfprompt.comparison.compare"])
 
         def one(unit: Unit[T]) -> T:
-            with ProcessPoolExecutor(1, mp_context=context) as process:
+            with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as process:
                 try:
                     return process.submit(unit.run, threads, os.getcwd()).result()
                 except BrokenProcessPool:

@@ -21,10 +21,10 @@ import torch
 from safetensors.torch import save
 
 from selfprompt import registry
+from selfprompt.adapters.kept import not_finite
 from selfprompt.backbones.open_clip import CONFIG, MERGES, WEIGHTS
 from selfprompt.errors import UserError
 from selfprompt.files import replace_file
-from selfprompt.model import not_finite
 from selfprompt.pretraining.config import ClipConfig
 from selfprompt.pretraining.loop import OnStep, alone, run
 from selfprompt.pretraining.pairs import MARGIN, draw, load_pairs

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
+from selfprompt.adapters.kept import not_finite
 from selfprompt.errors import UserError
 from selfprompt.files import replace_file
-from selfprompt.model import not_finite
 from selfprompt.pretraining.autoencoder import MaskedAutoencoder
 from selfprompt.pretraining.config import PretrainConfig
 from selfprompt.pretraining.corpus import draw_batch, load_corpus

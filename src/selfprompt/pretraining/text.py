@@ -20,9 +20,9 @@ import torch
 from safetensors.torch import save
 
 from selfprompt import registry
+from selfprompt.adapters.kept import not_finite
 from selfprompt.errors import UserError
 from selfprompt.files import replace_file
-from selfprompt.model import not_finite
 from selfprompt.pretraining.config import TextConfig
 from selfprompt.pretraining.loop import OnStep, alone, run
 from selfprompt.pretraining.masked_language import MaskedLanguageModel

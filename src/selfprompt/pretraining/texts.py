@@ -162,7 +162,7 @@ class Texts:
         smooth = counts**0.75 / (counts**0.75).sum()
         told = np.log(near.data / counts[near.row] / smooth[near.col]).clip(min=0)
         found = coo_array((told, (near.row, near.col)), shape=near.shape).tocsr()
-        left, values, _ = randomized_svd(found, min(width, size), n_iter=3, random_state=seed)
+        left, values, _ = randomized_svd(found, min(width, size), n_iter=3, random_state=seed)  # type: ignore[arg-type]
         frequencies = np.bincount(self.ids, minlength=size)
         return torch.from_numpy(left * values**0.5).float(), torch.from_numpy(frequencies).float()
 

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from selfprompt.adapters.kept import not_finite
 from selfprompt.data.batches import Batches
 from selfprompt.errors import Diverged, UserError
 from selfprompt.inputs import Batch, count, cut, place
 from selfprompt.methods.stages import Again, Stage
-from selfprompt.model import PromptedModel, not_finite
+from selfprompt.model import PromptedModel
 from selfprompt.objectives.base import total
 from selfprompt.rules.subspace import flat
 from selfprompt.tuning.checkpoint import Progress
