@@ -10,9 +10,11 @@ from PIL import Image
 
 from selfprompt.comparison.bench import bench, task_of
 from selfprompt.comparison.beyond import asked_of, derived
-from selfprompt.comparison.compare import check_methods
+from selfprompt.comparison.compare import at, check_methods
+from selfprompt.comparison.search import Point
 from selfprompt.comparison.suites import SUITES, Suite
 from selfprompt.errors import UserError
+from selfprompt.methods import make_method
 from selfprompt.runs.config import RunConfig
 from tiny_clip import write_clip
 
@@ -43,6 +45,17 @@ def test_a_spec_may_say_its_recipe() -> None:
         RunConfig.resolve("digits", "builtin", "vpt:epochs=0")
     with pytest.raises(UserError, match="has no epoch"):
         RunConfig.resolve("digits", "builtin", "vpt:epoch=3")
+
+
+def test_a_constant_rate_stays_constant_wherever_it_is_changed() -> None:
+    method = make_method("ppt", start="elsewhere")
+    assert method.recipe_with("clip", {}).min_lr == method.recipe_with("clip", {}).lr
+    changed = method.recipe_with("clip", {"lr": 0.5})
+    assert changed.min_lr == changed.lr == 0.5
+    assert method.recipe_with("clip", {"lr": 0.5, "min_lr": 0.1}).min_lr == 0.1
+    assert at(changed, Point(0.2)).min_lr == 0.2
+    falling = make_method("vpt").recipe_with("mae", {"lr": 0.5})
+    assert at(falling, Point(0.2)).min_lr == falling.min_lr < 0.1
 
 
 @pytest.mark.parametrize("suite", SUITES["mini-clip"].values(), ids=SUITES["mini-clip"])

@@ -264,7 +264,9 @@ def folder_of(out: Path, spec: str) -> Path:
 def at(recipe: Recipe, point: Point) -> Recipe:
     """A recipe at a point of the search; a head's rate that was not searched stays."""
     decays = {key: getattr(recipe, key) * point.decay for key in ("weight_decay", "head_weight_decay")}
-    return recipe.model_copy(update={"lr": point.lr, "head_lr": point.head_lr or recipe.head_lr, **decays})
+    end = point.lr if recipe.min_lr == recipe.lr else recipe.min_lr  # a rate that is constant stays so
+    rates = {"lr": point.lr, "head_lr": point.head_lr or recipe.head_lr, "min_lr": end}
+    return recipe.model_copy(update=rates | decays)
 
 
 def row(spec: str, chosen: Chosen, metrics: list[Final]) -> Row:

@@ -131,6 +131,8 @@ class Method(SharedFields, ABC):
         own = self.recipe(pretraining)
         if self.grid and self.grid.base and changes.get("batch_size") and "lr" not in changes:
             changes = {**changes, "lr": own.lr * changes["batch_size"] / own.batch_size}
+        if own.min_lr == own.lr and "lr" in changes:  # a rate that is constant stays so
+            changes = {"min_lr": changes["lr"], **changes}
         return Recipe(**(own.model_dump() | changes))
 
     def searched_from(self, settings: str | None, given: Mapping[str, Any]) -> dict[str, Any]:

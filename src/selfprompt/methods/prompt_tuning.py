@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from selfprompt.backbones.info import Pretraining
@@ -22,6 +23,7 @@ class PromptTuning(WordPrompts):
     """
 
     name: ClassVar[str] = "prompt-tuning"
+    rates: ClassVar[Mapping[str, float]] = {"embedded-text": 3e-2}
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
         return Recipe(lr=0.3, weight_decay=1e-5, warmup=0, min_lr=0.3)
