@@ -52,7 +52,7 @@ def check(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Che
         assert dataset.test.labels.tolist() == test
         assert all(Path(str(path)).is_file() for path in [*dataset.train.images, *dataset.test.images])
         for module in ("runs.material", "comparison.bench"):
-            monkeypatch.setattr(f"selfprompt.{module}.load_located", lambda data: dataset)
+            monkeypatch.setattr(f"selfprompt.{module}.load_located", lambda data, inputs=None: dataset)
         text = table_of("fgvc", "cub", weights, tmp_path / "out", monkeypatch)
         assert "fgvc, published (measured minus published; source)" in text
         assert re.search(r"80\.5 \([+-][0-9.]+; unnamed in spt2024\)", text)

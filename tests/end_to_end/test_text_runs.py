@@ -174,7 +174,7 @@ def test_flags_and_data_of_the_other_kind_are_refused(backbone: str, table: Path
     assert "--resize is for images" in fails("tune", table, "--backbone", backbone, "--resize", "crop")
     assert "--max-length is for texts" in fails("tune", "mnist5k", "--max-length", 9)
     assert "mnist5k holds images, and the backbone takes texts" in fails("tune", "mnist5k", "--backbone", backbone)
-    assert "Method prefix is for texts" in fails("tune", "mnist5k", "--method", "prefix")
+    assert "Method prefix is for texts" in fails("tune", "mnist5k", "--method", "prefix", "--backbone", "builtin")
     prompted = ["tune", table, "--backbone", backbone, "--method", "prompt-tuning", "--num-prompts", 2]
     assert "has no {mask}" in fails(*prompted, "--template", "{soft:2} {text}")
     assert "'zebra' is no token of this vocabulary" in fails(*prompted, "--label-words", "good,zebra")

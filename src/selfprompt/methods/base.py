@@ -231,6 +231,7 @@ class PromptMethod(Method, PromptFields, ABC):
         """The paper's own start."""
         return self.paper_start
 
+    @optional
     def initialization(self) -> Initialization:
         kind = self.prototypes
         start = self.own_start() if kind is None else Gaussian() if kind == "gaussian" else Prototypes(kind)
