@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -46,8 +46,9 @@ class Unit(Generic[T]):
     work: Callable[..., T]
     arguments: tuple[Any, ...]
 
-    def run(self, threads: int, folder: str) -> T:
-        """Do it with so many threads, paths being relative to ``folder``."""
+    def run(self, threads: int, folder: str, environment: Mapping[str, str] | None = None) -> T:
+        """Do it with so many threads, paths being relative to ``folder``, in an environment."""
+        os.environ.update(environment or {})
         os.chdir(folder)
         torch.set_num_threads(threads)
         return self.work(*self.arguments)
@@ -88,7 +89,7 @@ class Workers:
         def one(unit: Unit[T]) -> T:
             with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as process:
                 try:
-                    return process.submit(unit.run, threads, os.getcwd()).result()
+                    return process.submit(unit.run, threads, os.getcwd(), dict(os.environ)).result()
                 except BrokenProcessPool:
                     raise UserError(
                         f"The process of {unit.label} was killed, as systems do when memory is out: "
