@@ -18,9 +18,14 @@ PICTURES = {"images", "imgs", "jpegimages"}
 ANNOTATIONS = {"labels", "annotations", "annots", "masks"}
 
 
+def split_named(name: str, known: Mapping[str, Sequence[str]] = SPLIT_NAMES) -> str | None:
+    """The split that something is named like, by the names that each split is known by."""
+    return next((split for split, names in known.items() if name.lower() in names), None)
+
+
 def split_of(folder: Path) -> str | None:
     """The split that a folder is named like."""
-    return next((split for split, aliases in SPLIT_NAMES.items() if folder.name.lower() in aliases), None)
+    return split_named(folder.name)
 
 
 def find_split_folders(root: Path) -> dict[str, Path]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from selfprompt import registry
+from selfprompt.data.layout import SPLIT_NAMES, split_named
 from selfprompt.errors import UserError, first_line
 from selfprompt.files import read_text
 
@@ -169,3 +170,22 @@ def in_order(names: set[str]) -> list[str]:
     """Labels sorted, as numbers where all are whole ones."""
     key: Callable[[str], Any] = int if all(name.isascii() and name.isdecimal() for name in names) else str
     return sorted(names, key=key)
+
+
+def splits_of(
+    path: Path, rows: Sequence[Row], names: Sequence[str], known: Mapping[str, Sequence[str]] = SPLIT_NAMES
+) -> dict[str, list[int]]:
+    """The rows of each split, by what each row calls it and the names that each split is known by.
+
+    Raises:
+        UserError: A row is of no such split, or none is of the train split.
+    """
+    parts: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        split = split_named(name, known)
+        if split is None:
+            raise UserError(f"{rows[i].where} is of the split {name!r}: write train, val or test.")
+        parts.setdefault(split, []).append(i)
+    if "train" not in parts:
+        raise UserError(f"{path} has no row of the split train, but of {', '.join(parts)}: add some.")
+    return parts

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from selfprompt.data import layout
 from selfprompt.data.columns import Columns
 from selfprompt.data.pairs import IMAGE_COLUMNS, LABEL_COLUMNS
-from selfprompt.data.rows import Row, read_rows
+from selfprompt.data.rows import Row, read_rows, splits_of
 from selfprompt.data.texts import Entry
 from selfprompt.errors import UserError
 
@@ -145,20 +146,14 @@ def the(
 
 def by_split(path: Path, found: Sequence[tuple[Entry, Row]], columns: Columns) -> dict[str, list[Entry]]:
     """The entries of one table by its split column, if it has one."""
-    there = list(dict.fromkeys(name for _, row in found for name in row.cells))
+    rows = [row for _, row in found]
+    there = list(dict.fromkeys(name for row in rows for name in row.cells))
     column = the(path, "split", there, ("split",), columns.split_column, needed=columns.split_column is not None)
-    parts: dict[str, list[Entry]] = {}
-    for entry, row in found:
-        name = "train" if column is None else text_in(row, column)
-        split = split_named(name)
-        if split is None:
-            raise UserError(f"{row.where} is of the split {name!r}: write train, val or test.")
-        parts.setdefault(split, []).append(entry)
-    if "train" not in parts:
-        raise UserError(f"{path} has no row of the split train, but of {', '.join(parts)}: add some.")
-    return parts
+    names = ["train" if column is None else text_in(row, column) for row in rows]
+    parts = splits_of(path, rows, names, SPLIT_NAMES)
+    return {split: [found[i][0] for i in part] for split, part in parts.items()}
 
 
 def split_named(name: str) -> str | None:
-    """The split that a file or folder is named like."""
-    return next((split for split, names in SPLIT_NAMES.items() if name.lower() in names), None)
+    """The split that a file or folder of texts is named like."""
+    return layout.split_named(name, SPLIT_NAMES)

@@ -11,9 +11,8 @@ import numpy as np
 from selfprompt.data.columns import Columns
 from selfprompt.data.datasets import Dataset
 from selfprompt.data.examples import Examples
-from selfprompt.data.layout import SPLIT_NAMES
 from selfprompt.data.pairs import IMAGE_COLUMNS, LABEL_COLUMNS
-from selfprompt.data.rows import FIX, Row, in_order, read_rows
+from selfprompt.data.rows import FIX, Row, in_order, read_rows, splits_of
 from selfprompt.errors import UserError
 
 NAMES = {
@@ -123,19 +122,6 @@ def files_of(path: Path, rows: Sequence[Row], names: Sequence[str]) -> list[Path
         if (before := first.setdefault(os.path.realpath(file), i)) != i:
             raise UserError(f"{rows[before].where} and {rows[i].where} are of one file ({names[i]}): remove one.")
     return files
-
-
-def splits_of(path: Path, rows: Sequence[Row], names: Sequence[str]) -> dict[str, list[int]]:
-    """The rows of each split."""
-    parts: dict[str, list[int]] = {}
-    for i, name in enumerate(names):
-        split = next((split for split, aliases in SPLIT_NAMES.items() if name.lower() in aliases), None)
-        if split is None:
-            raise UserError(f"{rows[i].where} is of the split {name!r}: write train, val or test.")
-        parts.setdefault(split, []).append(i)
-    if "train" not in parts:
-        raise UserError(f"{path} has no row of the split train, but of {', '.join(parts)}: add some.")
-    return parts
 
 
 def refuse_shared_groups(path: Path, groups: np.ndarray, parts: Mapping[str, list[int]]) -> None:
