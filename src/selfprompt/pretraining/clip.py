@@ -12,7 +12,6 @@ others; the vocabulary is made from the captions; the image tower may start from
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,15 @@ import torch
 from safetensors.torch import save
 
 from selfprompt import registry
-from selfprompt.adapters.kept import not_finite
 from selfprompt.backbones.open_clip import CONFIG, MERGES, WEIGHTS
 from selfprompt.errors import UserError
-from selfprompt.files import replace_file
 from selfprompt.pretraining.config import ClipConfig
+from selfprompt.pretraining.folder import halves, write_folder
 from selfprompt.pretraining.loop import OnStep, alone, run
 from selfprompt.pretraining.pairs import MARGIN, draw, load_pairs
 from selfprompt.pretraining.towers import Pair, start_from
 from selfprompt.pretraining.vocabulary import Tokens, vocabulary
-from selfprompt.tuning.optimization import diverged, parameter_groups
+from selfprompt.tuning.optimization import parameter_groups
 
 WHOLE = 0.93  # of the steps, after which no patch is left out
 
@@ -119,16 +117,13 @@ def write(out: Path, pair: Pair, words: bytes, summary: dict[str, Any]) -> None:
         UserError: A weight is NaN or infinite, or the folder cannot be written.
     """
     config = pair.config
-    weights = {k: v.half().contiguous() for k, v in pair.model.cpu().state_dict().items()}
-    if odd := not_finite(weights):
-        raise diverged(f"The weight {odd} became NaN or infinite", config.lr)
+    weights = halves(pair.model.cpu().state_dict(), config.lr)
     preprocess = {"mean": config.mean, "std": config.std, "interpolation": "bicubic", "resize_mode": "shortest"}
     described = {"model_cfg": pair.towers, "preprocess_cfg": preprocess}
     header = {"pretraining": "clip", "recipe": config.model_dump(mode="json"), **summary}
-    made = out.with_name(f".{out.name}.made")
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir()
-    replace_file(made / CONFIG, json.dumps(described, indent=1))
-    replace_file(made / WEIGHTS, save(weights, metadata={"selfprompt": json.dumps(header)}))
-    replace_file(made / MERGES, words)
-    made.rename(out)
+    files = {
+        CONFIG: json.dumps(described, indent=1),
+        WEIGHTS: save(weights, metadata={"selfprompt": json.dumps(header)}),
+        MERGES: words,
+    }
+    write_folder(out, files)

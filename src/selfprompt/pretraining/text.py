@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,13 @@ import torch
 from safetensors.torch import save
 
 from selfprompt import registry
-from selfprompt.adapters.kept import not_finite
 from selfprompt.errors import UserError
-from selfprompt.files import replace_file
 from selfprompt.pretraining.config import TextConfig
+from selfprompt.pretraining.folder import halves, write_folder
 from selfprompt.pretraining.loop import OnStep, alone, run
 from selfprompt.pretraining.masked_language import MaskedLanguageModel
 from selfprompt.pretraining.texts import SPECIAL, Document, Texts, load_documents, make_tokenizer
-from selfprompt.tuning.optimization import diverged, parameter_groups
+from selfprompt.tuning.optimization import parameter_groups
 
 MEASURED = 64
 """Batches on which the loss is measured."""
@@ -122,18 +120,15 @@ def write(out: Path, network: MaskedLanguageModel, tokenizer: Any, summary: dict
     """
     model = network.model.cpu()
     shared = set(model._tied_weights_keys or ())
-    weights = {k: v.half().contiguous() for k, v in model.state_dict().items() if k not in shared}
-    if odd := not_finite(weights):
-        raise diverged(f"The weight {odd} became NaN or infinite", network.config.lr)
+    weights = halves({k: v for k, v in model.state_dict().items() if k not in shared}, network.config.lr)
     header = {"pretraining": "text", "recipe": network.config.model_dump(mode="json"), **summary}
     described = model.config.to_dict() | {"architectures": [type(model).__name__], "dtype": "float16"}
     names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL))
     named = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": model.config.max_position_embeddings}
-    made = out.with_name(f".{out.name}.made")
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir()
-    replace_file(made / CONFIG, json.dumps(described, indent=1))
-    replace_file(made / WEIGHTS, save(weights, metadata={"format": "pt", "selfprompt": json.dumps(header)}))
-    replace_file(made / TOKENIZER, tokenizer.to_str())
-    replace_file(made / TOKENIZER_CONFIG, json.dumps(named | names, indent=1))
-    made.rename(out)
+    files = {
+        CONFIG: json.dumps(described, indent=1),
+        WEIGHTS: save(weights, metadata={"format": "pt", "selfprompt": json.dumps(header)}),
+        TOKENIZER: tokenizer.to_str(),
+        TOKENIZER_CONFIG: json.dumps(named | names, indent=1),
+    }
+    write_folder(out, files)
