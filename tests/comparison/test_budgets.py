@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from selfprompt.comparison import bench as room
-from selfprompt.comparison.compare import COLUMNS, Comparison, choose, final, protocol_of, row
+from selfprompt.comparison.compare import Comparison, choose, final, protocol_of, row
+from selfprompt.comparison.rows import COLUMNS
 from selfprompt.comparison.suites import Suite
 from selfprompt.reports.table import footer, markdown
 from selfprompt.runs.config import RunConfig

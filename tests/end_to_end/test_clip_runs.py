@@ -14,7 +14,8 @@ import selfprompt as sp
 from selfprompt.analysis import analyse
 from selfprompt.analysis.texts import look_at_texts
 from selfprompt.backbones.load import from_open_clip
-from selfprompt.comparison.compare import COLUMNS, Comparison, compare, protocol_of
+from selfprompt.comparison.compare import Comparison, compare, protocol_of
+from selfprompt.comparison.rows import COLUMNS
 from selfprompt.data.sources import load_dataset
 from selfprompt.errors import UserError
 from selfprompt.reports import report

@@ -14,18 +14,9 @@ from typing_extensions import NotRequired, TypedDict
 from selfprompt.backbones import RECORDS
 from selfprompt.backbones.load import info
 from selfprompt.comparison.beyond import also_text, derived
-from selfprompt.comparison.compare import (
-    COLUMNS,
-    Comparison,
-    Measured,
-    Row,
-    check_methods,
-    measure,
-    method,
-    open_folder,
-    protocol_of,
-)
+from selfprompt.comparison.compare import Comparison, check_methods, measure, open_folder, protocol_of
 from selfprompt.comparison.published import Published, published
+from selfprompt.comparison.rows import COLUMNS, Measured, Row, method
 from selfprompt.comparison.suites import Suite
 from selfprompt.comparison.workers import Workers
 from selfprompt.data.sources import NAME, load_located, names

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from typing_extensions import NotRequired, TypedDict
 
 from selfprompt.backbones.load import info
 from selfprompt.comparison.beyond import Asked, Final, also_columns, asked_of, derived, deviation, evaluated
+from selfprompt.comparison.rows import COLUMNS, Chosen, Row
 from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
 from selfprompt.comparison.workers import Unit, Workers
 from selfprompt.data.protocol import AnyProtocol, BaseProtocol, protocol_for
@@ -22,50 +22,12 @@ from selfprompt.errors import UserError, out_of_range
 from selfprompt.files import LOCK, claimed, read_json, replace_file
 from selfprompt.methods import RECORDS, for_recipe, make_method, read_spec, read_specs, record_of
 from selfprompt.methods.recipe import Recipe
-from selfprompt.reports.table import Column, Compared, Result, Tried, all_precisions, write_tables
+from selfprompt.reports.table import Compared, Tried, all_precisions, write_tables
 from selfprompt.runs.config import RunConfig
 from selfprompt.runs.material import Material
 from selfprompt.runs.tune import tune
 
 SETTINGS, JOURNAL = "comparison.json", "journal.log"
-
-
-class Chosen(TypedDict):
-    """The end of a search: the best trial, by its number among all of them."""
-
-    number: int
-    point: dict[str, float]
-    trials: list[Tried]
-
-
-class Measured(Result):
-    """What rows of comparisons and of benchmarks have in common beside what is read again.
-
-    ``also`` is of what else the tested runs were evaluated on: each seed's accuracy.
-    """
-
-    seconds: float
-    peak_memory_bytes: int
-    readout: str
-    precision: str
-    budget: float
-    also: NotRequired[dict[str, list[float]]]
-
-
-class Row(Measured):
-    """A method on one data set; ``budget`` is by how much longer than others it trains."""
-
-    total_parameters: int
-    val_accuracy: float
-    lr: float
-    lr_at_the_end_of_what_was_tried: bool
-    head_lr: NotRequired[float]
-    head_lr_at_the_end_of_what_was_tried: NotRequired[bool]
-    weight_decay: float
-    head_weight_decay: float
-    test_accuracies: list[float]
-    method_fields: dict[str, Any]
-    protocol: str
 
 
 class Comparison(BaseModel):
@@ -362,40 +324,3 @@ def compare(
     }
     write_tables(out, "table", table, (*COLUMNS, *also_columns(rows)), rows)
     return table
-
-
-def accuracy(row: Result) -> str:
-    """Mean and deviation."""
-    return f"{row['test_accuracy_mean']:.1f} ± {row['test_accuracy_std']:.1f}"
-
-
-def method(row: Measured) -> str:
-    """The method, and how much longer than others it trains, if it does."""
-    return row["method"] + (f" (trained {row['budget']:g}x)" if row.get("budget", 1) > 1 else "")
-
-
-def rate(row: Row) -> str:
-    """The chosen learning rate, then the head's own, each marked where it lies at an end of what was tried."""
-
-    def marked(rate: float, end: bool) -> str:
-        return f"{rate:.2g}" + (" (end)" if end else "")
-
-    if not row["trainable_parameters"]:
-        return "-"
-    own = marked(row["lr"], row["lr_at_the_end_of_what_was_tried"])
-    if "head_lr" not in row:
-        return own
-    return f"{own}, head {marked(row['head_lr'], row.get('head_lr_at_the_end_of_what_was_tried', False))}"
-
-
-COLUMNS: tuple[Column[Row], ...] = (
-    Column("method", method),
-    Column("test accuracy, %", accuracy),
-    Column("trained parameters", lambda row: f"{row['trainable_parameters']:,}"),
-    Column("seconds", lambda row: f"{row['seconds']:.0f}"),
-    Column("peak memory, MiB", lambda row: f"{row['peak_memory_bytes'] / 2**20:,.0f}"),
-    Column("learning rate", rate),
-    Column("weight decay", lambda row: f"{row['weight_decay']:.2g}"),
-    Column("readout", lambda row: row["readout"]),
-    Column("precision", lambda row: row["precision"]),
-)

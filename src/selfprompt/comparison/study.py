@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from selfprompt.comparison.compare import COLUMNS, Comparison, Row, check_methods, measure, open_folder
+from selfprompt.comparison.compare import Comparison, check_methods, measure, open_folder
+from selfprompt.comparison.rows import COLUMNS, Row
 from selfprompt.comparison.studies import Study
 from selfprompt.comparison.workers import Workers
 from selfprompt.files import claimed

@@ -1,0 +1,84 @@
+"""Rows of a comparison's table, and what its columns say of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typing_extensions import NotRequired, TypedDict
+
+from selfprompt.reports.table import Column, Result, Tried
+
+
+class Chosen(TypedDict):
+    """The end of a search: the best trial, by its number among all of them."""
+
+    number: int
+    point: dict[str, float]
+    trials: list[Tried]
+
+
+class Measured(Result):
+    """What rows of comparisons and of benchmarks have in common beside what is read again.
+
+    ``also`` is of what else the tested runs were evaluated on: each seed's accuracy.
+    """
+
+    seconds: float
+    peak_memory_bytes: int
+    readout: str
+    precision: str
+    budget: float
+    also: NotRequired[dict[str, list[float]]]
+
+
+class Row(Measured):
+    """A method on one data set; ``budget`` is by how much longer than others it trains."""
+
+    total_parameters: int
+    val_accuracy: float
+    lr: float
+    lr_at_the_end_of_what_was_tried: bool
+    head_lr: NotRequired[float]
+    head_lr_at_the_end_of_what_was_tried: NotRequired[bool]
+    weight_decay: float
+    head_weight_decay: float
+    test_accuracies: list[float]
+    method_fields: dict[str, Any]
+    protocol: str
+
+
+def accuracy(row: Result) -> str:
+    """Mean and deviation."""
+    return f"{row['test_accuracy_mean']:.1f} ± {row['test_accuracy_std']:.1f}"
+
+
+def method(row: Measured) -> str:
+    """The method, and how much longer than others it trains, if it does."""
+    return row["method"] + (f" (trained {row['budget']:g}x)" if row.get("budget", 1) > 1 else "")
+
+
+def rate(row: Row) -> str:
+    """The chosen learning rate, then the head's own, each marked where it lies at an end of what was tried."""
+
+    def marked(rate: float, end: bool) -> str:
+        return f"{rate:.2g}" + (" (end)" if end else "")
+
+    if not row["trainable_parameters"]:
+        return "-"
+    own = marked(row["lr"], row["lr_at_the_end_of_what_was_tried"])
+    if "head_lr" not in row:
+        return own
+    return f"{own}, head {marked(row['head_lr'], row.get('head_lr_at_the_end_of_what_was_tried', False))}"
+
+
+COLUMNS: tuple[Column[Row], ...] = (
+    Column("method", method),
+    Column("test accuracy, %", accuracy),
+    Column("trained parameters", lambda row: f"{row['trainable_parameters']:,}"),
+    Column("seconds", lambda row: f"{row['seconds']:.0f}"),
+    Column("peak memory, MiB", lambda row: f"{row['peak_memory_bytes'] / 2**20:,.0f}"),
+    Column("learning rate", rate),
+    Column("weight decay", lambda row: f"{row['weight_decay']:.2g}"),
+    Column("readout", lambda row: row["readout"]),
+    Column("precision", lambda row: row["precision"]),
+)
