@@ -133,6 +133,7 @@ def test_more_classes_than_a_chunk_are_computed_twice_and_alike(
 ) -> None:
     gradients = []
     for chunk in (512, 2):
+        monkeypatch.setattr("selfprompt.heads.class_text.HELD", chunk)
         monkeypatch.setattr("selfprompt.heads.class_text.CHUNK", chunk)
         model = started("coop", [f"thing {i * i}" for i in range(9)])
         model(images)[:, 3].sum().backward()
@@ -190,6 +191,7 @@ def test_several_contexts_at_once_are_as_one_by_one(monkeypatch: pytest.MonkeyPa
     """Features and gradients, in one chunk or several; the shared beginning holds the prompts, or none of them."""
     contexts = torch.randn(3, 4, 24, generator=torch.Generator().manual_seed(3)) * 0.1
     for place, chunk in (("end", 512), ("front", 512), ("middle", 4)):
+        monkeypatch.setattr("selfprompt.heads.class_text.HELD", chunk)
         monkeypatch.setattr("selfprompt.heads.class_text.CHUNK", chunk)
         model = started("coop", place=place)
         rows = model.head.rows[0]

@@ -17,7 +17,7 @@ from selfprompt.model import PromptedModel
 
 AT_ONCE = 512
 """Views that a batch holds."""
-FORWARD = 128
+FORWARD = 32
 """Views that run through a tower at a time."""
 
 

@@ -21,8 +21,10 @@ from selfprompt.inputs import Text
 from selfprompt.prompts.insertion.words import AmongWords, Handed
 from selfprompt.tower import Tower
 
-CHUNK = 512
-"""Classes whose activations are held for the backward pass; with more, each chunk is computed once more there."""
+HELD = 512
+"""Texts whose activations are held for the backward pass; with more, each chunk is computed once more there."""
+CHUNK = 256
+"""Texts that run through the tower at a time."""
 Keys = list[tuple[Tensor, Tensor]]
 
 
@@ -151,7 +153,7 @@ class ClassText(Head):
         edits = Continued(insertion, keys, first)
         found: list[Tensor] = []
         order: list[int] = []
-        many = contexts * len(rows) > CHUNK and torch.is_grad_enabled()
+        many = contexts * len(rows) > HELD and torch.is_grad_enabled()
         rest = partial(checkpoint, self._rest, use_reentrant=False) if many else self._rest
         chunk = max(1, CHUNK // contexts)
         for length in sorted({len(row) for row in rows}):
