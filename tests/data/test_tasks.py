@@ -53,6 +53,18 @@ def test_documents_and_sentences_are_found(tmp_path: Path) -> None:
     assert second == ("A。", "B！", "C？", "D。", "E。")
 
 
+def test_a_packaged_corpus_is_known_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert locate("pairs:wordnet-mini#seed=3") == "pairs:wordnet-mini#seed=3"
+    made = load_dataset("choice:wordnet-mini")
+    assert made.name == "choice of wordnet-mini"
+    assert "WordNet" in made.licence
+    asked = {text for part in made.own.values() for texts in part.images for text in texts}
+    assert not asked & {text for (text,) in load_dataset("wordnet-mini").train.images}, "a test's own definitions"
+    write_corpus(tmp_path / "wordnet-mini")
+    assert load_dataset("pairs:wordnet-mini").train.images[0][0].startswith("Document"), "what is here goes before"
+
+
 def test_pairs_say_how_two_sentences_stand(corpus: Path) -> None:
     made = load_dataset(f"pairs:{corpus}")
     assert made.class_names == ("yes", "maybe", "no")

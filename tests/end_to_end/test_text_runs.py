@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import selfprompt as sp
 from selfprompt.runs.config import RunConfig
@@ -149,6 +150,60 @@ def test_a_run_on_pairs_is_resumed_to_the_bit(backbone: str, tmp_path: Path, wor
     for name in ("adapter_model.safetensors", "predictions.csv"):
         assert (again / name).read_bytes() == (out / name).read_bytes()
     assert "report.html" in works("report", again)
+
+
+def write_corpus(path: Path) -> Path:
+    """Documents about one of two words."""
+    said = [[f"W{s} {WORDS[2 * (d % 2)]} poor w{d % 28}." for s in range(6)] for d in range(30)]
+    path.write_text("\n\n".join(map("\n".join, said)), encoding="utf-8")
+    return path
+
+
+def test_prompts_are_first_trained_on_raw_text(
+    backbone: str, table: Path, tmp_path: Path, works: Any, fails: Any
+) -> None:
+    """In one run as in two; stopped in the first training or in the second, it is resumed to the bit."""
+    task = f"single:{write_corpus(tmp_path / 'corpus.txt')}#words=2"
+    own = ["--backbone", backbone, "--method", "ppt", "--num-prompts", 3]
+    short = ["--epochs", 2, "--no-probe", "--label-words", "poor|bad,fine"]
+    out, apart, again = tmp_path / "out", tmp_path / "apart", tmp_path / "again"
+    works("tune", table, *own, *short, "--first", task, "--out", out)
+    kept = json.loads((out / "first" / "run.json").read_text(encoding="utf-8"))
+    assert (kept["data"], kept["recipe"]["lr"], kept["method"]["label_words"]) == (task, 0.1, None)
+    works("tune", task, *own, "--no-probe", "--out", apart / "first")
+    works("tune", table, *own, *short, "--start", apart / "first", "--out", apart / "second")
+    for one, other in (("first", "first"), (".", "second")):
+        assert np.array_equal(prompts_in(out / one), prompts_in(apart / other))
+    assert not np.array_equal(prompts_in(out), prompts_in(out / "first"))
+
+    class Stop(Exception):
+        pass
+
+    config = RunConfig.model_validate_json((out / "run.json").read_text(encoding="utf-8"))
+    trained = again / "first" / "metrics.json"
+
+    def stop(at: int, second: bool) -> None:
+        def check(done: int, steps: int, words: str) -> None:
+            if done == at and trained.exists() == second:
+                raise Stop
+
+        with pytest.raises(Stop):
+            tune(config, again, resume=second, on_step=check)
+
+    stop(3, second=False)
+    assert not trained.exists()
+    stop(3, second=True)
+    assert trained.exists()
+    works("tune", "--resume", again)
+    assert np.array_equal(prompts_in(out), prompts_in(again))
+    assert "vpt starts from" in fails("tune", table, *own[:2], "--method", "vpt:start=x", "--first", task)
+    assert "linear has none: leave --first out" in fails("tune", table, "--method", "linear", "--first", "mnist5k")
+
+
+def prompts_in(folder: Path) -> np.ndarray:
+    """An adapter's prompts."""
+    held = load_file(folder / "adapter_model.safetensors")
+    return next(value for name, value in held.items() if name.endswith("insertion.prompts"))
 
 
 def test_methods_are_compared_on_texts(backbone: str, table: Path, tmp_path: Path, works: Any) -> None:

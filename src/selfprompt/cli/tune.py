@@ -25,6 +25,7 @@ def command(
     protocol_flags: ProtocolFlags = None,
     column_flags: ColumnFlags = None,
     image_size: Count | None = None,
+    first: str | None = None,
     out: Path | None = None,
     resume: Path | None = None,
     probe: bool | None = None,
@@ -42,6 +43,7 @@ def command(
             (the default).
         method: A name of `selfprompt list methods` (spt), with fields of its own where wanted: gatevpt:gate_init=10.
         image_size: Side of the input in pixels, if not the backbone's own.
+        first: Data that the prompts are trained on before, in OUT/first, such as pairs:CORPUS for ppt.
         out: The run's folder (runs/DATA-METHOD-TIME).
         resume: Resume the run in this folder, with its own settings.
         probe: Also measure a linear probe on the same frozen features (yes).
@@ -54,7 +56,14 @@ def command(
     from selfprompt.runs.tune import tune
 
     if resume is not None:
-        own = {"backbone": backbone, "method": method, "image-size": image_size, "out": out, "probe": probe}
+        own = {
+            "backbone": backbone,
+            "method": method,
+            "image-size": image_size,
+            "first": first,
+            "out": out,
+            "probe": probe,
+        }
         own |= {"track": track, "seed": seed} | given(method_flags) | given(recipe_flags) | given(protocol_flags)
         own |= given(column_flags)
         others = ["--" + name.replace("_", "-") for name, value in own.items() if value is not None]
@@ -76,6 +85,7 @@ def command(
             recipe=given(recipe_flags),
             protocol=given(protocol_flags),
             image_size=image_size,
+            first=first,
             seed=seed or 0,
             probe=probe is not False,
             trackers=tuple(track or ()),

@@ -198,6 +198,16 @@ class Method(SharedFields, ABC):
         until = subspace.epochs if subspace.directions == "early" else recipe.epochs
         return whole(recipe.model_copy(update={"patience": None}), until=until, then=Again()), last
 
+    @optional
+    def first_data(self) -> str | None:
+        """The packaged data that its prompts are trained on first, where nothing else is asked for."""
+        return None
+
+    @optional
+    def trained_first(self) -> Method:
+        """The same, as it trains on other data the prompts that it starts from."""
+        return self
+
     @property
     def averages(self) -> bool:
         """Whether the readout is a mean, in which the prompts' outputs take part."""
@@ -272,6 +282,11 @@ class PromptMethod(Method, PromptFields, ABC):
 
     def trainable(self) -> Trainable:
         return "head" if self.frozen_prompts else "prompts"
+
+    @optional
+    def trained_first(self) -> PromptMethod:
+        """Prompts that are trained, all of them, in the whole space."""
+        return self.model_copy(update={"frozen_prompts": False, "keep": 1.0, "subspace": None})
 
     def deep(self, backbone: Backbone, parametrization: Parametrization | None = None) -> Deep:
         """Prompts at every block, as keys and values."""

@@ -24,10 +24,11 @@ PATTERNS: dict[str, str] = {
 class PPT(WordPrompts):
     """Gu et al., "PPT: Pre-trained Prompt Tuning for Few-shot Learning", ACL 2022, arXiv 2109.04332.
 
-    Prompts among the words are first trained on tasks made out of raw text, in the format of those to come (without
-    ``start``; data such as ``pairs:CORPUS``, see `selfprompt.data.tasks.load_task`), and then tuned on few examples
-    (``start`` is that run). In the format ``choice`` the classes are options, and one prompt serves all tasks
-    (unified PPT). Without tasks, and with ``#labels=shuffled``, it is its own control.
+    Prompts among the words are first trained on tasks made out of raw text, in the format of those to come, and then
+    tuned on few examples. ``--first pairs:CORPUS`` does both in one run (see `selfprompt.data.tasks.load_task`); or a
+    run without ``start`` trains them, and others ``start`` from it. In the format ``choice`` the classes are options,
+    and one prompt serves all tasks (unified PPT). Without a first training, and with one on ``#labels=shuffled``, it
+    is its own control.
 
     Both recipes are the official code's. Of the first training: 0.1, batch 64, weight decay 0.01, gradients clipped
     to 1. Of the second: 50 epochs, batch 8, 0.01 (what most tasks had), constant, the same decay and clipping.
@@ -56,6 +57,9 @@ class PPT(WordPrompts):
     def first_recipe(self) -> Recipe:
         """Of the first training."""
         return Recipe(epochs=10, batch_size=64, lr=0.1, weight_decay=0.01, warmup=0, clip_grad=1)
+
+    def first_data(self) -> str:
+        return f"{self.format}:wordnet-mini"
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
         if self.start is None:

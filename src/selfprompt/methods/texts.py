@@ -44,6 +44,9 @@ class TextMethod(PromptMethod, TextFields, ABC):
     def head(self) -> Literal["linear", "label_words"]:
         return "linear" if self.answers == "linear" else "label_words"
 
+    def trained_first(self) -> PromptMethod:
+        return super().trained_first().model_copy(update={"label_words": None})  # the other data has other classes
+
     def for_names(self, names: Sequence[str], further: Sequence[str] = ()) -> TextMethod:
         if OPTIONS in self.template:
             return self._with_options(names)

@@ -14,7 +14,7 @@ from selfprompt.data.sources import locate
 from selfprompt.errors import UserError, out_of_range
 from selfprompt.files import must_be_utf8, read_as
 from selfprompt.methods import for_recipe, from_description, make_method, read_spec, record_of
-from selfprompt.methods.base import Method
+from selfprompt.methods.base import Method, PromptMethod
 from selfprompt.methods.recipe import Recipe
 from selfprompt.runs.presets import PRESETS
 
@@ -42,6 +42,7 @@ class RunConfig(BaseModel):
         probe: Measure a linear probe, too, where prompts are trained.
         test: Look at the test set at the end; a trial of a search does not.
         whole: Train on the training and validation images together, and keep the last epoch.
+        first: Data that the prompts are trained on before, in a run of its own (see `before`).
         trackers: accelerate's trackers.
     """
 
@@ -56,6 +57,7 @@ class RunConfig(BaseModel):
     probe: bool = True
     test: bool = True
     whole: bool = False
+    first: str | None = None
     trackers: tuple[str, ...] = ()
 
     @classmethod
@@ -69,13 +71,14 @@ class RunConfig(BaseModel):
         recipe: dict[str, Any] | None = None,
         protocol: dict[str, Any] | None = None,
         image_size: int | None = None,
+        first: str | None = None,
         **rest: Any,
     ) -> RunConfig:
         """Fill in what the user left open: the backbone's own protocol, and the method's published recipe.
 
         ``method`` may carry fields of its own and of its recipe (see `read_spec`).
         """
-        for flag, given in {"DATA": data, "--backbone": backbone, "--method": method}.items():
+        for flag, given in {"DATA": data, "--backbone": backbone, "--method": method, "--first": first}.items():
             if given is not None:
                 must_be_utf8(flag, given)
                 if not given.strip():
@@ -101,19 +104,54 @@ class RunConfig(BaseModel):
         rate = {"lr": rates[default["rates"]]} if default and default["rates"] in rates else {}
         settings = default.get("protocol", {}) | (protocol or {})
         few = chosen.few_shot(settings["shots"]) if settings.get("shots") else {}
+        if default:
+            first = first or chosen.first_data()
+        begun = starting(chosen, first) if first else chosen
         changes = few | default.get("recipe", {}) | rate | recipe
         try:
             made = cls(
                 data=locate(data) if data else default["data"],
                 backbone=backbone,
                 method=chosen,
-                recipe=chosen.recipe_with(known.pretraining, changes),
+                recipe=begun.recipe_with(known.pretraining, changes),
                 protocol=protocol_for(known, **settings),
+                first=locate(first) if first else None,
                 **rest,
             )
         except ValidationError as error:
             raise out_of_range(error) from None
         return made
+
+    def before(self) -> RunConfig | None:
+        """The run on ``first``, whose prompts this one starts from: the same prompts, by their own recipe."""
+        if self.first is None:
+            return None
+        known = info(self.backbone, self.protocol.side)
+        method = self.method.trained_first()
+        default = PRESETS.get(self.backbone, {}) if self.first == method.first_data() else {}
+        changes = default.get("first_recipe", {})
+        settings = type(self.protocol).__bases__[0].model_fields.keys() & type(self.protocol).model_fields.keys()
+        return RunConfig(
+            data=self.first,
+            backbone=self.backbone,
+            method=method,
+            recipe=method.recipe_with(known.pretraining, changes),
+            protocol=protocol_for(known, **self.protocol.model_dump(include={*settings})),
+            seed=self.seed,
+            probe=False,
+        )
+
+
+def starting(method: Method, start: str) -> Method:
+    """A method as it starts from an adapter.
+
+    Raises:
+        UserError: It cannot.
+    """
+    if not isinstance(method, PromptMethod) or method.start is not None:
+        odd = "has none" if not isinstance(method, PromptMethod) else f"starts from {method.start}"
+        raise UserError(f"--first trains prompts to start from, and {method.name} {odd}: leave --first out.")
+    return method.model_copy(update={"start": start})
 
 
 def read_run(folder: Path) -> RunConfig:

@@ -31,6 +31,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "protocol": {"name": "embedded", "shots": 16},
         "fields": {"num_prompts": 16},
         "recipe": {"epochs": 30, "batch_size": 16},
+        "first_recipe": {"epochs": 2},
     },
 }
 """What `selfprompt tune` runs without an argument, by the packaged backbone, in minutes of two cores.
@@ -43,5 +44,6 @@ readout, and each method's own rate for these settings (`Method.rates`), which a
 of 200, and a rate for this pair's scale, which a search on validation images chose.
 
 ``builtin-text``: 16 definitions of each class to train, 4 to select. Against the published recipe: 16 prompts, 30
-epochs, a batch of 16, and a rate for this model's scale, which a search on validation texts chose.
+epochs, a batch of 16, and a rate for this model's scale, which a search on validation texts chose. Of methods that
+train their prompts on raw text before, two epochs of that.
 """

@@ -22,7 +22,7 @@ from selfprompt.files import claimed, replace_file, unused
 from selfprompt.methods.linear import Linear
 from selfprompt.model import build
 from selfprompt.runs.analysis import analyse_run
-from selfprompt.runs.config import NAME, RunConfig, read_run
+from selfprompt.runs.config import NAME, RunConfig, read_run, starting
 from selfprompt.runs.material import Material
 from selfprompt.runs.probe import linear_probe
 from selfprompt.tuning.checkpoint import Settings, same_run, settings_of
@@ -40,6 +40,9 @@ from selfprompt.tuning.records import (
     write_predictions,
 )
 
+FIRST = "first"
+"""The folder, in a run's own, of the run that trains the prompts it starts from."""
+
 
 def tune(
     config: RunConfig,
@@ -55,7 +58,7 @@ def tune(
     """Run a configuration: split, start, fit, then test once, and write everything to ``out``.
 
     Args:
-        config: What to run.
+        config: What to run; first what its prompts start from, in a folder of its own in ``out``.
         out: The run's folder: run.json, split.json, log.jsonl, log.csv, checkpoint.pt, prompts/, predictions.csv,
             metrics.json, analysis.json, thumbnails.png and the adapter; runs/DATA-METHOD-TIME if left out.
         resume: Go on where the run in ``out`` was stopped; otherwise a folder with another run is refused.
@@ -69,7 +72,7 @@ def tune(
         UserError: The folder is taken or cannot be written; from the data, the backbone, the method or the fit.
     """
     checked_trackers(config.trackers, Path())
-    engine = Engine(config.recipe.precision)
+    engine, material = Engine(config.recipe.precision), material or Material()
     with ExitStack() as held:
 
         def claim() -> Path:
@@ -81,8 +84,22 @@ def tune(
             return folder
 
         folder = engine.from_main(claim)
+        if (before := config.before()) is not None:
+            with_splits(material.dataset(config.data, config.protocol.inputs), config.protocol, config.seed)
+            if engine.is_main and not (folder / NAME).exists():
+                write_settings(folder, config, command)
+            engine.wait()
+            there = folder / FIRST
+            tune(before, there, resume=(there / NAME).exists(), on_step=on_step, command=command, **options)
         engine = Engine(config.recipe.precision, config.trackers, folder)
-        return run_in(folder, config, engine, resume, on_step, command, analysed, material or Material(), options)
+        return run_in(folder, config, engine, resume, on_step, command, analysed, material, options)
+
+
+def write_settings(folder: Path, config: RunConfig, command: str | None) -> None:
+    """What a run is resumed by."""
+    if command is not None:
+        replace_file(folder / "command.txt", command + "\n")
+    replace_file(folder / NAME, config.model_dump_json(indent=2) + "\n")
 
 
 def default_folder(config: RunConfig) -> Path:
@@ -95,7 +112,8 @@ def default_folder(config: RunConfig) -> Path:
 def settings_in(config: RunConfig) -> Settings:
     """What of a configuration tells its run from another's; its data and backbone may stand elsewhere by now."""
     method = config.method.describe()
-    return settings_of(method, config.recipe, config.protocol, config.seed) | {"whole": config.whole}
+    first = {"first": config.first} if config.first else {}
+    return settings_of(method, config.recipe, config.protocol, config.seed) | {"whole": config.whole} | first
 
 
 def run_in(
@@ -122,14 +140,14 @@ def run_in(
     classes = list(splits.class_names)
     backbone = load_backbone(config.backbone, config.protocol.side)
     method = config.method.for_names(classes, [name for name in dataset.class_names if name not in classes])
+    if config.first:
+        method = starting(method, str(out.absolute() / FIRST))
     model = build(method, backbone, len(classes), config.protocol, classes, config.seed)
     for tower in () if resume else model.towers.values():
         model.stored(tower)  # that it fits, before anything is written
     if engine.is_main:
-        if command is not None:
-            replace_file(out / "command.txt", command + "\n")
         replace_file(out / SPLIT_NAME, json.dumps(splits.record))
-        replace_file(out / NAME, config.model_dump_json(indent=2) + "\n")
+        write_settings(out, config, command)
     engine.wait()
 
     examples = splits.train + splits.val if config.whole else splits.train

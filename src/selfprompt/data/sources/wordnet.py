@@ -79,6 +79,11 @@ def definitions(kind: str, root: Path | None = None) -> Iterator[tuple[str, str]
             if not mark or len(fields) < 3 or not fields[1].isdecimal():
                 raise UserError(f"{path}, line {number} is no entry of WordNet's: install wordnet-base anew.")
             sense = int(fields[1]) - FIRST[kind]
-            definition = re.sub(r'[;:,]?\s*"[^"]*".*$', "", gloss).strip().rstrip(";").strip()
+            definition = definition_of(gloss)
             if 0 <= sense < len(names) and definition:
                 yield definition, names[sense]
+
+
+def definition_of(gloss: str) -> str:
+    """A gloss without its examples."""
+    return re.sub(r'[;:,]?\s*"[^"]*".*$', "", gloss).strip().rstrip(";").strip()

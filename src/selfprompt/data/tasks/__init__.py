@@ -6,10 +6,12 @@ validated, tested and compared as any, and are a start for others (``--start``).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
+from selfprompt.data.tasks.corpus import PACKAGED, read_corpus
 from selfprompt.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -31,14 +33,17 @@ def locate_task(data: str) -> str:
         UserError: There is no such file or folder, or a setting is none.
     """
     kind, path, _ = parts_of(data)
+    if path in PACKAGED.values():
+        return data
     if not path.exists():
-        raise UserError(f"There is no file or folder {path}: give {kind}: a text file, or a folder of .txt files.")
+        known = f"a text file, a folder of .txt files, or {' or '.join(PACKAGED)}"
+        raise UserError(f"There is no file or folder {path}: give {kind}: {known}.")
     _, sign, settings = data.partition("#")
     return f"{kind}:{path.absolute()}{sign}{settings}"
 
 
 def load_task(data: str) -> Dataset:
-    """The data set of ``KIND:CORPUS#SETTING=VALUE&..``.
+    """The data set of ``KIND:CORPUS#SETTING=VALUE&..``; the corpus is a path, or the name of a packaged one.
 
     - ``pairs``: is the second sentence next to the first one (yes), elsewhere in its document (maybe), or in another
       (no)?
@@ -51,19 +56,21 @@ def load_task(data: str) -> Dataset:
     Raises:
         UserError: The corpus cannot be read or is too small, or a setting is none.
     """
-    from selfprompt.data.tasks.corpus import read_corpus
     from selfprompt.data.tasks.formats import choice, pairs, single, task
 
     kind, path, settings = parts_of(data)
     numbers = {name: int(value) for name, value in settings.items() if name in NUMBERS}
     seed, shuffled = numbers.get("seed", 0), settings.get("labels") == "shuffled"
     documents = read_corpus(path)
-    made = {
+    form = {
         "pairs": lambda: pairs(),
         "choice": lambda: choice(numbers.get("options", 6)),
         "single": lambda: single(documents, numbers.get("words", 16)),
     }[kind]()
-    return task(f"{kind} of {path.stem}", documents, made, seed, shuffled)
+    packaged = next((name for name, file in PACKAGED.items() if file == path), None)
+    licence = "WordNet 3.0 licence: any purpose, with its notice" if packaged else "the user's own"
+    made = task(f"{kind} of {packaged or path.stem}", documents, form, seed, shuffled)
+    return replace(made, licence=licence)
 
 
 def parts_of(data: str) -> tuple[str, Path, dict[str, str]]:
@@ -85,4 +92,5 @@ def parts_of(data: str) -> tuple[str, Path, dict[str, str]]:
             least, most = NUMBERS[setting]
             if not value.isdecimal() or not least <= int(value) <= most:
                 raise UserError(f"{data} has {setting}={value}: give a whole number from {least} to {most}.")
-    return kind, Path(name), settings
+    path = Path(name)
+    return kind, path if path.exists() else PACKAGED.get(name, path), settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ FIX = "give a text file in UTF-8, with one paragraph a line and an empty line be
 LEAST = 5
 """Sentences of a document; of shorter ones no task could be made."""
 END = re.compile(r"""(?:(?<=[.!?])|(?<=[.!?]["')\]]))\s+(?=["'(\[]?[^\W_a-z])|(?<=[。！？])\s*""")
+
+PACKAGED = {"wordnet-mini": Path(__file__).parent.parent / "sources" / "wordnet_mini" / "corpus.txt.xz"}
+"""Corpora that the package carries, by name."""
 
 Document: TypeAlias = tuple[str, ...]
 """Its sentences, in order."""
@@ -30,8 +34,13 @@ def read_corpus(path: Path) -> list[Document]:
     files = sorted(path.rglob("*.txt")) if path.is_dir() else [path]
     if not files:
         raise UserError(f"{path} has no .txt file: {FIX}.")
-    found = (tuple(dict.fromkeys(sentences(text))) for file in files for text in documents(read_text(file, FIX)))
+    found = (tuple(dict.fromkeys(sentences(text))) for file in files for text in documents(contents(file)))
     return [document for document in found if len(document) >= LEAST]
+
+
+def contents(file: Path) -> str:
+    """A text file; a packaged one is packed by xz."""
+    return lzma.decompress(file.read_bytes()).decode() if file in PACKAGED.values() else read_text(file, FIX)
 
 
 def documents(text: str) -> list[str]:
