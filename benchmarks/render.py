@@ -67,8 +67,29 @@ def differences() -> str:
     return "\n".join([*lines, ""])
 
 
+def texts_of_classes() -> str:
+    """What the texts of classes cost a step of CoOp, and an image of TPT."""
+    rows = json.loads((RESULTS / "class-texts.json").read_text(encoding="utf-8"))["rows"]
+    lines = ["| | classes | prompts | times faster | held for the backward pass, MiB: published | ours | difference |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    for row in rows:
+        held = [f"{row['held_mib'][whose]:,.0f}" for whose in ("published", "ours")]
+        apart = f"{row['feature_difference']:.0e} in features, {row['gradient_difference']:.0e} in gradients"
+        lines.append(
+            f"| a step of CoOp | {row['classes']:,} | {row['prompts']} | {row['faster']:.1f} | {' | '.join(held)} | "
+            f"{apart} |"
+        )
+    tpt = json.loads((RESULTS / "test-time.json").read_text(encoding="utf-8"))
+    what = f"an image of TPT, {tpt['views']} views"
+    lines.append(
+        f"| {what} | {tpt['classes']:,} | 4 | {tpt['faster']:.1f} | | the process's peak {tpt['our_peak_gib']:.1f} GiB | "
+        f"{tpt['score_difference']:.0e} in scores |"
+    )
+    return "\n".join([*lines, ""])
+
+
 def block(name: str) -> str:
-    """The text of a block: ``published``, ``mini/differences``, ``speed-NAME`` or ``counts``, or a file.
+    """The text of a block: ``published``, ``mini/differences``, ``class-texts``, ``speed-NAME``, ``counts``, or a file.
 
     Of the last two there is a table, and ``...-in-words``.
     """
@@ -76,6 +97,8 @@ def block(name: str) -> str:
         return claim()
     if name == "mini/differences":
         return differences()
+    if name == "class-texts":
+        return texts_of_classes()
     stem = name.removesuffix("-in-words")
     if not (RESULTS / f"{stem}.json").is_file():
         return (RESULTS / name).read_text(encoding="utf-8")
