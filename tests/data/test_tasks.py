@@ -144,3 +144,21 @@ def test_what_cannot_be_is_refused(corpus: Path, data: str, said: str) -> None:
     with pytest.raises(UserError, match=said) as refused:
         load_dataset(data.format(folder=corpus.parent))
     assert "\n" not in str(refused.value)
+
+
+def test_a_registered_data_set_lends_its_training_texts_but_no_label() -> None:
+    made = load_dataset("single:wordnet-mini/living#words=4")
+    source = load_dataset("wordnet-mini/living")
+    assert source.test is not None
+    texts = {" ".join(text.split()) for (text,) in source.train.images}
+    asked = every(made)
+    assert asked
+    assert len(made.class_names) == 4
+    for (left,), label in asked:
+        word, words = made.class_names[label], set(left.split())
+        assert any(word in text.lower() and words <= set(text.split()) for text in texts)
+    assert locate("single:wordnet-mini") == "single:wordnet-mini"
+    with pytest.raises(UserError, match=r"no order of its texts.*use single:wordnet-mini"):
+        load_dataset("pairs:wordnet-mini")
+    with pytest.raises(UserError, match="holds images"):
+        load_dataset("single:mnist5k")

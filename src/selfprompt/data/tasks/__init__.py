@@ -1,7 +1,8 @@
 """Tasks made out of raw text: no label is read, as the text itself says what is right.
 
 They are data sets as others are, ``KIND:CORPUS``, with splits of whole documents, so that prompts trained on them are
-validated, tested and compared as any, and are a start for others (``--start``).
+validated, tested and compared as any, and are a start for others (``--start``). CORPUS is on disk; ``single`` takes
+the training texts of a registered data set, too, whose labels are not read.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ def locate_task(data: str) -> str:
     """
     kind, path, _ = parts_of(data)
     if not path.exists():
+        if is_registered(path):
+            if kind != "single":
+                raise UserError(f"{path} has no order of its texts, which {kind} asks about: use single:{path}.")
+            return data
         raise UserError(f"There is no file or folder {path}: give {kind}: a text file, or a folder of .txt files.")
     _, sign, settings = data.partition("#")
     return f"{kind}:{path.absolute()}{sign}{settings}"
@@ -51,19 +56,28 @@ def load_task(data: str) -> Dataset:
     Raises:
         UserError: The corpus cannot be read or is too small, or a setting is none.
     """
-    from selfprompt.data.tasks.corpus import read_corpus
+    from selfprompt.data.sources import load_located  # which imports this
+    from selfprompt.data.tasks.corpus import of_texts, read_corpus
     from selfprompt.data.tasks.formats import choice, pairs, single, task
 
     kind, path, settings = parts_of(data)
     numbers = {name: int(value) for name, value in settings.items() if name in NUMBERS}
     seed, shuffled = numbers.get("seed", 0), settings.get("labels") == "shuffled"
-    documents = read_corpus(path)
+    registered = is_registered(path)
+    documents = of_texts(load_located(path.as_posix(), "text").train.images) if registered else read_corpus(path)
     made = {
         "pairs": lambda: pairs(),
         "choice": lambda: choice(numbers.get("options", 6)),
         "single": lambda: single(documents, numbers.get("words", 16)),
     }[kind]()
     return task(f"{kind} of {path.stem}", documents, made, seed, shuffled)
+
+
+def is_registered(path: Path) -> bool:
+    """Whether it is a data set's name, as what `locate_task` gave has a path's whole."""
+    from selfprompt.data.sources import names  # which imports this
+
+    return path.as_posix() in names()
 
 
 def parts_of(data: str) -> tuple[str, Path, dict[str, str]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
+
+import numpy as np
 
 from selfprompt.errors import UserError
 from selfprompt.files import read_text
@@ -32,6 +34,13 @@ def read_corpus(path: Path) -> list[Document]:
         raise UserError(f"{path} has no .txt file: {FIX}.")
     found = (tuple(dict.fromkeys(sentences(text))) for file in files for text in documents(read_text(file, FIX)))
     return [document for document in found if len(document) >= LEAST]
+
+
+def of_texts(texts: Iterable[Sequence[str]]) -> list[Document]:
+    """Single texts in documents of ten, in a random order: nothing tells what belongs together."""
+    each = list(dict.fromkeys(" ".join(text) for text in texts))
+    order = np.random.default_rng(0).permutation(len(each))
+    return [tuple(each[i] for i in order[first : first + 10]) for first in range(0, len(each) - LEAST + 1, 10)]
 
 
 def documents(text: str) -> list[str]:
