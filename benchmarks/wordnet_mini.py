@@ -1,4 +1,4 @@
-"""Make the embedded part of WordNet: 500 definitions of each of ten supersenses, and eight tasks of other definitions.
+"""Make the embedded part of WordNet: 500 definitions of each of ten supersenses, and eight tasks of others.
 
     apt-get install wordnet-base
     python benchmarks/wordnet_mini.py [--root /usr/share/wordnet]
@@ -65,7 +65,7 @@ def main(root: Path, out: Path) -> None:
     for number, sense in enumerate(sorted(CLASSES)):
         drawn = draw((d for d, s in kinds.items() if s == {sense} and usable(d)), number)[:PER_CLASS]
         assert len(drawn) == PER_CLASS, (sense, len(drawn))
-        rows |= {definition: CLASSES[sense] for definition in drawn}
+        rows |= dict.fromkeys(drawn, CLASSES[sense])
     write(out / wordnet_mini.FILE, [f"{name}\t{definition}" for definition, name in rows.items()])
     listed, every = [], [s for s in senses(root) if usable(s.definition) and not s.definition.endswith(",")]
     for task, classes in TASKS.items():

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from selfprompt.comparison.bench import bench, task_of
 from selfprompt.comparison.compare import check_methods
 from selfprompt.comparison.suites import SUITES, Suite
+from selfprompt.data.sources import load_dataset
 from tiny_models import WORDS, make_model, tokenizer
 
 WEIGHTS = "adapter_model.safetensors"
@@ -29,6 +30,13 @@ def test_every_arm_of_the_small_benchmark_of_texts_is_trained_alike(suite: Suite
     assert all("mini-text" in comparison.run(spec).method.rates for spec in suite.methods if spec != "linear")
     shots = {preset.recipe["epochs"] * preset.protocol["shots"] for preset in SUITES["mini-text"].values()}
     assert len(shots) == 1
+
+
+def test_prompts_are_first_trained_on_words_that_name_no_class() -> None:
+    suite = SUITES["mini-text"]["k32"]
+    names = {name for group in suite.groups.values() for data in group for name in load_dataset(data).class_names}
+    assert {data.partition("#")[0] for _, data in suite.first.values()} == {"single:wordnet-mini"}
+    assert not names & set(load_dataset("single:wordnet-mini").class_names)
 
 
 def test_first_runs_are_made_once_and_started_from(tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ def command(
 
     Args:
         suite: Offline: mini is VTAB-1K's protocol in miniature; mini-clip and mini-text are few shots on the packaged
-            image-text model and language model. The others are looked for on disk: vtab1k, fgvc, and for image-text models coop11 (few-shot,
-            and from base to new classes) and imagenet-shift.
+            image-text model and language model. The others are looked for on disk: vtab1k, fgvc, and for image-text
+            models coop11 (few-shot, and from base to new classes) and imagenet-shift.
         methods: Names with commas between, with fields where wanted (those of every comparison; the suite's own
             for image-text and language models).
         backbone: A timm name, a weights file, or builtin (the default).

@@ -27,7 +27,7 @@ class Suite:
         also: Data sets on which tested runs are evaluated besides.
         adapt: Adaptations under which they are, too.
         methods: Those that are run by default.
-        first: Runs whose prompts others start from (``start=NAME``), by name: a method and its data (see `comparison.first`).
+        first: Runs whose prompts others start from (``start=NAME``), by name: a method and its data.
         as_reported: The benchmark whose reported ones are run in their place; else those of every comparison are.
     """
 
@@ -169,8 +169,8 @@ SHIFT = mini_clip(
 )
 """Trained on plain digits, asked about shifted ones, by one prediction, by TPT, and by the mean over TPT's views."""
 
-KEYWORDS = "single:wordnet-mini#words=64"
-START_RMS = "prompt_rms=0.05"
+KEYWORDS = "single:wordnet-mini"
+SCALED = "prompt_rms=0.1"
 SHARED = "prompt-tuning:answers=linear:template={soft} {text}:start_from=random"
 
 
@@ -204,7 +204,7 @@ def mini_text(shots: int) -> Suite:
         trials=3,
         first={
             "keywords": ("ppt", KEYWORDS),
-            "shuffled": ("ppt", f"{KEYWORDS}&labels=shuffled"),
+            "shuffled": ("ppt", f"{KEYWORDS}#labels=shuffled"),
             "meta": ("metapt", KEYWORDS),
             "mixed": ("metapt:inner_lr=0", KEYWORDS),
             "unsorted": ("metapt:grouping=random", KEYWORDS),
@@ -212,9 +212,9 @@ def mini_text(shots: int) -> Suite:
         methods=(
             *("linear", "full", "prefix"),
             *(f"prompt-tuning:start_from={start}" for start in ("random", "vocabulary", "labels")),
-            f"prompt-tuning:start_from=random:{START_RMS}",
-            *("ppt:start=keywords", f"ppt:start=keywords:{START_RMS}", "ppt:start=shuffled"),
-            *("metapt:start=meta", f"metapt:start=meta:{START_RMS}", "metapt:start=mixed", "metapt:start=unsorted"),
+            f"prompt-tuning:start_from=random:{SCALED}",
+            *("ppt:start=keywords", f"ppt:start=keywords:{SCALED}", "ppt:start=shuffled"),
+            *("metapt:start=meta", f"metapt:start=meta:{SCALED}", "metapt:start=mixed", "metapt:start=unsorted"),
             *(SHARED, "ipt", "ipt:instance=table", "lora:rank=14"),
         ),
     )
