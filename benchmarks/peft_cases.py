@@ -90,12 +90,12 @@ def judged(generate: Step, ids: Tensor, forward: Step, plain: Step) -> str:
     apart = {}
     for name, call in (("step by step", forward), ("the plain model", plain)):
         expected = [call(torch.cat([ids, new[:, :i]], dim=1)) for i in range(4)]
-        apart[name] = max(float((own - other).abs().max()) for own, other in zip(scores, expected))
-    if apart["step by step"] < 1e-3:
-        return "as step by step"
-    if apart["the plain model"] < 1e-3:
-        return "as the plain model: the prompts are ignored"
-    return f"scores are {apart['step by step']:.1g} off those of step by step"
+        apart[name] = [float((own - other).abs().max()) for own, other in zip(scores, expected)]
+    for name, found in apart.items():
+        if max(found) < 1e-3:
+            return f"as {name}" + (": the prompts are ignored" if name == "the plain model" else "")
+    wrong = [i for i, found in enumerate(apart["step by step"]) if found >= 1e-3]
+    return f"scores are {max(apart['step by step']):.1g} off those of step by step, from word {wrong[0] + 1} on"
 
 
 def of_t5() -> str:

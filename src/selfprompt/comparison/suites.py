@@ -191,15 +191,15 @@ def mini_text(shots: int) -> Suite:
         backbone="builtin-text",
         protocol={"name": f"mini-text-k{shots}", "shots": shots, "val_shots": shots},
         recipe={
-            "epochs": 320 // shots,
-            "batch_size": 16,
+            "epochs": 128 // shots,
+            "batch_size": 8,
             "warmup": 0.1,
             "min_lr": 1e-8,
             "weight_decay": 0.01,
             "head_weight_decay": 0.01,
             "clip_grad": 1.0,
         },
-        fields={"num_prompts": 16},
+        fields={"num_prompts": 8},
         rates="mini-text",
         trials=3,
         first={
@@ -214,8 +214,8 @@ def mini_text(shots: int) -> Suite:
             *(f"prompt-tuning:start_from={start}" for start in ("random", "vocabulary", "labels")),
             f"prompt-tuning:start_from=random:{SCALED}",
             *("ppt:start=keywords", f"ppt:start=keywords:{SCALED}", "ppt:start=shuffled"),
-            *("metapt:start=meta", f"metapt:start=meta:{SCALED}", "metapt:start=mixed", "metapt:start=unsorted"),
-            *(SHARED, "ipt", "ipt:instance=table", "lora:rank=14"),
+            *("metapt:start=meta", "metapt:start=mixed", "metapt:start=unsorted"),
+            *(SHARED, "ipt", "lora:rank=7"),
         ),
     )
 
