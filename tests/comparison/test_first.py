@@ -28,8 +28,6 @@ def test_every_arm_of_the_small_benchmark_of_texts_is_trained_alike(suite: Suite
     recipes = [comparison.run(spec).recipe.model_dump(exclude={"lr"}) for spec in suite.methods]
     assert all(recipe == recipes[0] for recipe in recipes)
     assert all("mini-text" in comparison.run(spec).method.rates for spec in suite.methods if spec != "linear")
-    shots = {preset.recipe["epochs"] * preset.protocol["shots"] for preset in SUITES["mini-text"].values()}
-    assert len(shots) == 1
 
 
 def test_prompts_are_first_trained_on_words_that_name_no_class() -> None:
@@ -56,14 +54,12 @@ def test_first_runs_are_made_once_and_started_from(tmp_path: Path) -> None:
         first={name: ("ppt:epochs=1", str(data)) for name in ("one", "other")},
     )
     out, started = tmp_path / "out", "ppt:start=one:frozen_prompts=true:answers=linear"
-    bench(suite, ["linear"], out, seeds=1)
-    assert not (out / "first").exists()
-    bench(suite, ["linear", started], out, seeds=1)
+    bench(suite, [started], out, seeds=1)
     assert [path.name for path in (out / "first").iterdir()] == ["one"]
     weights = out / "first" / "one" / WEIGHTS
     written = weights.stat().st_mtime_ns
-    rows = bench(suite, ["linear", started], out, seeds=2)["results"]
-    assert [row["method"] for row in rows] == ["linear", started]
+    (row,) = bench(suite, [started], out, seeds=2)["results"]
+    assert (row["method"], row["seeds"]) == (started, 2)
     assert weights.stat().st_mtime_ns == written
     prompts = load_file(weights)["towers.text.insertion.prompts"]
     for seed in (0, 1):

@@ -55,7 +55,7 @@ def command(
         search: climb steps from the published settings to better ones; grid tries the paper's own grid.
         shots: Training images of each class, if not the preset's.
         seeds: Runs of each method on each task at its best settings.
-        trials: Points that each search tries (5; mini and mini-text 3, mini-clip 1).
+        trials: Points that each search tries (5; mini 3, mini-text 2, mini-clip 1).
         jobs: Runs at a time on one machine, each with its share of the threads.
         on: here, or ray: the cluster that RAY_ADDRESS names, or one started here.
         out: The benchmark's folder (runs/bench-SUITE).

@@ -174,13 +174,13 @@ SCALED = "prompt_rms=0.1"
 SHARED = "prompt-tuning:answers=linear:template={soft} {text}:start_from=random"
 
 
-def mini_text(shots: int) -> Suite:
+def mini_text(shots: int, epochs: int) -> Suite:
     """Few shots on the packaged language model: so many texts of each class to train, and as many to select.
 
     Of prompts among words, the starts: random numbers, words, trained on keywords that were taken out of other
     definitions (PPT), mixed or sorted into tasks (MetaPT); and what could explain a gain away: shuffled keywords,
     unsorted tasks, and all of one scale, the vocabulary's. Of prompts that read the text, IPT's beside shared ones
-    under the same head, and LoRA with as many numbers. All have one recipe, of as many steps whatever the shots.
+    under the same head, and LoRA with as many numbers. All have one recipe, whose epochs four core-hours allow.
     """
     return Suite(
         name="mini-text",
@@ -191,7 +191,7 @@ def mini_text(shots: int) -> Suite:
         backbone="builtin-text",
         protocol={"name": f"mini-text-k{shots}", "shots": shots, "val_shots": shots},
         recipe={
-            "epochs": 128 // shots,
+            "epochs": epochs,
             "batch_size": 8,
             "warmup": 0.1,
             "min_lr": 1e-8,
@@ -201,7 +201,7 @@ def mini_text(shots: int) -> Suite:
         },
         fields={"num_prompts": 8},
         rates="mini-text",
-        trials=3,
+        trials=2,
         first={
             "keywords": ("ppt", KEYWORDS),
             "shuffled": ("ppt", f"{KEYWORDS}#labels=shuffled"),
@@ -223,7 +223,7 @@ def mini_text(shots: int) -> Suite:
 SUITES: dict[str, dict[str, Suite]] = {
     "mini": {"selfprompt": MINI},
     "mini-clip": {"base-to-new": BASE_TO_NEW, "shift": SHIFT},
-    "mini-text": {"k32": mini_text(32), "k8": mini_text(8)},
+    "mini-text": {"k32": mini_text(32, epochs=4), "k8": mini_text(8, epochs=8)},
     "vtab1k": {
         "spt2024": vtab("spt2024", resize="crop", crop_fraction=1.0, interpolation="bicubic"),
         "vpt2022": vtab("vpt2022", **SQUASHED, selection="last"),
