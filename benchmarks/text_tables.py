@@ -17,6 +17,7 @@ from pathlib import Path
 import selfprompt as sp
 from few_shot_tables import difference, mean_of, results, spread, write
 from selfprompt.backbones.load import load_backbone
+from selfprompt.backbones.text import TextBackbone
 from selfprompt.comparison.suites import SCALED, SHARED, SUITES
 from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import with_splits
@@ -88,11 +89,14 @@ def main() -> None:
     write(folder / "effects.md", lines)
     lines = ["| task | classes | test | linear probe, 150 texts of each class |", "|---|---|---|---|"]
     backbone = load_backbone("builtin-text")
+    assert isinstance(backbone, TextBackbone)
+    protocol = TextProtocol().read_by(backbone, None)
     for data in (d for group in SUITES["mini-text"]["k32"].groups.values() for d in group):
         dataset = load_dataset(data)
-        splits, protocol = with_splits(dataset, TextProtocol()), TextProtocol().read_by(backbone, None)
+        splits = with_splits(dataset, TextProtocol())
         model = sp.create_model(backbone, "linear", num_classes=dataset.num_classes)
-        accuracy = linear_probe(model, *(Decoded(part, protocol) for part in (splits.train, splits.val, splits.test)))
+        train, val, test = (Decoded(part, protocol) for part in (splits.train, splits.val, splits.test))
+        accuracy = linear_probe(model, train, val, test)
         names = ", ".join(dataset.class_names)
         lines.append(f"| {data.partition('/')[2]} | {names} | {len(splits.test)} | {accuracy:.1f} |")
     write(folder / "tasks-probe.md", lines)

@@ -116,7 +116,7 @@ def write(path: Path, rows: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--root", type=Path, default=wordnet.ROOT)
     parser.add_argument("--out", type=Path, default=Path(str(wordnet_mini.__file__)).parent)
     main(**vars(parser.parse_args()))
