@@ -19,6 +19,7 @@ import subprocess
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 LISTS = Path("/var/lib/apt/lists")
@@ -48,30 +49,50 @@ class Sense:
 
     Args:
         file: Number of its lexicographer file.
+        part: Of speech: n, v, a or r.
         words: That have it.
         definition: Of it.
         examples: Sentences.
+        above: Where its hypernyms stand: their files, and a first word.
     """
 
     file: int
+    part: str
     words: list[str]
     definition: str
     examples: list[str]
+    above: frozenset[tuple[int, str]]
 
 
 def senses(folder: Path) -> Iterator[Sense]:
     """All of WordNet's."""
+    lines: dict[tuple[str, str], tuple[list[str], str]] = {}
     for part in ("noun", "verb", "adj", "adv"):
         for line in (folder / f"data.{part}").read_text(encoding="latin1").splitlines():
-            if line.startswith("  "):  # the licence
-                continue
-            head, gloss = line.split(" | ", 1)
-            fields = head.split()
-            words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
-            definition = re.sub(r'[;:]?\s*"[^"]*".*$', "", gloss).strip().rstrip(";").strip()
-            examples = [text.strip() for text in re.findall(r'"([^"]+)"', gloss)]
-            plain = [re.sub(r"\(\w+\)$", "", word).replace("_", " ") for word in words]
-            yield Sense(int(fields[1]), plain, definition, examples)
+            head, mark, gloss = line.partition(" | ")
+            if mark and not line.startswith("  "):  # the licence
+                fields = head.split()
+                lines[fields[2].replace("s", "a"), fields[0]] = fields, gloss
+
+    def words(fields: list[str]) -> list[str]:
+        own = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
+        return [re.sub(r"\(\w+\)$", "", word).replace("_", " ") for word in own]
+
+    @lru_cache(None)
+    def above(part: str, offset: str) -> frozenset[tuple[int, str]]:
+        fields = lines[part, offset][0]
+        pointers = fields[5 + 2 * int(fields[3], 16) :]
+        found: set[tuple[int, str]] = set()
+        for kind, other, of in zip(pointers[::4], pointers[1::4], pointers[2::4]):
+            if kind in ("@", "@i"):
+                there = lines[of, other][0]
+                found |= {(int(there[1]), words(there)[0]), *above(of, other)}
+        return frozenset(found)
+
+    for (part, offset), (fields, gloss) in lines.items():
+        definition = re.sub(r'[;:]?\s*"[^"]*".*$', "", gloss).strip().rstrip(";").strip()
+        examples = [text.strip() for text in re.findall(r'"([^"]+)"', gloss)]
+        yield Sense(int(fields[1]), part, words(fields), definition, examples, above(part, offset))
 
 
 def wordnet(folder: Path) -> Iterator[list[str]]:

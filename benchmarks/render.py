@@ -70,7 +70,7 @@ def differences() -> str:
 def texts_of_classes() -> str:
     """What the texts of classes cost a step of CoOp, and an image of TPT."""
     rows = json.loads((RESULTS / "class-texts.json").read_text(encoding="utf-8"))["rows"]
-    lines = ["| | classes | prompts | times faster | held for the backward pass, MiB: published | ours | difference |"]
+    lines = ["| | classes | prompts | times faster | held for the backward pass, MiB: published | ours | apart |"]
     lines.append("|---|---|---|---|---|---|---|")
     for row in rows:
         held = [f"{row['held_mib'][whose]:,.0f}" for whose in ("published", "ours")]
@@ -80,18 +80,16 @@ def texts_of_classes() -> str:
             f"{apart} |"
         )
     tpt = json.loads((RESULTS / "test-time.json").read_text(encoding="utf-8"))
-    what = f"an image of TPT, {tpt['views']} views"
-    lines.append(
-        f"| {what} | {tpt['classes']:,} | 4 | {tpt['faster']:.1f} | | the process's peak {tpt['our_peak_gib']:.1f} GiB | "
-        f"{tpt['score_difference']:.0e} in scores |"
-    )
+    what, peak = f"an image of TPT, {tpt['views']} views", f"the process's peak {tpt['our_peak_gib']:.1f} GiB"
+    apart = f"{tpt['score_difference']:.0e} in scores"
+    lines.append(f"| {what} | {tpt['classes']:,} | 4 | {tpt['faster']:.1f} | | {peak} | {apart} |")
     return "\n".join([*lines, ""])
 
 
 def block(name: str) -> str:
-    """The text of a block: ``published``, ``mini/differences``, ``class-texts``, ``speed-NAME``, ``counts``, or a file.
+    """The text of a block: ``published``, ``mini/differences``, ``class-texts``, ``speed-NAME``, ``counts``, a file.
 
-    Of the last two there is a table, and ``...-in-words``.
+    Of the two before the last there is a table, and ``...-in-words``.
     """
     if name == "published":
         return claim()

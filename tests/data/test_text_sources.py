@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,20 @@ def test_the_embedded_definitions() -> None:
     assert len(set(found.train.images)) == 5000
     home = Path(str(wordnet_mini.__file__)).parent
     assert "WordNet 3.0 Copyright 2006 by Princeton University" in (home / "LICENSE.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("task", wordnet_mini.RECORD.parts[1:])
+def test_tasks_of_definitions_are_tested_on_what_the_language_model_has_not_read(task: str) -> None:
+    found = load_dataset(f"wordnet-mini/{task}")
+    assert found.test is not None
+    assert np.bincount(found.train.known_labels).tolist() == [150] * found.num_classes
+    assert len(set(np.bincount(found.test.known_labels))) == 1
+    train, test = ({text for (text,) in part.images} for part in (found.train, found.test))
+    others = {text for (text,) in load_dataset("wordnet-mini").train.images}
+    assert not (train & test) | (train & others) | (test & others)
+    kept = {text: zlib.crc32(text.encode()) % 20 == 0 for text in train | test}  # as its card says
+    assert {kept[text] for text in test} == {True}
+    assert {kept[text] for text in train} == {False}
 
 
 def test_wordnet_is_read_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""``selfprompt bench mini|mini-clip|vtab1k|fgvc|coop11|imagenet-shift``."""
+"""``selfprompt bench mini|mini-clip|mini-text|vtab1k|fgvc|coop11|imagenet-shift``."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ def command(
     """A whole benchmark, method by group of tasks. The same command resumes it where it was stopped.
 
     Args:
-        suite: Offline: mini is VTAB-1K's protocol in miniature, and mini-clip few shots on the packaged image-text
-            model. The others are looked for on disk: vtab1k, fgvc, and for image-text models coop11 (few-shot,
-            and from base to new classes) and imagenet-shift.
+        suite: Offline: mini is VTAB-1K's protocol in miniature; mini-clip and mini-text are few shots on the packaged
+            image-text model and language model. The others are looked for on disk: vtab1k, fgvc, and for image-text
+            models coop11 (few-shot, and from base to new classes) and imagenet-shift.
         methods: Names with commas between, with fields where wanted (those of every comparison; the suite's own
-            for image-text models).
+            for image-text and language models).
         backbone: A timm name, a weights file, or builtin (the default).
         root: The folder that holds the data, in any of the layouts in which they are distributed.
         preset: The paper whose resizing, normalisation and augmentation are used (spt2024; cocoop2022 of coop11);
-            mini-clip has base-to-new and shift.
+            mini-clip has base-to-new and shift, mini-text k32 and k8 (texts of each class).
         search: climb steps from the published settings to better ones; grid tries the paper's own grid.
         shots: Training images of each class, if not the preset's.
         seeds: Runs of each method on each task at its best settings.
-        trials: Points that each search tries (5; mini 3, mini-clip 1).
+        trials: Points that each search tries (5; mini 3, mini-text 2, mini-clip 1).
         jobs: Runs at a time on one machine, each with its share of the threads.
         on: here, or ray: the cluster that RAY_ADDRESS names, or one started here.
         out: The benchmark's folder (runs/bench-SUITE).

@@ -13,6 +13,7 @@ from typing_extensions import NotRequired, TypedDict
 
 from selfprompt.backbones import RECORDS
 from selfprompt.backbones.load import info
+from selfprompt.comparison import first as first_runs
 from selfprompt.comparison.beyond import also_text, derived
 from selfprompt.comparison.compare import Comparison, check_methods, measure, open_folder, protocol_of
 from selfprompt.comparison.published import Published, published
@@ -110,17 +111,19 @@ def bench(
             if data not in suite.optional:
                 raise
             continue
-        tasks[data] = task_of(suite, data, backbone, **changes)
+        tasks[data] = task_of(suite, data, backbone, starts=first_runs.folders(suite, out), **changes)
     first = next(iter(tasks.values()))
     methods = read_specs(methods)
     check_methods(first, methods)
     folders = {data: out / data.replace("/", "-") for data in tasks}
     order = [(spec, data) for spec in methods for data in tasks]
     work = [(tasks[data], folders[data], spec) for spec, data in order]
+    workers = workers or Workers()
     with claimed(out):
         for data, comparison in tasks.items():
             open_folder(comparison, folders[data])
-        measured = dict(zip(order, measure(work, seeds, workers or Workers())))
+        first_runs.make(suite, methods, out, first.backbone, first.fields, workers)
+        measured = dict(zip(order, measure(work, seeds, workers)))
     for data, comparison in tasks.items():
         rows = [measured[spec, data] for spec in methods]
         one: OfData[Row] = {

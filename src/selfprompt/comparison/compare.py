@@ -46,6 +46,7 @@ class Comparison(BaseModel):
             answer for any classes are. Where the protocol's classes are ``base``, so are the new ones.
         adapt: What those are asked under besides, such as ``tpt`` (see `list_adaptations`); those without are left
             as they are.
+        starts: Folders of runs whose prompts others start from, by what their specs call them (``start=NAME``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,6 +61,7 @@ class Comparison(BaseModel):
     search: Literal["climb", "grid"] = "climb"
     also: tuple[str, ...] = ()
     adapt: tuple[str, ...] = ()
+    starts: dict[str, str] = Field(default={}, exclude=True)
 
     def asked(self) -> dict[str, Asked]:
         """What tested runs are evaluated on besides, by name."""
@@ -75,16 +77,18 @@ class Comparison(BaseModel):
             UserError: The method or a field is not to be had, or the recipe is out of range.
         """
         name, own = read_spec(spec)
-        for_recipe(name, own)
+        trained = for_recipe(name, own)
+        if own.get("start") in self.starts:
+            own["start"] = self.starts[own["start"]]
         known = record_of(name).factory.model_fields
-        common = {key: value for key, value in self.fields.items() if key in known}
-        recipe = make_method(name, **(common | own)).searched_from(self.rates, self.recipe)
+        fields = {key: value for key, value in self.fields.items() if key in known} | own
+        recipe = make_method(name, **fields).searched_from(self.rates, self.recipe)
         return RunConfig.resolve(
             self.data,
             self.backbone,
-            spec,
-            fields=common,
-            recipe=recipe,
+            name,
+            fields=fields,
+            recipe=recipe | trained,
             protocol=self.protocol.model_dump(),
             image_size=self.protocol.side,
             probe=False,

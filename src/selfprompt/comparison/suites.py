@@ -27,6 +27,7 @@ class Suite:
         also: Data sets on which tested runs are evaluated besides.
         adapt: Adaptations under which they are, too.
         methods: Those that are run by default.
+        first: Runs whose prompts others start from (``start=NAME``), by name: a method and its data.
         as_reported: The benchmark whose reported ones are run in their place; else those of every comparison are.
     """
 
@@ -43,6 +44,7 @@ class Suite:
     also: tuple[str, ...] = ()
     adapt: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
+    first: dict[str, tuple[str, str]] = field(default_factory=dict)
     as_reported: str = ""
 
 
@@ -167,9 +169,61 @@ SHIFT = mini_clip(
 )
 """Trained on plain digits, asked about shifted ones, by one prediction, by TPT, and by the mean over TPT's views."""
 
+KEYWORDS = "single:wordnet-mini"
+SCALED = "prompt_rms=0.1"
+SHARED = "prompt-tuning:answers=linear:template={soft} {text}:start_from=random"
+
+
+def mini_text(shots: int, epochs: int) -> Suite:
+    """Few shots on the packaged language model: so many texts of each class to train, and as many to select.
+
+    Of prompts among words, the starts: random numbers, words, trained on keywords that were taken out of other
+    definitions (PPT), mixed or sorted into tasks (MetaPT); and what could explain a gain away: shuffled keywords,
+    unsorted tasks, and all of one scale, the vocabulary's. Of prompts that read the text, IPT's beside shared ones
+    under the same head, and LoRA with as many numbers. All have one recipe, whose epochs four core-hours allow.
+    """
+    return Suite(
+        name="mini-text",
+        groups={
+            "kinds": tuple(f"wordnet-mini/{part}" for part in ("living", "things", "artifacts", "people")),
+            "senses": tuple(f"wordnet-mini/{part}" for part in ("doings", "ideas", "words", "matters")),
+        },
+        backbone="builtin-text",
+        protocol={"name": f"mini-text-k{shots}", "shots": shots, "val_shots": shots},
+        recipe={
+            "epochs": epochs,
+            "batch_size": 8,
+            "warmup": 0.1,
+            "min_lr": 1e-8,
+            "weight_decay": 0.01,
+            "head_weight_decay": 0.01,
+            "clip_grad": 1.0,
+        },
+        fields={"num_prompts": 8},
+        rates="mini-text",
+        trials=2,
+        first={
+            "keywords": ("ppt", KEYWORDS),
+            "shuffled": ("ppt", f"{KEYWORDS}#labels=shuffled"),
+            "meta": ("metapt", KEYWORDS),
+            "mixed": ("metapt:inner_lr=0", KEYWORDS),
+            "unsorted": ("metapt:grouping=random", KEYWORDS),
+        },
+        methods=(
+            *("linear", "full", "prefix"),
+            *(f"prompt-tuning:start_from={start}" for start in ("random", "vocabulary", "labels")),
+            f"prompt-tuning:start_from=random:{SCALED}",
+            *("ppt:start=keywords", f"ppt:start=keywords:{SCALED}", "ppt:start=shuffled"),
+            *("metapt:start=meta", "metapt:start=mixed", "metapt:start=unsorted"),
+            *(SHARED, "ipt", "lora:rank=7"),
+        ),
+    )
+
+
 SUITES: dict[str, dict[str, Suite]] = {
     "mini": {"selfprompt": MINI},
     "mini-clip": {"base-to-new": BASE_TO_NEW, "shift": SHIFT},
+    "mini-text": {"k32": mini_text(32, epochs=4), "k8": mini_text(8, epochs=8)},
     "vtab1k": {
         "spt2024": vtab("spt2024", resize="crop", crop_fraction=1.0, interpolation="bicubic"),
         "vpt2022": vtab("vpt2022", **SQUASHED, selection="last"),

@@ -45,7 +45,8 @@ class Method(SharedFields, ABC):
         grid: The learning rates and weight decays that the paper searches, if it publishes them.
         rates: Learning rates by the settings that they belong to: at those of an embedded example (``embedded``;
             ``embedded-clip`` for prompts among words) and of ``mini-clip``, searches on validation images ended, of
-            mnist5k; at ``mini``'s, searches of the mini benchmark begin. Elsewhere the recipe's rate is taken.
+            mnist5k; at ``mini``'s and ``mini-text``'s, searches of these benchmarks begin. Elsewhere the recipe's
+            rate is taken.
         prompted: The towers that it has something in.
         packaged: The backbone that it is run on where none is given.
         texts: Whether it is for texts alone.

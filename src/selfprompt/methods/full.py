@@ -24,7 +24,7 @@ class Full(WithoutPrompts):
 
     name: ClassVar[str] = "full"
     grid: ClassVar[Grid | None] = Grid((1e-4, 5e-4, 1e-3, 5e-3), (0.0, 1e-4, 1e-3, 1e-2), base=True)
-    rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-3, "mini": 1e-3}
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-3, "mini": 1e-3, "mini-text": 1e-3}
 
     def trainable(self) -> Trainable:
         return "backbone"

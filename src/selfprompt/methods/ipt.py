@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from selfprompt.backbones.info import Pretraining
@@ -25,6 +26,7 @@ class IPT(WordPrompts):
     """
 
     name: ClassVar[str] = "ipt"
+    rates: ClassVar[Mapping[str, float]] = {"mini-text": 3e-2}
     template: str = "{soft} {text}"
     answers: Literal["words", "linear"] = "linear"
     start_from: Start = "random"

@@ -31,7 +31,7 @@ class LoRA(WithoutPrompts):
     """
 
     name: ClassVar[str] = "lora"
-    rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-2, "mini": 1e-2}
+    rates: ClassVar[Mapping[str, float]] = {"embedded": 1e-2, "mini": 1e-2, "mini-text": 1e-2}
     rank: int = Field(default=8, ge=1, le=2**16)
 
     def model_post_init(self, context: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
@@ -42,6 +43,7 @@ class PPT(WordPrompts):
     """
 
     name: ClassVar[str] = "ppt"
+    rates: ClassVar[Mapping[str, float]] = {"mini-text": 3e-2}
     start_from: Start = "vocabulary"
     format: Format = "single"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from selfprompt.backbones.base import Backbone
@@ -32,6 +33,7 @@ class Prefix(TextMethod):
     """
 
     name: ClassVar[str] = "prefix"
+    rates: ClassVar[Mapping[str, float]] = {"mini-text": 3e-2}
     paper_start: ClassVar[Initialization] = Free()
     template: str = "{text}"
     answers: Literal["words", "linear"] = "linear"

@@ -23,7 +23,7 @@ class PromptTuning(WordPrompts):
     """
 
     name: ClassVar[str] = "prompt-tuning"
-    rates: ClassVar[Mapping[str, float]] = {"embedded-text": 3e-2}
+    rates: ClassVar[Mapping[str, float]] = {"embedded-text": 3e-2, "mini-text": 3e-2}
 
     def recipe(self, pretraining: Pretraining) -> Recipe:
         return Recipe(lr=0.3, weight_decay=1e-5, warmup=0, min_lr=0.3)

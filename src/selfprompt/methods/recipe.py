@@ -77,7 +77,7 @@ class Grid:
         return [rate * batch_size / 256 if self.base else rate for rate in self.lr]
 
 
-HEAD_RATES: Mapping[str, float] = {"embedded": 3.2e-2, "mini": 3e-2, "mini-clip": 3e-2}
+HEAD_RATES: Mapping[str, float] = {"embedded": 3.2e-2, "mini": 3e-2, "mini-clip": 3e-2, "mini-text": 3e-2}
 """`Method.rates` of whatever trains the head alone."""
 
 VPT_GRID = Grid((0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0), (0.0, 1e-4, 1e-3, 1e-2), base=True)

@@ -8,8 +8,34 @@ import pytest
 import torch
 
 from conftest import KINDS, make_backbone
+from selfprompt.backbones.base import UNEDITED
+from selfprompt.backbones.text import wrap
 from selfprompt.errors import UserError
 from selfprompt.model import create_model
+from selfprompt.prompts.insertion.low_rank import LowRank
+from tiny_models import FAMILIES, batch, make_model, tokenizer
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_language_models_have_it_at_every_block(family: str) -> None:
+    plain = wrap(make_model(family), tokenizer(), family)
+    model = create_model(plain, "lora", num_classes=2, rank=2)
+    texts = batch([[7, 8, 9, 10], [11, 12]])
+    assert torch.allclose(model.features(texts), plain.readout(plain.run(texts, UNEDITED)), atol=1e-5)
+    model(texts).square().sum().backward()
+    moved = [
+        name for name, p in model.named_parameters() if p.requires_grad and "lora_B" in name and p.grad is not None
+    ]
+    assert len(moved) >= plain.depth if family != "AlbertForMaskedLM" else moved
+
+
+def test_a_model_without_known_projections_is_refused() -> None:
+    odd = make_backbone()
+    for block in odd.vit.blocks:
+        block.attn.unheard_of = block.attn.qkv
+        del block.attn.qkv
+    with pytest.raises(UserError, match="no projections that lora knows"):
+        LowRank(2, 2.0).attach(odd, 0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from selfprompt.backbones.base import Backbone
+from selfprompt.errors import UserError
 from selfprompt.prompts.insertion.base import Insertion, drawing
 
 PROJECTIONS = ("qkv", "q_proj", "k_proj", "v_proj")
 """Of queries, keys and values: one layer for all, or one for each."""
+OTHERS = (
+    *("Wqkv", "query_key_value", "qkv_proj", "c_attn"),
+    *(name.format(part) for name in ("{}", "{}_lin") for part in "qkv"),
+    *(name.format(part) for name in ("{}", "{}_proj") for part in ("query", "key", "value")),
+)
+"""The same in language models that have none of those."""
 
 
 class LowRank(Insertion):
@@ -15,19 +22,26 @@ class LowRank(Insertion):
     Args:
         rank: Rank r of each update.
         alpha: Its scale.
-        targets: Names of the linear layers that get one.
     """
 
     prompts = None
 
-    def __init__(self, rank: int, alpha: float, targets: tuple[str, ...] = PROJECTIONS) -> None:
+    def __init__(self, rank: int, alpha: float) -> None:
         super().__init__()
-        self.rank, self.alpha, self.targets = rank, alpha, targets
+        self.rank, self.alpha = rank, alpha
 
     def attach(self, backbone: Backbone, seed: int) -> None:
-        """Put the updates beside the backbone's linear layers; A is drawn as PEFT does it (Kaiming)."""
+        """Put the updates beside the backbone's projections; A is drawn as PEFT does it (Kaiming).
+
+        Raises:
+            UserError: None is known by its name.
+        """
         from peft import LoraConfig, inject_adapter_in_model  # pyright: ignore[reportMissingImports]
 
-        wanted = LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=list(self.targets))  # type: ignore[arg-type]
+        there = {name.rpartition(".")[2] for name, _ in backbone.named_modules()}
+        targets = next((names for names in (PROJECTIONS, OTHERS) if there & {*names}), None)
+        if targets is None:
+            raise UserError(f"The attention of {backbone.info.name} has no projections that lora knows: use full.")
+        wanted = LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=list(targets))  # type: ignore[arg-type]
         with drawing(seed):
             inject_adapter_in_model(wanted, backbone)
