@@ -17,7 +17,7 @@ from selfprompt.scores.calibration import (
     tempered,
     threshold,
 )
-from selfprompt.scores.classes import scores
+from selfprompt.scores.classes import scores, summary, told
 from selfprompt.scores.intervals import paired_difference, same, wilson
 
 
@@ -87,19 +87,19 @@ def test_temperature_is_found_again(true: float) -> None:
     assert found == pytest.approx(true, rel=0.05)
     assert np.array_equal(tempered(given, found).argmax(axis=1), given.argmax(axis=1))
     assert np.allclose(tempered(given, true), softmax(logits, axis=1), atol=1e-4)
-    assert reliability(tempered(given, found), labels)["ece"] < 2
+    assert reliability(tempered(given, found), labels)[0] < 2
     if true != 1:
-        assert reliability(given, labels)["ece"] > 4
+        assert reliability(given, labels)[0] > 4
 
 
 def test_expected_calibration_error_by_hand() -> None:
     """Two bins: 0.6 said and half right, three times 0.9 said and all right; 0.6 = 9/15 ends its bin."""
     probabilities = np.array([[0.6, 0.4]] * 2 + [[0.1, 0.9]] * 3)
-    found = reliability(probabilities, np.array([0, 1, 1, 1, 1]))
-    assert found["ece"] == pytest.approx((2 * 10 + 3 * 10) / 5)
-    assert [b["count"] for b in found["bins"]] == [2, 3]
-    assert [b["accuracy"] for b in found["bins"]] == [50, 100]
-    assert reliability(np.eye(3), np.arange(3))["ece"] == 0
+    error, bins = reliability(probabilities, np.array([0, 1, 1, 1, 1]))
+    assert error == pytest.approx((2 * 10 + 3 * 10) / 5)
+    assert [b["count"] for b in bins] == [2, 3]
+    assert [b["accuracy"] for b in bins] == [50, 100]
+    assert reliability(np.eye(3), np.arange(3))[0] == 0
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -156,7 +156,11 @@ def test_scores_are_scikit_learns() -> None:
     top5 = np.argsort(-probabilities, axis=1)[:, :5] == labels[:, None]
     assert found.get("top5_accuracy") == pytest.approx(100 * top5.any(axis=1).mean())
     assert [row["support"] for row in found["per_class"]] == np.bincount(labels).tolist()
-    assert found["reliability"]["ece"] > found.get("reliability_before", found["reliability"])["ece"]
+    assert found["ece"] > found.get("ece_before", 100)
+    assert summary(found).keys() == {name for name, value in found.items() if not isinstance(value, list)} | {
+        "accuracy_interval"
+    }
+    assert f"macro-F1 {found['macro_f1']:.1f} %" in told(summary(found))
 
 
 def test_two_classes_have_one_auroc_and_no_top5_and_a_missing_class_has_none() -> None:
@@ -164,7 +168,7 @@ def test_two_classes_have_one_auroc_and_no_top5_and_a_missing_class_has_none() -
     probabilities = softmax(logits, axis=1)
     found = scores(probabilities, labels, ["a", "b"], None)
     assert found.get("auroc") == pytest.approx(100 * metrics.roc_auc_score(labels, probabilities[:, 1]))
-    assert not {"top5_accuracy", "reliability_before"} & found.keys()
+    assert not {"top5_accuracy", "ece_before"} & found.keys()
     some = scores(probabilities[labels == 0], labels[labels == 0], ["a", "b"], None)
     assert "auroc" not in some
     assert some["balanced_accuracy"] == some["per_class"][0]["recall"]

@@ -1,6 +1,7 @@
 """Whether probabilities are what they say: temperature, expected calibration error, and thresholds.
 
-Temperature and error are those of Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, arXiv 1706.04599.
+Temperature and error are those of Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, arXiv
+1706.04599.
 """
 
 from __future__ import annotations
@@ -70,13 +71,6 @@ class Bin(TypedDict):
     accuracy: float
 
 
-class Reliability(TypedDict):
-    """The expected calibration error in percent, and the bins that have examples."""
-
-    ece: float
-    bins: list[Bin]
-
-
 def calibration(probabilities: Floats, labels: Labels) -> Calibration | str:
     """Temperature and thresholds by validation examples, or why there are none.
 
@@ -119,7 +113,7 @@ def temperature(probabilities: Floats, labels: Labels) -> float:
     return float(np.clip(np.exp(found.x), *RANGE))
 
 
-def reliability(probabilities: Floats, labels: Labels) -> Reliability:
+def reliability(probabilities: Floats, labels: Labels) -> tuple[float, list[Bin]]:
     """Expected calibration error: over `BINS` bins of equal width of the likeliest class's probability, the mean
     difference between a bin's mean probability and its accuracy, weighted by its examples.
 
@@ -128,6 +122,9 @@ def reliability(probabilities: Floats, labels: Labels) -> Reliability:
     Args:
         probabilities: (N, C).
         labels: (N,).
+
+    Returns:
+        The error in percent, and the bins that have examples.
     """
     sure, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
     places = np.clip(np.ceil(sure * BINS) - 1, 0, BINS - 1)
@@ -137,7 +134,7 @@ def reliability(probabilities: Floats, labels: Labels) -> Reliability:
         means = 100 * float(sure[own].mean()), 100 * float(right[own].mean())
         bins.append({"count": int(own.sum()), "probability": means[0], "accuracy": means[1]})
     error = sum(b["count"] * abs(b["probability"] - b["accuracy"]) for b in bins) / len(labels)
-    return {"ece": error, "bins": bins}
+    return error, bins
 
 
 def threshold(sure: Floats, right: NDArray[np.bool_], precision: float) -> Threshold | None:
