@@ -14,19 +14,18 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 from typing_extensions import NotRequired, TypedDict
 
 from selfprompt.adaptations import make_adaptation
-from selfprompt.adaptations.base import Adaptation
+from selfprompt.adaptations.base import Adaptation, Adapted
 from selfprompt.backbones.load import BackboneSource
 from selfprompt.data.arrays import CHANNELS, as_it_is_now, is_array
 from selfprompt.data.images import ImageSource
 from selfprompt.data.sources.folder import images_below
 from selfprompt.data.views.base import View
 from selfprompt.errors import Diverged, UserError
-from selfprompt.inputs import move
-from selfprompt.model import load
+from selfprompt.inputs import Inputs, move
+from selfprompt.model import PromptedModel, load
 from selfprompt.runs.texts import strings
 from selfprompt.tuning.engine import Engine
 
@@ -105,10 +104,7 @@ def predict(
             sources = [found for _, _, found in batch if not isinstance(found, UserError)]
             if adaptation is not None:
                 sources = [seen for views in sources for seen in views]
-            guesses = iter(())
-            if sources:
-                logits = network(move(view.collate(sources, len(sources)), engine.device)).float()
-                guesses = iter(likeliest(logits, model.probabilities(logits)))
+            guesses = iter(likeliest(network, view.collate(sources, len(sources)), engine) if sources else ())
             for place, name, found in batch:
                 answer: Any = {kind: name, "label": None, "probability": None}
                 if isinstance(found, UserError):
@@ -141,12 +137,14 @@ def several(names: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def likeliest(logits: Tensor, probabilities: Tensor) -> list[tuple[int, float]]:
-    """The class, which no temperature changes, and its probability, by (B, C) logits and probabilities."""
+def likeliest(network: PromptedModel | Adapted, inputs: Inputs, engine: Engine) -> list[tuple[int, float]]:
+    """The class, which no temperature changes, and its probability for each of some inputs."""
+    logits = network(move(inputs, engine.device)).float()
     label = logits.softmax(dim=-1).max(dim=-1).indices
-    if not probabilities.isfinite().all():
+    probability = network.probabilities(logits).take_along_dim(label[:, None], dim=1)[:, 0]
+    if not probability.isfinite().all():
         raise Diverged("The network's answers are NaN or infinite: train it with a smaller --lr.")
-    return list(zip(label.tolist(), probabilities.gather(1, label[:, None])[:, 0].tolist()))
+    return list(zip(label.tolist(), probability.tolist()))
 
 
 def listed(images: ImageSource | Iterable[ImageSource]) -> Iterator[Named]:
