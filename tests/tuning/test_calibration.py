@@ -127,7 +127,8 @@ def test_weights_that_change_have_no_temperature(tested: Path, data: Path, tmp_p
 @pytest.mark.parametrize("whole", [False, True])
 def test_without_enough_validation_it_is_said(whole: bool, folder: Path, weights: Path, tmp_path: Path) -> None:
     config = configured(folder, weights).model_copy(update={"whole": whole})
-    metrics = tune(config, tmp_path / "run").metrics
+    tune(config, tmp_path / "run")
+    metrics = records.read_metrics(tmp_path / "run", records.Tested)
     assert ("trained on" if whole else "too few") in metrics["uncalibrated"]
     assert "temperature" not in metrics
     assert read_answers(tmp_path / "run").keys() == ({"test"} if whole else {"val", "test"})

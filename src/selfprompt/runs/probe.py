@@ -19,7 +19,7 @@ STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 NEIGHBOURS = (1, 3, 5, 11, 21)
 
 Labels = NDArray[np.int64]
-Classifier = TypeVar("Classifier", Pipeline, KNeighborsClassifier)
+Classifier = TypeVar("Classifier", bound=Pipeline | KNeighborsClassifier)
 
 
 def frozen(model: PromptedModel, *parts: Decoded, batch_size: int = 64) -> list[Features]:
@@ -32,8 +32,8 @@ def linear_probe(train: Features, val: Features, test: Features) -> Labels:
 
     The regularisation is the one of four that does best on validation.
     """
-    fits = [make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000)) for c in STRENGTHS]
-    return best(fits, train, val).predict(test.features.numpy())
+    models = [make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000)) for c in STRENGTHS]
+    return best(models, train, val).predict(test.features.numpy())
 
 
 def nearest(train: Features, val: Features, test: Features) -> tuple[Labels, int]:
@@ -43,13 +43,13 @@ def nearest(train: Features, val: Features, test: Features) -> tuple[Labels, int
         The classes, and k, the one of `NEIGHBOURS` that does best on validation.
     """
     counts = [k for k in NEIGHBOURS if k <= len(train)]
-    fits = [KNeighborsClassifier(k, metric="cosine") for k in counts]
-    chosen = best(fits, train, val)
+    models = [KNeighborsClassifier(k, metric="cosine") for k in counts]
+    chosen = best(models, train, val)
     return chosen.predict(test.features.numpy()), chosen.n_neighbors
 
 
 def best(models: list[Classifier], train: Features, val: Features) -> Classifier:
-    """Of some classifiers, each fitted, the first that is best on validation."""
+    """Of some classifiers, which are fitted, the first that is best on validation."""
     x, y, x_val, y_val = (part.numpy() for s in (train, val) for part in (s.features, s.labels))
-    fits = [model.fit(x, y) for model in models]
-    return fits[int(np.argmax([fit.score(x_val, y_val) for fit in fits]))]
+    scores = [model.fit(x, y).score(x_val, y_val) for model in models]
+    return models[int(np.argmax(scores))]
