@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ def nearest(train: Features, val: Features, test: Features) -> tuple[Labels, int
     """
     counts = [k for k in NEIGHBOURS if k <= len(train)]
     models = [KNeighborsClassifier(k, metric="cosine") for k in counts]
-    chosen = best(models, train, val)
+    chosen: Any = best(models, train, val)
     return chosen.predict(test.features.numpy()), chosen.n_neighbors
 
 
