@@ -42,6 +42,7 @@ from selfprompt.prompts.initialization.base import Initialization
 from selfprompt.prompts.insertion.base import Insertion, drawing
 from selfprompt.prompts.insertion.none import NoPrompts
 from selfprompt.prompts.insertion.prompted import PromptInsertion
+from selfprompt.scores.calibration import Calibration
 from selfprompt.tower import Tower
 
 
@@ -58,6 +59,7 @@ class PromptedModel(WithAdapter, library_name="selfprompt"):
 
     Attributes:
         prompts: The trained prompts, one parameter (layers, P, D); None for a method without.
+        calibration: What validation says of its probabilities, once `selfprompt.runs.tune` has asked it.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class PromptedModel(WithAdapter, library_name="selfprompt"):
         self.sources: Tensor | None = None
         self.initialized = method.initialization() is None
         self.metrics: dict[str, Any] | None = None
+        self.calibration: Calibration | None = None
         self.backbone_hash = backbone_hash
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -143,6 +146,15 @@ class PromptedModel(WithAdapter, library_name="selfprompt"):
     def forward(self, inputs: Inputs) -> Float[Tensor, "batch classes"]:
         """B inputs, such as (B, 3, H, W) images, uint8 or normalised floats, to (B, C) logits."""
         return self.head(self.features(inputs))
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by wherever they become probabilities; 1 where no validation says otherwise."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
+
+    def probabilities(self, logits: Float[Tensor, "batch classes"]) -> Float[Tensor, "batch classes"]:
+        """(B, C) logits to the probabilities that `predict` gives: their softmax at the model's temperature."""
+        return (logits / self.temperature).softmax(dim=-1)
 
     @contextmanager
     def cast_frozen(self, dtype: torch.dtype = torch.bfloat16) -> Iterator[None]:
@@ -411,5 +423,5 @@ def load(adapter: str | os.PathLike[str], backbone: BackboneSource | None = None
         model.set_sources(None if config.sources is None else torch.tensor(config.sources))
     if odd := not_finite(model.adapter_state()):
         raise UserError(f"{folder} has a weight {odd} that is NaN or infinite: train it again, with a smaller --lr.")
-    model.metrics = config.metrics
+    model.metrics, model.calibration = config.metrics, config.calibration
     return model.eval()

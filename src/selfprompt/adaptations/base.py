@@ -85,6 +85,10 @@ class Adapted(nn.Module, ABC):
             inputs: N views of each, one input's after another's, the plain one first.
         """
 
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """See `PromptedModel.probabilities`: the temperature is that of plain answers."""
+        return self.model.probabilities(logits)
+
     @contextmanager
     def folded(self) -> Iterator[None]:
         """Inside, what the head makes of no input is computed once: no weight may change."""

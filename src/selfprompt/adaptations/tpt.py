@@ -167,7 +167,7 @@ def with_words(model: PromptedModel, head: ClassText) -> PromptedModel:
     insertion = AmongWords(number, tower.width)
     insertion.start_from(FromWords(before).prepare(tower, (), 1, number, seed=0))
     text = Tower(tower, insertion.to(head.scale.device), head.text.readout, head.text.prepare)
-    return PromptedModel(
+    made = PromptedModel(
         model.tower,
         ClassText(text, head.names, [f"{{soft:{number}}} {{}}{after}"], head.scale),
         method=model.method,
@@ -175,6 +175,8 @@ def with_words(model: PromptedModel, head: ClassText) -> PromptedModel:
         backbone_hash=model.backbone_hash,
         class_names=model.class_names,
     ).eval()
+    made.calibration = model.calibration
+    return made
 
 
 RECORD = Record(

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from selfprompt.adapters.format import AdapterConfig
 from selfprompt.markup import markdown
 from selfprompt.methods import record_of
+from selfprompt.scores.classes import told
 
 
 def written(value: Any) -> str:
@@ -38,6 +39,12 @@ base_model_architecture: {{ config.backbone.architecture | tojson }}
 {%- if config.metrics %}
 | Data | {{ config.metrics.dataset }} |
 | Accuracy | {% if config.metrics.val_accuracy is not none %}validation {{ "%.2f" | format(config.metrics.val_accuracy) }} %{% endif %}{% if config.metrics.test_accuracy is not none %}{{ ", " if config.metrics.val_accuracy is not none }}test {{ "%.2f" | format(config.metrics.test_accuracy) }} %{% endif %} (seed {{ config.metrics.seed }}{% if config.metrics.precision %}, {{ config.metrics.precision }}{% endif %}) |
+{%- if config.metrics.test_scores %}
+| Scores | {{ told(config.metrics.test_scores) }} |
+{%- endif %}
+{%- if config.calibration %}
+| Temperature | {{ "%.3f" | format(config.calibration.temperature) }}, fitted on {{ config.calibration.examples }} validation examples |
+{%- endif %}
 {%- endif %}
 
 ```python
@@ -59,4 +66,4 @@ Written by selfprompt {{ config.selfprompt_version }}. Please cite the paper of 
 def render_card(config: AdapterConfig, trainable: int, total: int) -> str:
     """The card's text."""
     record = record_of(config.method["name"])
-    return TEMPLATE.render(config=config, record=record, trainable=trainable, total=total)
+    return TEMPLATE.render(config=config, record=record, trainable=trainable, total=total, told=told)

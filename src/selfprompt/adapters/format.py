@@ -17,6 +17,7 @@ from selfprompt.data.protocol import AnyProtocol
 from selfprompt.data.tables import Kind
 from selfprompt.errors import UserError, first_line
 from selfprompt.files import checked, damaged, read_json, replace_file
+from selfprompt.scores.calibration import Calibration
 
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
@@ -50,6 +51,7 @@ class AdapterConfig(BaseModel):
         sources: Where each prompt came from: for every layer, (image, patch) of every prompt as it started, -1
             for one that was condensed away; None if nowhere.
         metrics: What the run measured, where there was one.
+        calibration: The temperature of the probabilities, and thresholds of them; left out where there is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,15 +65,15 @@ class AdapterConfig(BaseModel):
     protocol: AnyProtocol
     sources: list[list[tuple[Place, Place]]] | None = None
     metrics: dict[str, Any] | None = None
+    calibration: Calibration | None = None
 
 
 def write_adapter(folder: Path, config: AdapterConfig, state: dict[str, Tensor]) -> None:
     """Write both files, each whole or not at all."""
     weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     replace_file(folder / WEIGHTS_NAME, safetensors.torch.save(weights, metadata={"format": "pt"}))
-    replace_file(
-        folder / CONFIG_NAME, json.dumps(config.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-    )
+    fields = config.model_dump(mode="json", exclude=None if config.calibration else {"calibration"})
+    replace_file(folder / CONFIG_NAME, json.dumps(fields, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_adapter(folder: Path) -> tuple[AdapterConfig, dict[str, Tensor]]:

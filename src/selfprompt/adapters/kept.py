@@ -21,6 +21,7 @@ from selfprompt.heads.base import Head
 from selfprompt.methods.base import Method
 from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.prompted import PromptInsertion
+from selfprompt.scores.calibration import Calibration
 from selfprompt.tower import Tower
 
 
@@ -35,6 +36,7 @@ class WithAdapter(nn.Module, ModelHubMixin, ABC):
     sources: Tensor | None
     initialized: bool
     metrics: dict[str, Any] | None
+    calibration: Calibration | None
 
     @property
     @abstractmethod
@@ -144,6 +146,7 @@ class WithAdapter(nn.Module, ModelHubMixin, ABC):
             protocol=self.protocol,
             sources=None if self.sources is None else self.sources.tolist(),
             metrics=self.metrics,
+            calibration=self.calibration,
         )
 
     def _save_pretrained(self, save_directory: Path) -> None:

@@ -42,6 +42,7 @@ def command(
         json: Print one JSON object.
     """
     from selfprompt.runs.evaluate import evaluate
+    from selfprompt.scores.classes import told
 
     located = with_columns(data, given(column_flags))
     assert located is not None
@@ -49,4 +50,5 @@ def command(
     keys = ("base_accuracy", "new_accuracy", "harmonic_mean") if classes == "base,new" else (f"{split}_accuracy",)
     said = ", ".join(f"{key.replace('_', ' ')} {dict(result)[key]:.2f} %" for key in keys)
     how = result["precision"] if adapt is None else f"{result['precision']}, {adapt}"
-    emit(result, json, f"{said} on {result['images']:,} {result['inputs']}s ({how})")
+    more = f"\n{told(result['scores'])}" if "scores" in result else ""
+    emit(result, json, f"{said} on {result['images']:,} {result['inputs']}s ({how}){more}")

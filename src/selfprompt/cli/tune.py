@@ -101,6 +101,9 @@ def command(
 
 def summary(metrics: Tested, folder: Path, inputs: Kind = "image") -> str:
     """The lines that a run ends with."""
+    from selfprompt.scores import classes as scores
+    from selfprompt.scores import verdicts
+
     tested = f"{metrics['test_images']:,} {inputs}s ({metrics['precision']})"
     val = metrics["val_accuracy"]  # None where validation images were trained on, too
     lines = [
@@ -112,6 +115,11 @@ def summary(metrics: Tested, folder: Path, inputs: Kind = "image") -> str:
     if "linear_probe_test_accuracy" in metrics:
         probe = metrics["linear_probe_test_accuracy"]
         lines[-1] += f"; linear probe {probe:.2f} % ({metrics['test_accuracy'] - probe:+.2f})"
+    if "scores" in metrics:
+        lines.append(scores.told(metrics["scores"]))
+    if "uncalibrated" in metrics:
+        lines.append(f"no temperature: {metrics['uncalibrated']}")
+    lines += [verdicts.told(found) for found in metrics.get("worth", ())]
     adapter = folder / "adapter_model.safetensors"
     lines.append(
         f"adapter {adapter} ({adapter.stat().st_size / 1000:.0f} kB), {metrics['seconds']:.0f} s of training, "

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from selfprompt.backbones.load import info
 from selfprompt.comparison.beyond import Asked, Final, also_columns, asked_of, derived, deviation, evaluated
+from selfprompt.comparison.paired import held_against_best, paired_columns
 from selfprompt.comparison.rows import COLUMNS, Chosen, Row
 from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
 from selfprompt.comparison.workers import Unit, Workers
@@ -319,6 +320,8 @@ def compare(
     with claimed(out):
         open_folder(comparison, out)
         rows = measure([(comparison, out, spec) for spec in methods], seeds, workers or Workers())
+        runs = [[folder_of(out, spec) / f"seed-{seed}" for seed in range(seeds)] for spec in methods]
+        rows = held_against_best(rows, runs)
     table: Compared[Row] = {
         "protocol": comparison.protocol.hash,
         "dataset": comparison.data,
@@ -326,5 +329,5 @@ def compare(
         "precision": all_precisions(rows),
         "settings": comparison.model_dump(mode="json"),
     }
-    write_tables(out, "table", table, (*COLUMNS, *also_columns(rows)), rows)
+    write_tables(out, "table", table, (*COLUMNS, *paired_columns(rows), *also_columns(rows)), rows)
     return table

@@ -32,7 +32,8 @@ class Measured(Result):
 
 
 class Row(Measured):
-    """A method on one data set; ``budget`` is by how much longer than others it trains."""
+    """A method on one data set; ``budget`` is by how much longer than others it trains, ``best`` the method that it
+    is held against (see `held_against_best`)."""
 
     total_parameters: int
     val_accuracy: float
@@ -43,6 +44,7 @@ class Row(Measured):
     weight_decay: float
     head_weight_decay: float
     test_accuracies: list[float]
+    best: NotRequired[str]
     method_fields: dict[str, Any]
     protocol: str
 

@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from selfprompt.markup import visible
 from selfprompt.reports.table import Result
+from selfprompt.scores.calibration import Bin
 
 INK = "#010203"  # stands for the page's text colour
 LONGEST = 40  # characters of a name
@@ -124,6 +125,20 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> Markup:
                 colour = "white" if shares[i, j] > 0.55 else "#26323f"
                 axes.text(j, i, matrix[i, j], ha="center", va="center", color=colour, fontsize=8)
     return svg(figure, "confusion matrix")
+
+
+def reliability(curves: Mapping[str, Sequence[Bin]]) -> Markup:
+    """Accuracy over probability, by bins."""
+    figure, axes = plot(3.4, 3.2)
+    axes.plot([0, 100], [0, 100], color=INK, linewidth=0.8, linestyle=":")
+    for i, (name, bins) in enumerate(curves.items()):
+        x, y = ([b[key] for b in bins] for key in ("probability", "accuracy"))
+        axes.plot(x, y, label=name, color=COLOURS[i], marker="o", markersize=3, linewidth=1.5)
+    axes.set_xlabel("probability, %")
+    axes.set_ylabel("accuracy, %")
+    if len(curves) > 1:
+        legend(axes, beside=False)
+    return svg(figure, "accuracy over probability")
 
 
 def accuracies(rows: Sequence[Result]) -> Markup:

@@ -14,6 +14,7 @@ from selfprompt.files import read_text
 from selfprompt.methods import record_of
 from selfprompt.reports import figures, pictures
 from selfprompt.reports.page import Section, write_page
+from selfprompt.reports.scores import scores_section, worth_section
 from selfprompt.reports.words import mistakes_table, words_section
 from selfprompt.runs.config import read_run
 from selfprompt.runs.record import (
@@ -46,6 +47,10 @@ def run_page(folder: Path) -> Path:
         learning(read_history(folder, metrics)),
         mistakes(found, thumbnails),
     ]
+    if "worth" in metrics:
+        sections.insert(1, worth_section(metrics["worth"]))
+    if "scores" in metrics:
+        sections.append(scores_section(metrics["scores"], metrics, found.inputs))
     if found.looks:
         sections.append(overlays(found, thumbnails))
     if found.words:
@@ -67,6 +72,8 @@ def run_page(folder: Path) -> Path:
 def tiles(metrics: Tested, folder: Path, inputs: Kind) -> list[tuple[str, str, str]]:
     """The numbers that stand first."""
     tested = f"{metrics['test_images']:,} {inputs}s, {metrics['precision']}"
+    if "scores" in metrics:
+        tested += "; 95 % interval {:.1f} to {:.1f} %".format(*metrics["scores"]["accuracy_interval"])
     found = [("test accuracy", f"{metrics['test_accuracy']:.1f} %", tested)]
     if (probe := metrics.get("linear_probe_test_accuracy")) is not None:
         found.append(("linear probe", f"{probe:.1f} %", "on the same frozen features"))

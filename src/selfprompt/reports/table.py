@@ -48,6 +48,7 @@ class Result(TypedDict):
     seeds: Positive
     setting: NotRequired[str]
     trials: NotRequired[list[Tried]]
+    p_value: NotRequired[Annotated[float, Field(gt=0, le=1)]]
 
 
 @with_config(ConfigDict(extra="allow"))

@@ -13,6 +13,11 @@ from selfprompt.reports.page import Section, write_page
 from selfprompt.reports.run import again, said
 from selfprompt.reports.table import Benched, Compared, Result, footer, read_markdown
 
+PAIRED = (
+    "Each difference to the best method is tested by itself, on the same test examples: how many of the seeds' runs "
+    "answer each rightly, the sign of each difference tossed (with one seed, McNemar's exact test). Above p = 0.05 "
+    "the examples do not bear it out. How much other seeds would change is the deviation's to say, not the test's."
+)
 AGAIN = "give the command that made it again; what is done is not done again"
 
 
@@ -53,9 +58,9 @@ def cells(path: Path) -> list[list[str]]:
 def results(folder: Path, name: str, rows: Sequence[Result]) -> Section:
     """The table, and accuracy over trained parameters."""
     head, *body = cells(folder / name)
-    return Section(
-        "Results", plots=[(figures.accuracies(rows), "bars: one deviation over seeds")], head=head, rows=body
-    )
+    words = PAIRED if any("p_value" in row for row in rows) else ""
+    plot = figures.accuracies(rows), "bars: one deviation over seeds"
+    return Section("Results", words, plots=[plot], head=head, rows=body)
 
 
 def searches(rows: Sequence[Result]) -> Section:

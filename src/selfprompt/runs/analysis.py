@@ -129,7 +129,7 @@ def catch_up(folder: Path) -> None:
         batches = test.batches(in_order(len(test), 64))
         with torch.no_grad():
             logits = torch.cat([model(model.normalize(batch.inputs)).float() for batch in batches])
-        probability, predicted = logits.softmax(dim=-1).max(dim=-1)
+        probability, predicted = model.probabilities(logits).max(dim=-1)
     analyse_run(folder, model, splits.class_names, train, val, test, names, predicted, probability)
 
 

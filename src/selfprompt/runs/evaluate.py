@@ -6,6 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import torch
 from typing_extensions import NotRequired, TypedDict
 
 from selfprompt.adaptations import make_adaptation
@@ -21,8 +22,9 @@ from selfprompt.data.splits import half
 from selfprompt.data.tables import Kind
 from selfprompt.errors import UserError, unknown
 from selfprompt.model import PromptedModel, load
+from selfprompt.scores.classes import Scores, scores
 from selfprompt.tuning.engine import Engine
-from selfprompt.tuning.evaluation import evaluate_network
+from selfprompt.tuning.evaluation import probabilities
 
 Split = Literal["train", "val", "test"]
 Asked = Literal["all", "base", "new", "base,new"]
@@ -32,7 +34,7 @@ class Evaluation(TypedDict):
     """Accuracy in percent and mean cross-entropy on the one split that was asked for; ``adapted`` says by what.
 
     ``images`` counts what was classified, ``inputs`` says what that is. Where both halves of the classes were asked
-    for, there is an accuracy of each and their harmonic mean, no other.
+    for, there is an accuracy of each and their harmonic mean, no other. The loss knows no temperature.
     """
 
     adapter: str
@@ -46,6 +48,8 @@ class Evaluation(TypedDict):
     train_loss: NotRequired[float]
     val_loss: NotRequired[float]
     test_loss: NotRequired[float]
+    scores: NotRequired[Scores]
+    temperature: NotRequired[float]
     protocol: str
     precision: str
     classes: NotRequired[str]
@@ -96,15 +100,16 @@ def evaluate(
     if not all(len(part) for part in parts):
         raise UserError(f"{data} has none of the {split} images of the run in {adapter}: restore them.")
     engine = Engine()
-    measured = [measure(own, part, engine, adaptation) for own, part in zip(models, parts)]
+    measured = [measure(own, part, split, engine, adaptation) for own, part in zip(models, parts)]
     found: dict[str, Any] = {}
+    accuracies = [own[f"{split}_accuracy"] for own in measured]
     if len(asked) == 1:
-        found |= {f"{split}_accuracy": measured[0][0], f"{split}_loss": measured[0][1]}
+        found |= measured[0]
     if classes is not None:
         found |= {"classes": classes}
-        found |= {f"{which}_accuracy": own[0] for which, own in zip(asked, measured) if which != "all"}
+        found |= {f"{which}_accuracy": own for which, own in zip(asked, accuracies) if which != "all"}
     if len(asked) == 2:
-        found["harmonic_mean"] = statistics.harmonic_mean([accuracy for accuracy, _ in measured])
+        found["harmonic_mean"] = statistics.harmonic_mean(accuracies)
     if adaptation is not None:
         found["adapted"] = adaptation.describe()
     return Evaluation(
@@ -137,9 +142,9 @@ def answering(
 
 
 def measure(
-    model: PromptedModel, examples: Examples, engine: Engine, adaptation: Adaptation | None
-) -> tuple[float, float]:
-    """Accuracy in percent and mean cross-entropy of a model on some images."""
+    model: PromptedModel, examples: Examples, split: Split, engine: Engine, adaptation: Adaptation | None
+) -> dict[str, Any]:
+    """Accuracy in percent and mean cross-entropy of a model on some images, and what else is said of them."""
     engine.place(model)
     if adaptation is None:
         network, images, size = model, Decoded(examples, model.protocol), 64
@@ -147,4 +152,13 @@ def measure(
         network, images = adaptation.adapted(model), Viewed(examples, model.protocol, adaptation.variation)
         size = adaptation.batch_size
     with network.folded(), engine.computing(model):
-        return evaluate_network(network, images, engine, size)
+        found, losses = probabilities(network, images, engine, size, model.num_classes)
+    temperature = None if model.calibration is None else model.temperature
+    names = model.class_names or [str(i) for i in range(model.num_classes)]
+    right = found.max(dim=-1).indices == torch.from_numpy(examples.known_labels)
+    return {
+        f"{split}_accuracy": 100 * int(right.sum()) / len(examples),
+        f"{split}_loss": losses.mean().item(),
+        "scores": scores(found.numpy(), examples.known_labels, names, temperature),
+        **({} if temperature is None else {"temperature": temperature}),
+    }

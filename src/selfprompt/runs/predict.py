@@ -138,9 +138,10 @@ def several(names: Sequence[str]) -> list[str]:
 
 
 def likeliest(network: PromptedModel | Adapted, inputs: Inputs, engine: Engine) -> list[tuple[int, float]]:
-    """The class and its probability for each of some inputs."""
+    """The class, which no temperature changes, and its probability for each of some inputs."""
     logits = network(move(inputs, engine.device)).float()
-    probability, label = logits.softmax(dim=-1).max(dim=-1)
+    label = logits.softmax(dim=-1).max(dim=-1).indices
+    probability = network.probabilities(logits).take_along_dim(label[:, None], dim=1)[:, 0]
     if not probability.isfinite().all():
         raise Diverged("The network's answers are NaN or infinite: train it with a smaller --lr.")
     return list(zip(label.tolist(), probability.tolist()))

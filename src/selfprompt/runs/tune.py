@@ -11,23 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from selfprompt.backbones.load import load_backbone
-from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import with_splits
 from selfprompt.data.recorded import NAME as SPLIT_NAME
-from selfprompt.data.recorded import image_names, splits_for
+from selfprompt.data.recorded import splits_for
 from selfprompt.errors import UserError
 from selfprompt.files import claimed, replace_file, unused
-from selfprompt.methods.linear import Linear
 from selfprompt.model import build
 from selfprompt.runs.analysis import analyse_run
 from selfprompt.runs.config import NAME, RunConfig, read_run, starting
 from selfprompt.runs.material import Material
-from selfprompt.runs.probe import linear_probe
+from selfprompt.runs.outcome import answered, calibrated, surest, verdicts
+from selfprompt.scores.classes import scores, summary
+from selfprompt.tuning.answers import write_answers
 from selfprompt.tuning.checkpoint import Settings, same_run, settings_of
 from selfprompt.tuning.engine import Engine, checked_trackers
-from selfprompt.tuning.evaluation import predictions
 from selfprompt.tuning.fit import Result, fit
 from selfprompt.tuning.loop import OnStep
 from selfprompt.tuning.records import (
@@ -60,7 +60,8 @@ def tune(
     Args:
         config: What to run; first what its prompts start from, in a folder of its own in ``out``.
         out: The run's folder: run.json, split.json, log.jsonl, log.csv, checkpoint.pt, prompts/, predictions.csv,
-            metrics.json, analysis.json, thumbnails.png and the adapter; runs/DATA-METHOD-TIME if left out.
+            probabilities.safetensors, metrics.json, analysis.json, thumbnails.png and the adapter;
+            runs/DATA-METHOD-TIME if left out.
         resume: Go on where the run in ``out`` was stopped; otherwise a folder with another run is refused.
         on_step: Called after every step.
         command: The command that asked for the run; command.txt.
@@ -172,35 +173,39 @@ def run_in(
         engine.close()
         return result
     test = images("test", splits.test)
-    with model.folded(), engine.computing(model):
-        predicted, probability, _ = predictions(model, test, engine, 2 * config.recipe.batch_size)
-    accuracy = 100 * int((predicted == test.labels).sum()) / len(test)
+    asked = {"test": test} if val is None else {"val": val, "test": test}
+    answers = answered(model, asked, splits, engine, 2 * config.recipe.batch_size)
+    tested = answers["test"]
+    accuracy = 100 * int(tested.right.sum()) / len(test)
+    model.calibration, uncalibrated = calibrated(answers.get("val"))
+    temperature = None if model.calibration is None else model.calibration.temperature
+    scored = scores(tested.probabilities, tested.labels, classes, temperature)
     assert "test_images" not in result.metrics
-    metrics: Tested = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test)}
+    metrics: Tested = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test), "scores": scored}
+    if temperature is None:
+        metrics["uncalibrated"] = uncalibrated
+    else:
+        metrics["temperature"] = temperature
     measured = {"test_accuracy": accuracy}
     probed = config.probe and config.method.trainable() == "prompts"
     if val is None and (probed or analysed):  # it was trained on, too
         count = len(splits.train)
         train, val = train.take(np.arange(count)), train.take(np.arange(count, len(train)))
     if val and probed:
-        bare = build(Linear(readout=config.method.readout), backbone, len(classes), config.protocol)
-        engine.place(bare)
-        plain = [train.take(np.arange(len(train))) if train.augmented else train, val, test]
-        if bare.protocol.hash != model.protocol.hash:  # texts stand in another template
-            plain = [Decoded(part.examples, bare.protocol) for part in plain]
-        with engine.computing(bare), engine.autocast():
-            probed = linear_probe(bare, plain[0], plain[1], plain[2])
-            metrics["linear_probe_test_accuracy"] = measured["linear_probe_test_accuracy"] = probed
+        metrics["worth"] = verdicts(model, backbone, engine, (train, val, test), tested)
+        probe = metrics["worth"][0]["rival_test_accuracy"]
+        metrics["linear_probe_test_accuracy"] = measured["linear_probe_test_accuracy"] = probe
     engine.track(measured, step=len(result.history))
     engine.close()
     assert model.metrics is not None
-    model.metrics["test_accuracy"] = accuracy
+    model.metrics |= {"test_accuracy": accuracy, "test_scores": summary(scored)}
     if engine.is_main:
         model.save_pretrained(out)
-        names = image_names(splits, "test")
-        write_predictions(out, names, classes, test.labels, predicted, probability, config.protocol.inputs)
+        predicted, sure = torch.from_numpy(tested.predicted), torch.from_numpy(surest(tested, temperature))
+        write_predictions(out, tested.names, classes, test.labels, predicted, sure, config.protocol.inputs)
+        write_answers(out, answers)
         write_metrics(out, metrics)
         if val and analysed:
-            analyse_run(out, model, classes, train, val, test, names, predicted, probability)
+            analyse_run(out, model, classes, train, val, test, tested.names, predicted, sure)
     engine.wait()
     return Result(metrics, result.history, out)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from typing_extensions import TypedDict
 
 from selfprompt.backbones.base import private_copy
@@ -38,8 +39,9 @@ def export(
 ) -> Exported:
     """Write a program of torch.export (``.pt2``) or ONNX (``.onnx``), prompts folded into constants.
 
-    It takes uint8 images (B, 3, S, S), resized as the protocol says, for any B, and gives logits (B, C). The names
-    of the classes are in an ONNX file's metadata, under ``class_names``.
+    It takes uint8 images (B, 3, S, S), resized as the protocol says, for any B, and gives logits (B, C), divided by
+    the adapter's temperature: their softmax is the probabilities that `predict` gives. The names of the classes are
+    in an ONNX file's metadata, under ``class_names``.
 
     Args:
         adapter: A folder, a hub repository, or a model.
@@ -78,18 +80,31 @@ def export(
         model.cast_frozen(torch.float32),
         model.folded(),
     ):
+        program: Any = Tempered(model) if model.temperature != 1 else model
         if out.suffix == ".pt2":
             buffer = io.BytesIO()  # in memory, as torch's own writer ends the process where a disk is full
-            torch.export.save(torch.export.export(model, example, dynamic_shapes=dynamic), buffer)
+            torch.export.save(torch.export.export(program, example, dynamic_shapes=dynamic), buffer)
             save = partial(Path.write_bytes, data=buffer.getbuffer())
         else:
-            program: Any = torch.onnx.export(
-                model, example, dynamic_shapes=dynamic, input_names=["images"], output_names=["logits"], dynamo=True
+            program = torch.onnx.export(
+                program, example, dynamic_shapes=dynamic, input_names=["images"], output_names=["logits"], dynamo=True
             )
             program.model.metadata_props["class_names"] = json.dumps(model.class_names)
             save = program.save
     write(out, save)
     return {"out": str(out), "format": out.suffix[1:], "image_size": size, "num_classes": model.num_classes}
+
+
+class Tempered(nn.Module):
+    """A model whose logits are divided by its temperature."""
+
+    def __init__(self, model: PromptedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) images to (B, C) logits."""
+        return self.model(images) / self.model.temperature
 
 
 def write(out: Path, save: Callable[[Path], object]) -> None:

@@ -40,7 +40,8 @@ class Member:
         prompts: (P, D) of every block, as they meet its tokens.
         free: (depth, heads, P_kv, d) keys, which are values, too, that no projection makes.
         readout: See `Backbone.readout`.
-        weight, bias: Of the head; a class's row is its text's unit feature times the scale where classes are texts.
+        weight, bias: Of the head, divided by the adapter's temperature; a class's row is its text's unit feature
+            times the scale where classes are texts.
         cosine: Whether classes are texts, beside which features are of length 1.
         class_names: Of its outputs.
     """
@@ -181,7 +182,8 @@ class AdapterPool(nn.Module):
         with torch.no_grad(), torch.autocast(like.device.type, enabled=False):
             if isinstance(insertion, AtEveryBlock):
                 prompts = [insertion.layer(i, 1).detach() for i in range(self.backbone.depth)]
-            head = scores_of(name, model)
+            weight, bias, cosine = scores_of(name, model)
+            head = weight / model.temperature, bias / model.temperature, cosine
         free = like.new_empty(len(prompts), heads, 0, inner)
         if isinstance(insertion, KeyValue):
             free = insertion.key_values.detach()
@@ -230,7 +232,7 @@ class AdapterPool(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor, tasks: str | Sequence[str]) -> list[Tensor]:
-        """Logits of each sample, (C,) for the C classes of its task.
+        """Logits of each sample, (C,) for the C classes of its task: their softmax is the adapter's probabilities.
 
         Args:
             images: (B, 3, H, W), uint8 or normalised floats.

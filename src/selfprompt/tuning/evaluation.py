@@ -1,7 +1,8 @@
-"""Accuracy on a split."""
+"""Answers and accuracy on a split."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import torch
@@ -15,20 +16,41 @@ from selfprompt.objectives.labels import cross_entropy
 from selfprompt.tuning.engine import Engine
 
 
-@torch.no_grad()
-def predictions(
-    network: nn.Module, images: Batches, engine: Engine, batch_size: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """A network's predictions for all images, each made once over all processes.
+def probabilities(
+    network: nn.Module, images: Batches, engine: Engine, batch_size: int, classes: int
+) -> tuple[Tensor, Tensor]:
+    """A network's answers for all N images, without a temperature, and the cross-entropy of each.
 
     Returns:
-        (N,) each, in float64: the predicted class, its probability, and the cross-entropy.
+        (N, C) float32 for C ``classes``, and (N,) float64.
 
     Raises:
         Diverged: An answer is NaN or infinite.
     """
+    rows = torch.zeros(len(images), classes)
+    return gathered(network, images, engine, batch_size, rows, lambda found: found)
+
+
+def evaluate_network(network: nn.Module, images: Batches, engine: Engine, batch_size: int) -> tuple[float, float]:
+    """Top-1 accuracy in percent and mean cross-entropy over all images; errors as of `probabilities`."""
+    rows = torch.zeros(len(images), dtype=torch.int64)
+    predicted, losses = gathered(network, images, engine, batch_size, rows, lambda found: found.max(dim=-1).indices)
+    return 100 * int((predicted == images.labels).sum()) / len(images), losses.mean().item()
+
+
+@torch.no_grad()
+def gathered(
+    network: nn.Module,
+    images: Batches,
+    engine: Engine,
+    batch_size: int,
+    rows: Tensor,
+    kept: Callable[[Tensor], Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Rows of 0 filled with what is kept of the probabilities (B, C) of each batch, each image answered once over all
+    processes; and every image's cross-entropy."""
     network.eval()
-    rows = torch.zeros(3, len(images), dtype=torch.float64)
+    losses = torch.zeros(len(images), dtype=torch.float64)
     order = [batch[engine.rank :: engine.world] for batch in in_order(len(images), batch_size * engine.world)]
     order = [indices for indices in order if len(indices)]
     with ExitStack() as folded:
@@ -38,16 +60,10 @@ def predictions(
             assert labels is not None
             with engine.autocast():
                 logits = network(move(inputs, engine.device)).float()
-            probability, predicted = logits.softmax(dim=-1).max(dim=-1)
-            losses = cross_entropy(logits, labels.to(engine.device))
-            rows[:, torch.from_numpy(indices)] = torch.stack([predicted, probability, losses]).cpu().double()
-    predicted, probability, losses = engine.sum(rows)
+            places = torch.from_numpy(indices)
+            rows[places] = kept(logits.softmax(dim=-1)).cpu()
+            losses[places] = cross_entropy(logits, labels.to(engine.device)).cpu().double()
+    rows, losses = engine.sum(rows), engine.sum(losses)
     if not losses.isfinite().all():
         raise Diverged("The network's answers are NaN or infinite: train it with a smaller --lr.")
-    return predicted, probability, losses
-
-
-def evaluate_network(network: nn.Module, images: Batches, engine: Engine, batch_size: int) -> tuple[float, float]:
-    """Top-1 accuracy in percent and mean cross-entropy over all images."""
-    predicted, _, losses = predictions(network, images, engine, batch_size)
-    return 100 * int((predicted == images.labels).sum()) / len(images), losses.mean().item()
+    return rows, losses

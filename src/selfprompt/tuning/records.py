@@ -18,6 +18,8 @@ from selfprompt.data.tables import Kind
 from selfprompt.errors import first_line
 from selfprompt.files import checked, comma_separated, damaged, json_object, read_as, read_text, replace_file
 from selfprompt.prompts.insertion.base import Insertion
+from selfprompt.scores.classes import Scores
+from selfprompt.scores.verdicts import Verdict
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
 COLUMNS = ("label", "predicted", "probability")
@@ -138,11 +140,16 @@ class Metrics(Measured):
 
 @with_config(STRICT)
 class Tested(Measured):
-    """That of a run which was tested."""
+    """That of a run which was tested; runs of before they were have no scores. ``uncalibrated`` says why there is no
+    temperature, ``worth`` what cheaper answers there are."""
 
     test_accuracy: Accuracy
     test_images: Positive
     linear_probe_test_accuracy: NotRequired[Accuracy]
+    scores: NotRequired[Scores]
+    temperature: NotRequired[Annotated[float, Field(gt=0)]]
+    uncalibrated: NotRequired[str]
+    worth: NotRequired[list[Verdict]]
 
 
 M = TypeVar("M", Metrics, Tested)

@@ -1,0 +1,53 @@
+"""Parts of a run's page about how good its answers are, and whether something cheaper would do."""
+
+from __future__ import annotations
+
+from selfprompt.reports import figures
+from selfprompt.reports.page import Section
+from selfprompt.scores.classes import Scores, told
+from selfprompt.scores.verdicts import Verdict
+from selfprompt.tuning.records import Tested
+
+
+def worth_section(found: list[Verdict]) -> Section:
+    """Prompts beside what costs less."""
+    rows = [
+        (
+            row["rival"],
+            f"{row['rival_test_accuracy']:.1f} %",
+            f"{row['difference']:+.1f}",
+            "{:+.1f} to {:+.1f}".format(*row["interval"]),
+            row["verdict"],
+        )
+        for row in found
+    ]
+    words = (
+        "Prompts less each rival on the same test examples, in percentage points, with Newcombe's 95 % interval for "
+        "paired shares (1998, method 10). Rivals read the same frozen features; what they have to choose, the "
+        "probe's regularisation and the number of neighbours (by cosine), is chosen on validation."
+    )
+    head = ("against the", "its test accuracy", "points", "95 % interval", "")
+    return Section("Worth it?", words, head=head, rows=rows)
+
+
+def scores_section(found: Scores, metrics: Tested, inputs: str) -> Section:
+    """Scores of each class, and how far probabilities can be believed."""
+    line = told(found)
+    words = f"{line[:1].upper()}{line[1:]}."
+    curves = {"as given": found["bins"]}
+    if temperature := metrics.get("temperature"):
+        words += f" Probabilities are at the temperature {temperature:.2f}, fitted on validation (Guo et al., 2017)."
+        curves["without the temperature"] = found.get("bins_before", [])
+    elif why := metrics.get("uncalibrated"):
+        words += f" There is no temperature: {why}."
+    words += (
+        " The calibration error is the mean difference between answers' probability and how often they are right, "
+        f"over 15 bins of equal width of the former, weighted by their {inputs}s."
+    )
+    rows = [
+        (row["name"], *(f"{row[key]:.1f}" for key in ("precision", "recall", "f1")), row["support"])
+        for row in found["per_class"]
+    ]
+    head = ("class", "precision, %", "recall, %", "F1, %", f"{inputs}s")
+    plot = figures.reliability(curves), "on the diagonal, answers are right as often as they say"
+    return Section("Scores", words, plots=[plot], head=head, rows=rows)

@@ -1,0 +1,77 @@
+"""What a trained model turned out to be: its answers, how sure they may be, and what cheaper ones there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfprompt.backbones.base import Backbone
+from selfprompt.backbones.clip import DualEncoder
+from selfprompt.data.batches import Decoded
+from selfprompt.data.datasets import Splits
+from selfprompt.data.recorded import image_names
+from selfprompt.methods.linear import Linear
+from selfprompt.model import PromptedModel, build
+from selfprompt.runs.probe import frozen, linear_probe, nearest
+from selfprompt.scores.calibration import Calibration, calibration, tempered
+from selfprompt.scores.verdicts import Verdict, verdict
+from selfprompt.tuning.answers import Answers
+from selfprompt.tuning.engine import Engine
+from selfprompt.tuning.evaluation import probabilities
+
+TRAINED_ON = "validation examples were trained on, too: none is left for a temperature"
+
+
+def answered(
+    model: PromptedModel, parts: Mapping[str, Decoded], splits: Splits, engine: Engine, batch_size: int
+) -> dict[str, Answers]:
+    """The model's answers for each part of the splits, by name."""
+    found = {}
+    with model.folded(), engine.computing(model):
+        for name, part in parts.items():
+            rows, _ = probabilities(model, part, engine, batch_size, model.num_classes)
+            found[name] = Answers(rows.numpy(), part.labels.numpy(), image_names(splits, name))
+    return found
+
+
+def calibrated(validated: Answers | None) -> tuple[Calibration | None, str]:
+    """What validation says of probabilities, or None and why there is nothing."""
+    found = TRAINED_ON if validated is None else calibration(validated.probabilities, validated.labels)
+    return (None, found) if isinstance(found, str) else (found, "")
+
+
+def surest(tested: Answers, temperature: float | None) -> NDArray[np.floating]:
+    """(N,) the probability of each answer, at the temperature where there is one."""
+    found = tested.probabilities if temperature is None else tempered(tested.probabilities, temperature)
+    return found.max(axis=1)
+
+
+def verdicts(
+    model: PromptedModel, backbone: Backbone | DualEncoder, engine: Engine, parts: Sequence[Decoded], tested: Answers
+) -> list[Verdict]:
+    """A model with prompts held against a linear probe and against nearest neighbours.
+
+    Args:
+        model: The model.
+        backbone: That it was built on.
+        engine: Where to compute.
+        parts: Training, validation and test images.
+        tested: The model's answers for the last.
+    """
+    bare = build(Linear(readout=model.method.readout), backbone, model.num_classes, model.protocol)
+    engine.place(bare)
+    train, *others = parts
+    plain = [train.take(np.arange(len(train))) if train.augmented else train, *others]
+    if bare.protocol.hash != model.protocol.hash:  # texts stand in another template
+        plain = [Decoded(part.examples, bare.protocol) for part in plain]
+    with engine.computing(bare), engine.autocast():
+        features = frozen(bare, *plain)
+    neighbours, count = nearest(*features)
+    rivals = {
+        "linear probe": linear_probe(*features),
+        "nearest neighbour" if count == 1 else f"{count} nearest neighbours": neighbours,
+    }
+    inputs = model.protocol.inputs
+    return [verdict(tested.right, classes == tested.labels, name, inputs) for name, classes in rivals.items()]
