@@ -385,7 +385,7 @@ def load(adapter: str | os.PathLike[str], backbone: BackboneSource | None = None
     Of a repository, the adapter's two files are downloaded and nothing else.
 
     Args:
-        adapter: A folder, or a repository of the Hugging Face hub.
+        adapter: A folder, or a repository of the Hugging Face hub: ``hf:user/name``, or ``hf:user/name@revision``.
         backbone: The backbone, if it is no longer where it was: a name, a path, or a module.
         **hub: Passed to huggingface_hub's `snapshot_download`, such as ``revision``.
 

@@ -24,6 +24,7 @@ COMMANDS = (
     "tune",
     "evaluate",
     "predict",
+    "embed",
     "analyse",
     "compare",
     "bench",

@@ -12,7 +12,7 @@ def command(adapter: str, *, out: Path, backbone: str | None = None, seed: Seed 
     """Write an adapter and its backbone as one program: ONNX (.onnx) or PyTorch (.pt2).
 
     Args:
-        adapter: A folder, or a repository of the Hugging Face hub.
+        adapter: A folder, or hf:USER/NAME, with @REVISION where wanted, of the Hugging Face hub.
         out: The file; its suffix chooses the format.
         backbone: The backbone, if it has moved.
         seed: Has no effect here; every command takes it.
