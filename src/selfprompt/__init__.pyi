@@ -23,6 +23,7 @@ from .runs.embed import embed_each as embed_each
 from .runs.evaluate import evaluate as evaluate
 from .runs.predict import predict as predict
 from .runs.predict import predict_each as predict_each
+from .runs.push import push as push
 from .serving.pool import AdapterPool as AdapterPool
 from .tuning.fit import Result as Result
 from .tuning.fit import fit as fit

@@ -22,6 +22,7 @@ CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
 FILES = (CONFIG_NAME, WEIGHTS_NAME)
 FORMAT, FIX = 2, "restore it, or save the adapter again"
+NOT_PEFT = "none: this is an adapter of selfprompt, not of PEFT; open it with selfprompt.load"
 Place = Annotated[int, Field(ge=-1, lt=2**31)]
 
 
@@ -50,6 +51,7 @@ class AdapterConfig(BaseModel):
         sources: Where each prompt came from: for every layer, (image, patch) of every prompt as it started, -1
             for one that was condensed away; None if nowhere.
         metrics: What the run measured, where there was one.
+        peft_type, base_model_name_or_path: What PEFT and transformers look for in a file of this name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +65,8 @@ class AdapterConfig(BaseModel):
     protocol: AnyProtocol
     sources: list[list[tuple[Place, Place]]] | None = None
     metrics: dict[str, Any] | None = None
+    peft_type: str = NOT_PEFT
+    base_model_name_or_path: str = NOT_PEFT
 
 
 def write_adapter(folder: Path, config: AdapterConfig, state: dict[str, Tensor]) -> None:

@@ -30,6 +30,7 @@ COMMANDS = (
     "bench",
     "report",
     "export",
+    "push",
     "pretrain",
     "list",
     "doctor",
