@@ -24,6 +24,7 @@ from .runs.evaluate import evaluate as evaluate
 from .runs.predict import predict as predict
 from .runs.predict import predict_each as predict_each
 from .runs.push import push as push
+from .runs.verify import verify as verify
 from .serving.pool import AdapterPool as AdapterPool
 from .tuning.fit import Result as Result
 from .tuning.fit import fit as fit

@@ -86,6 +86,12 @@ class PromptedModel(WithAdapter, library_name="selfprompt"):
         else:
             super().__setattr__(name, value)
 
+    def __repr__(self) -> str:
+        trained, total = self.count_parameters()
+        prompts = "" if self.prompts is None else f", prompts {tuple(self.prompts.shape)}"
+        where = f"{self.method.name} on {self.backbone.info.architecture}: {self.num_classes:,} classes{prompts}"
+        return f"PromptedModel({where}, {trained:,} of {total:,} parameters trained)"
+
     @property
     def towers(self) -> dict[str, Tower]:
         """Every transformer that may hold something trained, by what it takes."""

@@ -176,7 +176,7 @@ def run_in(
     engine.track(measured, step=len(result.history))
     engine.close()
     assert model.metrics is not None
-    model.metrics["test_accuracy"] = accuracy
+    model.metrics |= {"test_accuracy": accuracy, "data": dataset.fingerprint()}
     if engine.is_main:
         model.save_pretrained(out)
         names = image_names(splits, "test")
