@@ -9,7 +9,7 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -75,7 +75,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def writing(path: Path, only: Iterable[int] | None = None) -> Iterator[None]:
+def writing(path: Path, only: Sequence[int | None] | None = None) -> Iterator[None]:
     """Inside, what the system refuses is said of a path.
 
     Args:

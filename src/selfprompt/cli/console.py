@@ -123,7 +123,7 @@ def page(folder: Path) -> Path:
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Callable[[int, int, str], None]]:
+def progress(title: str) -> Iterator[Callable[[int, int | None, str], None]]:
     """A progress bar with time left, on standard error; gives a function of (done, total, words)."""
     from rich.console import Console
     from rich.progress import (
