@@ -94,9 +94,7 @@ def test_a_page_holds_the_program_and_loads_nothing_else(runtime: Path, tmp_path
     assert "</b>" not in page
     assert page.count("</script>") == page.count("<script")
     assert [name for name in files if name != "index.html" and f'src="{name}"' not in page] == []
-    assert not {"http://", "https://", "fetch("} & {
-        word for word in ("http://", "https://", "fetch(") if word in page
-    }
+    assert [word for word in ("http://", "https://", "fetch(") if word in page] == []
     pieces = sorted((n for n in files if n.startswith("program-")), key=lambda name: int(name[8:-3]))
     program = b"".join(base64.b64decode(files[name].split('"')[1]) for name in pieces)
     assert len(pieces) > 1
