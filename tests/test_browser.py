@@ -18,7 +18,7 @@ import selfprompt as sp
 from conftest import make_backbone, write_image
 from selfprompt.data.views.image import FILTERS, prepare_image
 from selfprompt.serving import browser
-from selfprompt.serving.browser import ENGINE, GLUE, RUNTIME, export_page
+from selfprompt.serving.browser import ENGINE, GLUE, RUNTIME, export_page, view_of
 
 RESIZE = Path(browser.__file__).with_name("web") / "resize.js"
 RUN = """
@@ -50,13 +50,7 @@ def test_pictures_are_resized_as_pillow_does_it(monkeypatch: pytest.MonkeyPatch)
                     crop_fraction=(0.875, 1.0, 0.9)[number % 3],
                 )
                 expected.append(prepare_image(Image.fromarray(pixels), protocol))
-                settings = {
-                    "size": 16,
-                    "resize": protocol.resize,
-                    "cropFraction": protocol.crop_fraction,
-                    "interpolation": how,
-                    "mostPixels": most,
-                }
+                settings = {**view_of(protocol), "mostPixels": most}
                 data = base64.b64encode(pixels.tobytes()).decode()
                 cases.append({"data": data, "width": width, "height": height, "settings": settings})
     command = ["node", "-e", RUN, str(RESIZE)]

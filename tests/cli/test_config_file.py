@@ -53,7 +53,7 @@ def test_a_runs_own_settings_are_that_run_again(asked, finished: Path, tmp_path:
     other = asked("--config", tmp_path / "run.yaml", "--method", "gatevpt:gate_init=10", "--backbone", "builtin")
     assert (other.method.name, other.backbone, other.recipe.epochs) == ("gatevpt", "builtin", own.recipe.epochs)
     assert other.protocol.shots == 2
-    assert other.protocol.image_size != own.protocol.image_size  # another backbone's own
+    assert other.protocol.mean != own.protocol.mean  # another backbone's own
     for base in (RunConfig.resolve("mnist5k", "builtin"), RunConfig.resolve(None, None, "linear", probe=False)):
         (tmp_path / "run.json").write_text(base.model_dump_json(), encoding="utf-8")
         assert asked("--config", tmp_path / "run.json") == base

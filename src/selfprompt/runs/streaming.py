@@ -95,9 +95,9 @@ def answered(
         logger.warning("%d of %d %ss could not be read.", len(errors), total, kind)
 
 
-def how_many(paths: Iterable[Path], kind: Kind) -> int | None:
-    """Images in files and folders, for a progress bar; of texts that shows when they are read."""
-    if kind == "text":
+def how_many(paths: Sequence[Path], kind: Kind) -> int | None:
+    """Images in files and folders, for a progress bar; of texts and tables that shows when they are read."""
+    if kind == "text" or any(is_table(apart(str(path))[0]) for path in paths):
         return None
     return sum(max(1, sum(1 for _ in walk(path, None, LeftOut()))) if path.is_dir() else 1 for path in paths)
 

@@ -6,12 +6,14 @@ import base64
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import PIL
 from jinja2 import Environment, PackageLoader
 from typing_extensions import TypedDict
 
 from selfprompt.backbones.load import BackboneSource
-from selfprompt.data.protocol import image_protocol
+from selfprompt.data.protocol import Protocol, image_protocol
 from selfprompt.data.views.image import MOST_PIXELS
 from selfprompt.errors import UserError
 from selfprompt.files import replace_file, unwritable
@@ -73,14 +75,8 @@ def export_page(
     for part, contents in (("glue", found[GLUE]), ("runtime", found[ENGINE]), ("program", program)):
         scripts |= {f"{part}-{i}.js": script for i, script in enumerate(embedded(part, contents))}
     scripts |= {name: Path(__file__).with_name("web").joinpath(name).read_bytes() for name in OWN}
-    settings = {
-        "size": protocol.image_size,
-        "resize": protocol.resize,
-        "cropFraction": protocol.crop_fraction,
-        "interpolation": protocol.interpolation,
-        "mostPixels": MOST_PIXELS,
-        "classes": model.class_names or [str(i) for i in range(model.num_classes)],
-    }
+    classes = model.class_names or [str(i) for i in range(model.num_classes)]
+    settings = {**view_of(protocol), "classes": classes}
     title = f"{model.num_classes:,} classes by {model.method.name}"
     words = f"{model.method.name} on {model.backbone.info.architecture}, by selfprompt and ONNX Runtime Web."
     templates = Environment(loader=PackageLoader("selfprompt.serving", "web"), autoescape=True)
@@ -96,6 +92,18 @@ def export_page(
         "image_size": made["image_size"],
         "num_classes": made["num_classes"],
         "bytes": size,
+    }
+
+
+def view_of(protocol: Protocol) -> dict[str, Any]:
+    """How resize.js makes of a picture what the model sees."""
+    return {
+        "size": protocol.image_size,
+        "resize": protocol.resize,
+        "cropFraction": protocol.crop_fraction,
+        "interpolation": protocol.interpolation,
+        "mostPixels": MOST_PIXELS,
+        "tallFirst": int(PIL.__version__.partition(".")[0]) >= 13,  # the Pillow that is used here
     }
 
 

@@ -40,18 +40,25 @@ function pass(source, plan, lines, step, next, outStep, outNext) {
   return out;
 }
 
-// A picture of RGB bytes, or a box (left, top, right, bottom) of it, in another size.
-function resize({ data, width, height }, toWidth, toHeight, how, box = [0, 0, width, height]) {
-  const [left, top, right, bottom] = box.map(Math.fround);
-  if (how === "nearest") return nearest({ data, width, height }, toWidth, toHeight, [left, top, right, bottom]);
-  if (toWidth !== width || left || right !== toWidth) {
-    data = pass(data, weights(width, left, right, toWidth, FILTERS[how]), height, 3, 3 * width, 3, 3 * toWidth);
-  }
-  if (toHeight !== height || top || bottom !== toHeight) {
-    const row = 3 * toWidth;
-    data = pass(data, weights(height, top, bottom, toHeight, FILTERS[how]), toWidth, row, 3, row, 3);
-  }
-  return { data, width: toWidth, height: toHeight };
+// A picture of RGB bytes, or a box (left, top, right, bottom) of it, in another size. From Pillow 13 on, what loses more
+// of its height than of its width is first made lower (`tallFirst`).
+function resize(picture, toWidth, toHeight, { interpolation, tallFirst }, box = [0, 0, picture.width, picture.height]) {
+  const [left, top, right, bottom] = box.map(Math.fround), filter = FILTERS[interpolation];
+  if (!filter) return nearest(picture, toWidth, toHeight, [left, top, right, bottom]);
+  let { data, width, height } = picture;
+  const tall = tallFirst && toHeight < height && height - toHeight > 2 * (width - toWidth);
+  const across = () => {
+    if (toWidth === width && !left && right === toWidth) return;
+    data = pass(data, weights(width, left, right, toWidth, filter), height, 3, 3 * width, 3, 3 * toWidth);
+    width = toWidth;
+  };
+  const down = () => {
+    if (toHeight === height && !top && bottom === toHeight) return;
+    data = pass(data, weights(height, top, bottom, toHeight, filter), width, 3 * width, 3, 3 * width, 3);
+    height = toHeight;
+  };
+  for (const turn of tall ? [down, across] : [across, down]) turn();
+  return { data, width, height };
 }
 
 function nearest({ data, width, height }, toWidth, toHeight, [left, top, right, bottom]) {
@@ -74,10 +81,11 @@ function round(x) {
 }
 
 // A picture resized and cropped as a protocol says: (3, S, S) bytes.
-function prepare(picture, { size, resize: how, cropFraction, interpolation, mostPixels }) {
+function prepare(picture, settings) {
+  const { size, resize: how, cropFraction, mostPixels } = settings;
   let left = 0, top = 0, made;
   if (how === "squash") {
-    made = resize(picture, size, size, interpolation);
+    made = resize(picture, size, size, settings);
   } else {
     const short = Math.max(size, round(size / cropFraction));
     const scale = short / Math.min(picture.width, picture.height);
@@ -85,11 +93,11 @@ function prepare(picture, { size, resize: how, cropFraction, interpolation, most
     left = Math.floor((width - size) / 2);
     top = Math.floor((height - size) / 2);
     if (width * height <= mostPixels) {
-      made = resize(picture, width, height, interpolation);
+      made = resize(picture, width, height, settings);
     } else {
       const x = picture.width / width, y = picture.height / height;
       const right = Math.min(picture.width, (left + size) * x), bottom = Math.min(picture.height, (top + size) * y);
-      made = resize(picture, size, size, interpolation, [left * x, top * y, right, bottom]);
+      made = resize(picture, size, size, settings, [left * x, top * y, right, bottom]);
       left = top = 0;
     }
   }
