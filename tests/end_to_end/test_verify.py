@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file, save_file
 
 import selfprompt as sp
 from conftest import make_backbone, write_image
@@ -59,16 +58,20 @@ def test_what_changed_is_named_and_nothing_else(run: Path, data: Path, call) -> 
     assert changed(data) == {"protocol"}
     (run / "adapter_config.json").write_text(json.dumps(config), "utf-8")
 
-    weights = load_file(run / "adapter_model.safetensors")
-    name = next(name for name in weights if name.endswith("linear.weight"))
-    save_file({**weights, name: -weights[name]}, run / "adapter_model.safetensors")
+    other = {
+        **config,
+        "metrics": {**config["metrics"], "test_accuracy": 12.5},
+    }  # of a few images, which give no eighth
+    (run / "adapter_config.json").write_text(json.dumps(other), "utf-8")
     assert changed(data) == {"test accuracy"}
-    save_file(weights, run / "adapter_model.safetensors")
+    (run / "adapter_config.json").write_text(json.dumps(config), "utf-8")
 
-    for picture in (data / "bee").iterdir():
-        picture.unlink() if picture.name == "0.png" else picture.rename(data / "ant" / f"bee{picture.name}")
-    write_image(data / "bee" / "other.png", 1, 5)
+    split = json.loads((run / "split.json").read_text("utf-8"))
+    (run / "split.json").write_text(json.dumps({**split, "data": str(data.resolve())}), "utf-8")
+    for picture in [*data.glob("*/*.png")]:
+        picture.rename(picture.with_name(f"new{picture.name}"))
     assert changed(data) == {"data", "test accuracy"}
+    assert "has none of the images of the run" in sp.verify(run, str(data))["checks"][-1]["why"]
 
 
 def test_another_backbone_is_a_change_and_no_error(run: Path, data: Path) -> None:
