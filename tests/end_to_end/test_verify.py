@@ -61,7 +61,7 @@ def test_what_changed_is_named_and_nothing_else(run: Path, data: Path, call) -> 
     other = {
         **config,
         "metrics": {**config["metrics"], "test_accuracy": 12.5},
-    }  # of a few images, which give no eighth
+    }  # of four images
     (run / "adapter_config.json").write_text(json.dumps(other), "utf-8")
     assert changed(data) == {"test accuracy"}
     (run / "adapter_config.json").write_text(json.dumps(config), "utf-8")
