@@ -183,7 +183,7 @@ def test_memory_does_not_grow_with_images(predict, adapter: Path, photos: Path, 
 class Pixels(np.ndarray):
     """An array that can be told from others that are equal."""
 
-    def __hash__(self) -> int:
+    def __hash__(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return id(self)
 
 
