@@ -18,8 +18,13 @@ from .model import PromptedModel as PromptedModel
 from .model import create_model as create_model
 from .model import load as load
 from .registry import Record as Record
+from .runs.embed import embed as embed
+from .runs.embed import embed_each as embed_each
 from .runs.evaluate import evaluate as evaluate
 from .runs.predict import predict as predict
+from .runs.predict import predict_each as predict_each
+from .runs.push import push as push
+from .runs.verify import verify as verify
 from .serving.pool import AdapterPool as AdapterPool
 from .tuning.fit import Result as Result
 from .tuning.fit import fit as fit

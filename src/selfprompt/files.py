@@ -9,11 +9,11 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
@@ -21,8 +21,9 @@ from pydantic import TypeAdapter, ValidationError
 from selfprompt.errors import UserError, first_line
 
 LOCK = ".selfprompt.lock"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FIXES = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free space there and start it again"),
+    **dict.fromkeys(FULL, "free space there and start it again"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "get the right to it, or choose another place"),
     **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a file stands where a folder is needed, choose another place"),
     errno.EISDIR: "a folder stands there, choose another name",
@@ -41,19 +42,55 @@ def replace_file(path: Path, contents: str | bytes) -> None:
     Raises:
         UserError: It cannot be written: no space, no right, no such place.
     """
+    with replacing(path) as file:
+        file.write(contents if isinstance(contents, bytes) else encoded(contents))
+
+
+def encoded(text: str) -> bytes:
+    """A text as UTF-8; half a surrogate pair becomes an escape."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write, which is in the place of ``path`` when the block ends; until then that is as it was.
+
+    Raises:
+        UserError: As of `replace_file`.
+    """
     temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(contents if isinstance(contents, bytes) else contents.encode("utf-8", "backslashreplace"))
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = temporary.open("wb")
+        with writing(path, FULL), file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise unwritable(path, error) from None
+        with writing(path):
+            os.replace(temporary, path)
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+@contextmanager
+def writing(path: Path, only: Sequence[int | None] | None = None) -> Iterator[None]:
+    """Inside, what the system refuses is said of a path.
+
+    Args:
+        path: Where something is written.
+        only: Numbers of the errors that are meant, where others may come from elsewhere.
+
+    Raises:
+        UserError: It refuses something.
+    """
+    try:
+        yield
+    except OSError as error:
+        if only is not None and error.errno not in only:
+            raise
+        raise unwritable(path, error) from None
 
 
 def unwritable(path: Path | str, error: OSError, verb: str = "written") -> UserError:

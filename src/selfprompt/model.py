@@ -89,6 +89,12 @@ class PromptedModel(WithAdapter, library_name="selfprompt"):
         else:
             super().__setattr__(name, value)
 
+    def __repr__(self) -> str:
+        trained, total = self.count_parameters()
+        prompts = "" if self.prompts is None else f", prompts {tuple(self.prompts.shape)}"
+        where = f"{self.method.name} on {self.backbone.info.architecture}: {self.num_classes:,} classes{prompts}"
+        return f"PromptedModel({where}, {trained:,} of {total:,} parameters trained)"
+
     @property
     def towers(self) -> dict[str, Tower]:
         """Every transformer that may hold something trained, by what it takes."""
@@ -397,7 +403,7 @@ def load(adapter: str | os.PathLike[str], backbone: BackboneSource | None = None
     Of a repository, the adapter's two files are downloaded and nothing else.
 
     Args:
-        adapter: A folder, or a repository of the Hugging Face hub.
+        adapter: A folder, or a repository of the Hugging Face hub: ``hf:user/name``, or ``hf:user/name@revision``.
         backbone: The backbone, if it is no longer where it was: a name, a path, or a module.
         **hub: Passed to huggingface_hub's `snapshot_download`, such as ``revision``.
 

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
@@ -40,6 +41,10 @@ LINES = {
         ["pretrain", "a", "--out", "b", "--kind", "clip", "--mask-ratio", "0.5"],
         ["analyse", "a", "b", "--images", "0"],
         ["predict", "a", "b", "--on-error", "none"],
+        ["predict", "a", "b", "--top-k", "0"],
+        ["predict", "a", "b", "--threshold", "2"],
+        ["embed", "a", "b"],
+        ["embed", "a", "b", "--out", "c.npz", "--image-size", "0"],
         ["evaluate", "a"],
         ["evaluate", "a", "b", "--adapt", "none"],
         ["predict", "a", "b", "--adapt", "tpt:views"],
@@ -120,6 +125,18 @@ def test_every_field_is_a_flag(command: str, models: tuple[type[BaseModel], ...]
     if command != "pretrain":
         fields -= {"mean", "std", "metric", "value_range"}
     assert not {field for field in fields if f"--{field.replace('_', '-')} " not in said}
+
+
+@pytest.mark.parametrize(
+    ("shell", "file"), [("bash", ".local/share/bash-completion/completions/selfprompt"), ("fish", "")]
+)
+def test_a_shell_completes_commands_and_flags(shell: str, file: str, works, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = Path(json.loads(works("--install-completion", shell, "--json"))["completion"])
+    assert tmp_path in path.parents
+    assert path == tmp_path / (file or ".config/fish/completions/selfprompt.fish")
+    script = path.read_text("utf-8")
+    assert {word for word in (*COMMANDS, "num-prompts", "top-k", "on-error") if word not in script} == set()
 
 
 @pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Iterator
+from csv import reader
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +17,9 @@ from PIL import Image
 import selfprompt as sp
 from conftest import make_backbone, write_image
 from selfprompt import cli
+from selfprompt.data.views.image import ImageView
 from selfprompt.runs import predict as prediction
+from selfprompt.runs import streaming
 
 
 @pytest.fixture
@@ -99,7 +103,7 @@ def test_a_mixed_list_keeps_its_order(predict, photos: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ([], "There are no images to predict: give"),
+        ([], "There are no images: give"),
         ("nowhere.png", "There is no file nowhere.png"),
         (["a.png", "b.png"], "None of 2 images can be read; the first: There is no file a.png"),
         ("x" * 300, "cannot be decoded"),
@@ -151,21 +155,57 @@ def test_an_empty_folder_is_one_sentence(predict, tmp_path: Path) -> None:
         predict(tmp_path / "empty")
 
 
-def test_images_are_read_as_they_are_needed(predict, monkeypatch) -> None:
-    monkeypatch.setattr(prediction, "BATCH_SIZE", 4)
-    taken, ahead, likeliest = [0], [], prediction.likeliest
+@pytest.mark.parametrize("count", [12, 60])
+def test_memory_does_not_grow_with_images(predict, adapter: Path, photos: Path, monkeypatch, count: int) -> None:
+    """Of the pictures that were decoded, two batches are alive; and none is asked for before it is needed."""
+    monkeypatch.setattr(streaming, "BATCH_SIZE", 4)
+    alive: weakref.WeakSet[Pixels] = weakref.WeakSet()
+    taken, given, most, read = 0, 0, 0, ImageView.read
 
-    def endless() -> Iterator[Image.Image]:
-        for taken[0] in range(1, 41):
-            yield Image.new("RGB", (32, 32))
+    def watched(self: ImageView, source: object, rng: object = None) -> np.ndarray:
+        pixels = read(self, source).view(Pixels)  # type: ignore[arg-type]
+        alive.add(pixels)
+        return pixels
 
-    def watched(model, arrays, engine):
-        ahead.append(taken[0] - 4 * len(ahead))
-        return likeliest(model, arrays, engine)
+    def many() -> Iterator[Path]:
+        nonlocal taken
+        for _ in range(count):
+            taken += 1
+            yield photos / "0.png"
 
-    monkeypatch.setattr(prediction, "likeliest", watched)
-    assert len(predict(endless())) == 40
-    assert max(ahead) <= 8
+    monkeypatch.setattr(ImageView, "read", watched)
+    for given, _ in enumerate(sp.predict_each(adapter, many(), backbone=make_backbone()), 1):
+        most = max(most, len(alive), taken - given)
+    assert given == count
+    assert most <= 8
+
+
+class Pixels(np.ndarray):
+    """An array that can be told from others that are equal."""
+
+    def __hash__(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return id(self)
+
+
+def test_top_classes_and_a_threshold(predict, photos: Path) -> None:
+    plain = predict(photos)
+    for top_k, many in ((1, 1), (2, 2), (0, 3)):
+        for found, one in zip(predict(photos, top_k=top_k), plain, strict=True):
+            assert found.get("top", [])[:1] == (
+                [] if "error" in one else [{k: one[k] for k in ("label", "probability")}]
+            )
+            sure = [likely["probability"] for likely in found.get("top", [])]
+            assert len(sure) == (0 if "error" in one else many)
+            assert sure == sorted(sure, reverse=True)
+            assert many < 3 or not sure or sum(sure) == pytest.approx(1, abs=1e-5)
+    limit = sorted(p["probability"] for p in plain if p["probability"])[3]
+    for found, one in zip(predict(photos, threshold=limit), plain, strict=True):
+        unsure = one["probability"] is not None and one["probability"] < limit
+        assert found == ({**one, "label": None} if unsure else one)
+    assert sum(p["label"] is None for p in predict(photos, threshold=limit)) == 4
+    for wrong in ({"top_k": 4}, {"top_k": -1}, {"threshold": 1.5}, {"threshold": float("nan")}):
+        with pytest.raises(sp.UserError, match="give"):
+            predict(photos, **wrong)
 
 
 def test_the_command_answers_in_part(photos: Path, adapter: Path, monkeypatch, capsys) -> None:
@@ -188,9 +228,40 @@ def test_the_command_answers_in_part(photos: Path, adapter: Path, monkeypatch, c
     assert (status, len(out.splitlines())) == (3, 6)
     assert run(photos / "0.png")[0] == 0
     assert run("")[0] == 2  # and not the images of the folder that one is in
-    status, out, err = run(photos, "--on-error", "stop", "--json")
-    assert (status, out) == (2, "")
-    assert "2.png" in err
+    for more in ("--json", "--csv"):
+        status, out, err = run(photos, "--on-error", "stop", more, *[photos / "stopped.csv"] * (more == "--csv"))
+        assert (status, out) == (2, "")
+        assert "2.png" in err
+    assert not (photos / "stopped.csv").exists()
+    csv = photos / "found.csv"
+    (photos / "list.csv").write_text("".join(f"{n}\n" for n in ("file", *(f"{i}.png" for i in range(7)))), "utf-8")
+    for given in (photos, photos / "list.csv"):
+        status, out, err = run(given, "--csv", csv, "--top-k", "2", "--threshold", "0.5")
+        assert (status, out) == (3, f"{csv}: 6 of 7 images\n")
+        head, *rows = reader(csv.read_text("utf-8").splitlines())
+        assert head == [
+            "image",
+            "label",
+            "probability",
+            "error",
+            "label_1",
+            "probability_1",
+            "label_2",
+            "probability_2",
+        ]
+        for row, answer in zip(rows, answers, strict=True):
+            if "error" in answer:
+                assert row == [answer["image"], "", "", answer["error"], "", "", "", ""]
+            else:
+                label = answer["label"] if answer["probability"] >= 0.5 else ""
+                assert row[:3] == [answer["image"], label, str(answer["probability"])]
+                assert row[3:6] == ["", answer["label"], str(answer["probability"])]
+    status, out, err = run(photos, "--json", "--top-k", "all")
+    assert [len(a.get("top", ())) for a in json.loads(out)["predictions"]] == [
+        3 * ("error" not in a) for a in answers
+    ]
+    for wrong in ("0", "4", "some"):
+        assert run(photos, "--top-k", wrong)[0] == 2
 
 
 def test_deep_images_are_scaled_as_in_training(tmp_path: Path) -> None:
@@ -198,5 +269,5 @@ def test_deep_images_are_scaled_as_in_training(tmp_path: Path) -> None:
     Image.fromarray(dim).save(tmp_path / "dim.png")
     view = sp.Protocol(image_size=16, value_range=(0, 4095)).view()
     for source in (tmp_path / "dim.png", dim):
-        _, _, found = prediction.decode((0, "dim", source), view, view.read, "image")
+        _, _, found = streaming.decode((0, "dim", source), view, view.read, "image")
         assert found.max() == round(400 * 255 / 4095)

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment
-from markupsafe import Markup
 
 from selfprompt.adapters.format import AdapterConfig
+from selfprompt.backbones.load import hub_id
+from selfprompt.data.sources import RECORDS
 from selfprompt.markup import markdown
 from selfprompt.methods import record_of
 from selfprompt.scores.classes import told
 
-
-def written(value: Any) -> str:
-    """A value as Markdown shows it; what ``tojson`` wrote, for the YAML, as it is."""
-    return value if isinstance(value, Markup) else markdown(str(value))
-
-
-TEMPLATE = Environment(finalize=written).from_string(
-    """---
-library_name: selfprompt
-tags: [selfprompt, prompt-tuning, {{ config.protocol.inputs }}-classification, {{ config.method.name | tojson }}]
-base_model_architecture: {{ config.backbone.architecture | tojson }}
----
-
-# {{ config.method.name }} adapter for {{ config.backbone.architecture }}
+TEMPLATE = Environment(finalize=lambda value: markdown(str(value))).from_string(
+    """# {{ config.method.name }} adapter for {{ config.backbone.architecture }}
 
 {{ record.idea }} ({{ record.source }})
 
@@ -51,9 +42,9 @@ base_model_architecture: {{ config.backbone.architecture | tojson }}
 import selfprompt as sp
 
 {% if config.protocol.inputs == "text" -%}
-answers = sp.predict("FOLDER", ["a text"])  # finds the backbone again and checks its weights
+answers = sp.predict("{{ where }}", ["a text"])  # finds the backbone again and checks its weights
 {%- else -%}
-model = sp.load("FOLDER")        # finds the backbone again and checks its weights
+model = sp.load("{{ where }}")        # finds the backbone again and checks its weights
 logits = model(images)           # (B, 3, {{ config.protocol.image_size }}, {{ config.protocol.image_size }}) uint8 or normalised
 {%- endif %}
 ```
@@ -63,7 +54,59 @@ Written by selfprompt {{ config.selfprompt_version }}. Please cite the paper of 
 )
 
 
-def render_card(config: AdapterConfig, trainable: int, total: int) -> str:
-    """The card's text."""
+def model_card(
+    config: AdapterConfig, trainable: int, total: int, where: str = "FOLDER", licence: str | None = None
+) -> ModelCard:
+    """The card, whose metadata are the hub's.
+
+    Args:
+        config: The adapter's.
+        trainable, total: Parameters.
+        where: Where it is loaded from.
+        licence: The hub's identifier of its licence, such as ``apache-2.0``.
+    """
     record = record_of(config.method["name"])
-    return TEMPLATE.render(config=config, record=record, trainable=trainable, total=total, told=told)
+    text = TEMPLATE.render(config=config, record=record, trainable=trainable, total=total, where=where, told=told)
+    return ModelCard(f"---\n{metadata(config, licence).to_yaml()}\n---\n\n{text}")
+
+
+def metadata(config: AdapterConfig, licence: str | None = None) -> ModelCardData:
+    """What the hub reads of an adapter: its base model, task, data and accuracy."""
+    task, metrics = f"{config.protocol.inputs}-classification", config.metrics or {}
+    base, data = hub_id(config.backbone.name), metrics.get("dataset")
+    measured = {"test": metrics.get("test_accuracy"), "validation": metrics.get("val_accuracy")}
+    results = [
+        EvalResult(
+            task_type=task,
+            dataset_type=hub_data(str(data)) or str(data),
+            dataset_name=str(data),
+            dataset_split=split,
+            metric_type="accuracy",
+            metric_value=round(accuracy / 100, 4),
+        )
+        for split, accuracy in measured.items()
+        if data and isinstance(accuracy, (int, float))
+    ]
+    known: dict[str, Any] = {
+        "license": licence,
+        "base_model": base,
+        "base_model_relation": base and "adapter",
+        "base_model_architecture": config.backbone.architecture,
+        "datasets": [found] if data and (found := hub_data(str(data))) else None,
+        "metrics": ["accuracy"] if results else None,
+        "eval_results": results or None,
+        "model_name": f"{config.method['name']} adapter for {config.backbone.architecture}" if results else None,
+    }
+    return ModelCardData(
+        library_name="selfprompt",
+        pipeline_tag=task,
+        tags=["selfprompt", "prompt-tuning", task, config.method["name"]],
+        **{key: value for key, value in known.items() if value is not None},
+    )
+
+
+def hub_data(name: str) -> str | None:
+    """The hub's name of a data set, if it came from there."""
+    bare = name.partition("@")[0].partition("#")[0]
+    own = {known for record in RECORDS.values() for known in record.names}
+    return bare if re.fullmatch(r"[\w.-]+/[\w.-]+", bare) and bare not in own else None

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from selfprompt.data.protocol import AnyProtocol
-from selfprompt.data.tables import Kind
+from selfprompt.data.tables import HUB, Kind
 from selfprompt.errors import UserError, first_line
 from selfprompt.files import checked, damaged, read_json, replace_file
 from selfprompt.scores.calibration import Calibration
@@ -23,6 +23,7 @@ CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
 FILES = (CONFIG_NAME, WEIGHTS_NAME)
 FORMAT, FIX = 2, "restore it, or save the adapter again"
+NOT_PEFT = "none: this is an adapter of selfprompt, not of PEFT; open it with selfprompt.load"
 Place = Annotated[int, Field(ge=-1, lt=2**31)]
 
 
@@ -52,6 +53,7 @@ class AdapterConfig(BaseModel):
             for one that was condensed away; None if nowhere.
         metrics: What the run measured, where there was one.
         calibration: The temperature of the probabilities, and thresholds of them; left out where there is none.
+        peft_type, base_model_name_or_path: What PEFT and transformers look for in a file of this name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,6 +68,8 @@ class AdapterConfig(BaseModel):
     sources: list[list[tuple[Place, Place]]] | None = None
     metrics: dict[str, Any] | None = None
     calibration: Calibration | None = None
+    peft_type: str = NOT_PEFT
+    base_model_name_or_path: str = NOT_PEFT
 
 
 def write_adapter(folder: Path, config: AdapterConfig, state: dict[str, Tensor]) -> None:
@@ -116,15 +120,22 @@ def upgraded(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"towers.image.{name}" if name.startswith(old) else name: value for name, value in state.items()}
 
 
-def inputs_of(adapter: str | os.PathLike[str]) -> Kind:
-    """What an adapter classifies, by its configuration alone; images where that does not say."""
+def glance(adapter: str | os.PathLike[str]) -> tuple[Kind, int]:
+    """What an adapter classifies and into how many classes, by its configuration alone; images where it is silent."""
     path = find_adapter(adapter) / CONFIG_NAME
-    protocol = read_json(path, FIX).get("protocol") if path.is_file() else None
-    return "text" if isinstance(protocol, dict) and protocol.get("kind") == "text" else "image"
+    config = read_json(path, FIX) if path.is_file() else {}
+    protocol, classes = config.get("protocol"), config.get("num_classes")
+    kind: Kind = "text" if isinstance(protocol, dict) and protocol.get("kind") == "text" else "image"
+    return kind, classes if isinstance(classes, int) else 0
+
+
+def is_adapter(name: str | os.PathLike[str]) -> bool:
+    """Whether a name is an adapter's and no backbone's: a folder, or a repository named as one of the hub."""
+    return os.fspath(name).startswith(HUB) or os.path.isdir(name)
 
 
 def find_adapter(adapter: str | os.PathLike[str], **hub: Any) -> Path:
-    """An adapter's folder, fetched from the hub where it is none here.
+    """An adapter's folder; ``hf:user/name``, ``user/name`` or ``user/name@revision`` is fetched from the hub.
 
     Raises:
         UserError: It is neither.
@@ -134,8 +145,11 @@ def find_adapter(adapter: str | os.PathLike[str], **hub: Any) -> Path:
     folder = Path(adapter)
     if folder.is_dir():
         return folder
+    name, _, revision = os.fspath(adapter).removeprefix(HUB).partition("@")
+    if revision and hub.setdefault("revision", revision) != revision:
+        raise UserError(f"{adapter} and revision={hub['revision']!r} are two revisions: give one.")
     try:
-        return Path(snapshot_download(os.fspath(adapter), **{"allow_patterns": list(FILES), **hub}))
+        return Path(snapshot_download(name, **{"allow_patterns": list(FILES), **hub}))
     except Exception as error:
         raise UserError(
             f"{adapter} is neither a folder here nor an adapter that the hub gives ({first_line(error)[:200]})."

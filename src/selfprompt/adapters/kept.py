@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard, ModelHubMixin
 from torch import Tensor, nn
 
 from selfprompt import registry
-from selfprompt.adapters.card import render_card
+from selfprompt.adapters.card import model_card
 from selfprompt.adapters.format import AdapterConfig, BackboneReference, write_adapter
 from selfprompt.backbones.base import Backbone
 from selfprompt.data.protocol import BaseProtocol
@@ -155,7 +155,7 @@ class WithAdapter(nn.Module, ModelHubMixin, ABC):
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """The README.md that stands beside an adapter."""
-        return ModelCard(render_card(self.adapter_config(), *self.count_parameters()))
+        return model_card(self.adapter_config(), *self.count_parameters())
 
 
 def not_finite(state: dict[str, Tensor]) -> str | None:

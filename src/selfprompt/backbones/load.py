@@ -94,6 +94,15 @@ def info(source: str | os.PathLike[str] | nn.Module, image_size: int | None = No
     return found.info
 
 
+def hub_id(name: str) -> str | None:
+    """The hub's repository of a backbone's weights, where its name tells."""
+    if name in RECORDS or name.startswith((PREFIX, "module:")):
+        return None
+    if name.startswith(TEXT) and not is_file(name.removeprefix(TEXT)):
+        return name.removeprefix(TEXT)
+    return None if is_file(name) else timm_hub.hub_id(name)
+
+
 def is_file(name: str) -> bool:
     """Whether a name is a file's, there or not."""
     return Path(name).absolute().exists() or name.endswith(WEIGHT_SUFFIXES)

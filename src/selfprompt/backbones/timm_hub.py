@@ -70,6 +70,15 @@ def load_timm(name: str, image_size: int | None = None, weights: bool = True) ->
         return other
 
 
+def hub_id(name: str) -> str | None:
+    """The hub's repository of a timm model's weights, where there is one."""
+    if name.startswith("hf-hub:"):
+        return name.removeprefix("hf-hub:").partition("@")[0]
+    bare = name.removeprefix("timm/")
+    known = timm.get_pretrained_cfg(bare, allow_unregistered=False) if timm.is_model(bare) else None
+    return known.hf_hub_id if known and known.has_weights else None
+
+
 def create(name: str, **options: Any) -> nn.Module:
     """timm's model without a classifier.
 

@@ -24,11 +24,14 @@ COMMANDS = (
     "tune",
     "evaluate",
     "predict",
+    "embed",
+    "verify",
     "analyse",
     "compare",
     "bench",
     "report",
     "export",
+    "push",
     "pretrain",
     "list",
     "doctor",
@@ -47,6 +50,7 @@ def help_of(name: str) -> str | None:
 app = App(name="selfprompt", help=selfprompt.__doc__, help_format="plaintext", version=selfprompt.__version__)
 for name in COMMANDS:
     app.command(f"selfprompt.cli.{name}:command", name=name, help=help_of(name), help_format="markdown")
+app.command("selfprompt.cli.completion:command", name="--install-completion", help=help_of("completion"))
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ def command(
     Of texts: which words they are nearest to.
 
     Args:
-        adapter: A folder, or a repository of the Hugging Face hub.
+        adapter: A folder, or hf:USER/NAME, with @REVISION where wanted, of the Hugging Face hub.
         data: The data it was trained on, as for tune.
         backbone: The backbone, if it has moved.
         images: Validation images to look at, and training images to find nearest patches in.

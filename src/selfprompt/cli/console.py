@@ -9,7 +9,7 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO
@@ -23,7 +23,7 @@ results: list[TextIO] = []  # where the result goes
 
 def emit(result: Mapping[str, object], json: bool, text: str) -> None:
     """Print the one JSON object, or the text; of several processes the first one does."""
-    if os.environ.get("RANK", "0") != "0":
+    if not is_first():
         return
     out = results[-1] if results else sys.stdout
     try:
@@ -32,6 +32,19 @@ def emit(result: Mapping[str, object], json: bool, text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # what could not be said is not said at exit
         fix = "free space, or read it to its end"
         raise UserError(f"Standard output cannot be written ({error.strerror}): {fix}.") from None
+
+
+def is_first() -> bool:
+    """Whether this is the one process, or the first of several."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def done_in_part(errors: Sequence[str]) -> None:
+    """Say what could not be read, and exit with status 3 if something could not."""
+    for error in errors if is_first() else ():
+        print(f"error: {error}", file=sys.stderr)
+    if errors:
+        sys.exit(3)
 
 
 @contextmanager
@@ -93,7 +106,7 @@ def finish(folder: Path, command: str | None = None) -> None:
     """Keep the command beside what it made, and write the page about it; of several processes the first does."""
     from selfprompt.files import replace_file
 
-    if os.environ.get("RANK", "0") != "0":
+    if not is_first():
         return
     if command is not None:
         replace_file(folder / "command.txt", command + "\n")
@@ -110,7 +123,7 @@ def page(folder: Path) -> Path:
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Callable[[int, int, str], None]]:
+def progress(title: str) -> Iterator[Callable[[int, int | None, str], None]]:
     """A progress bar with time left, on standard error; gives a function of (done, total, words)."""
     from rich.console import Console
     from rich.progress import (

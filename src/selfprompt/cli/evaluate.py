@@ -30,7 +30,7 @@ def command(
     """Accuracy of a saved adapter on labelled images or texts, under the protocol it was trained with.
 
     Args:
-        adapter: A folder, or a repository of the Hugging Face hub.
+        adapter: A folder, or hf:USER/NAME, with @REVISION where wanted, of the Hugging Face hub.
         data: As for tune.
         split: Which split; cut as in training where the data has none.
         classes: Of the data: all, base (the first half), new (the other), or base,new for both and their harmonic

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from selfprompt.cli.console import emit
+from selfprompt.cli.console import done_in_part, emit, is_first
 from selfprompt.cli.flags import ColumnFlags, given
-from selfprompt.cli.values import Adapt, Seed
-from selfprompt.data.tables import with_columns
-from selfprompt.errors import UserError
+from selfprompt.cli.inputs import advancing, joined, paths_of
+from selfprompt.cli.values import Adapt, Seed, Threshold, TopK
+from selfprompt.data.tables import Kind
+
+if TYPE_CHECKING:
+    from selfprompt.runs.predict import Prediction
 
 
 def command(
@@ -19,6 +22,9 @@ def command(
     inputs: list[str],
     /,
     *,
+    csv: Path | None = None,
+    top_k: TopK = None,
+    threshold: Threshold = None,
     column_flags: ColumnFlags = None,
     backbone: str | None = None,
     class_names: Path | None = None,
@@ -30,9 +36,12 @@ def command(
     """The class of each image or text, and how sure the model is; exit status 3 if some could not be read.
 
     Args:
-        adapter: A folder, or a repository of the Hugging Face hub.
-        inputs: Image files, or folders of them. For an adapter of texts, files with one text a line, tables, folders
-            of text files, or - for standard input.
+        adapter: A folder, or hf:USER/NAME, with @REVISION where wanted, of the Hugging Face hub.
+        inputs: Image files, folders of them, or tables. For an adapter of texts, files with one text a line, tables,
+            folders of text files, or - for standard input.
+        csv: Write a table with one row for each input, and nothing to standard output but how many there are.
+        top_k: Also give the K likeliest classes, or all of them (all).
+        threshold: Leave the label empty where its probability is lower.
         backbone: The backbone, if it has moved.
         class_names: A file with one name a line: other classes, or the same in other words, where the adapter's are
             texts (image-text models).
@@ -43,35 +52,75 @@ def command(
         json: Print one JSON object.
     """
     from selfprompt.adaptations import make_adaptation
-    from selfprompt.adapters.format import inputs_of
-    from selfprompt.data.images import identified
-    from selfprompt.data.tree import is_image
+    from selfprompt.adapters.format import glance
     from selfprompt.files import read_names
-    from selfprompt.runs.predict import predict
+    from selfprompt.runs.predict import predict_each
 
-    if not all(name.strip() for name in inputs):
-        raise UserError("An empty name is no file: give a path.")
-    paths = [Path(with_columns(name, given(column_flags)) or "") for name in inputs]
-    for path in paths if inputs_of(adapter) == "image" else ():
-        if path.is_file() and not is_image(path.name) and not identified(path):
-            raise UserError(f"{path} is no image, and is not called like one: leave it out.")
+    kind, num_classes = glance(adapter)
+    paths = paths_of(inputs, kind, given(column_flags))
     names = None if class_names is None else read_names(class_names, "give a file with one class name a line")
-    predictions = predict(adapter, paths, backbone=backbone, class_names=names, on_error=on_error, adapt=adapt)
-    errors = [p["error"] for p in predictions if "error" in p]
-    lines = [
-        f"{p.get('image', shortened(p.get('text')))}  {p['label']}  {100 * p['probability']:.1f} %"
-        for p in predictions
-        if p["probability"] is not None
-    ]
-    adapted = {} if adapt is None else {"adapted": make_adaptation(adapt).describe()}
-    emit({"predictions": predictions, **adapted}, json, "\n".join(lines))
-    for error in errors if os.environ.get("RANK", "0") == "0" else ():
-        print(f"error: {error}", file=sys.stderr)
-    if errors:
-        sys.exit(3)
+    chosen = {"class_names": names, "on_error": on_error, "adapt": adapt, "top_k": top_k, "threshold": threshold}
+    kept: list[Prediction] = []
+    errors: list[str] = []
+    width = 0 if top_k is None else top_k or len(names or ()) or num_classes
+    count = 0
+    found = predict_each(adapter, paths, backbone=backbone, **chosen)
+    with ExitStack() as stack:
+        sinks: list[Callable[[Prediction], object]] = [kept.append] if json else []
+        if csv is not None:
+            sinks.append(stack.enter_context(table(csv, kind, width)))
+        followed = found if not sinks else advancing(found, f"predict with {adapter}", paths, kind)
+        for prediction in followed:
+            count += 1
+            if "error" in prediction:
+                errors.append(prediction["error"])
+            for sink in sinks or [show]:
+                sink(prediction)
+    if json:
+        adapted = {} if adapt is None else {"adapted": make_adaptation(adapt).describe()}
+        emit({"predictions": kept, **adapted}, json, "")
+    elif csv is not None:
+        emit({}, json, f"{csv}: {count - len(errors):,} of {count:,} {kind}s")
+    done_in_part(errors)
 
 
-def shortened(text: str | list[str] | None) -> str:
+@contextmanager
+def table(path: Path, kind: Kind, width: int) -> Iterator[Callable[[Prediction], None]]:
+    """Give what writes a row for each prediction; the file is there when the block ends.
+
+    Args:
+        path: The file.
+        kind: What is classified.
+        width: How many of the likeliest classes have columns.
+    """
+    from selfprompt.files import comma_separated, encoded, replacing
+
+    if not is_first():
+        yield lambda found: None
+        return
+    columns = [f"{name}_{place}" for place in range(1, width + 1) for name in ("label", "probability")]
+    with replacing(path) as file:
+        file.write(encoded(comma_separated([[kind, "label", "probability", "error", *columns]])))
+
+        def row(found: Prediction) -> None:
+            top = [cell for one in found.get("top", ()) for cell in (one["label"], one["probability"])]
+            cells = [joined(found.get(kind)), found["label"], found["probability"], found.get("error")]
+            file.write(encoded(comma_separated([[*cells, *(top or [None] * len(columns))]])))
+
+        yield row
+
+
+def show(found: Prediction) -> None:
+    """Print what was found as one line, if something was."""
+    if found["probability"] is not None:
+        sure = found.get("top", [])[1:]
+        more = "".join(f"  {one['label']}  {100 * one['probability']:.1f} %" for one in sure)
+        name = joined(found.get("image", found.get("text")))
+        name = name if "image" in found else shortened(name)
+        emit({}, False, f"{name}  {found['label'] or '-'}  {100 * found['probability']:.1f} %{more}")
+
+
+def shortened(text: str) -> str:
     """A text as a line shows it: what fits into it."""
-    whole = " ".join((text if isinstance(text, str) else " | ".join(text or ())).split())
+    whole = " ".join(text.split())
     return whole if len(whole) <= 60 else f"{whole[:57]}..."

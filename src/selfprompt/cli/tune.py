@@ -26,6 +26,7 @@ def command(
     column_flags: ColumnFlags = None,
     image_size: Count | None = None,
     first: str | None = None,
+    config: Path | None = None,
     out: Path | None = None,
     resume: Path | None = None,
     probe: bool | None = None,
@@ -44,6 +45,8 @@ def command(
         method: A name of `selfprompt list methods` (spt), with fields of its own where wanted: gatevpt:gate_init=10.
         image_size: Side of the input in pixels, if not the backbone's own.
         first: Data that the prompts are trained on before, in OUT/first, such as pairs:CORPUS for ppt.
+        config: Settings in a file: YAML, TOML or JSON, flags by their names; or the run.json of another run. Flags
+            on the command line win.
         out: The run's folder (runs/DATA-METHOD-TIME).
         resume: Resume the run in this folder, with its own settings.
         probe: Also measure a linear probe on the same frozen features (yes).
@@ -53,50 +56,46 @@ def command(
     """
     from selfprompt.methods import read_spec
     from selfprompt.runs.config import RunConfig, read_run
+    from selfprompt.runs.config_file import Settings, read_settings
     from selfprompt.runs.tune import tune
 
     if resume is not None:
-        own = {
-            "backbone": backbone,
-            "method": method,
-            "image-size": image_size,
-            "first": first,
-            "out": out,
-            "probe": probe,
-        }
-        own |= {"track": track, "seed": seed} | given(method_flags) | given(recipe_flags) | given(protocol_flags)
-        own |= given(column_flags)
+        own = {"backbone": backbone, "method": method, "image-size": image_size, "first": first, "out": out}
+        own |= {"config": config, "probe": probe, "track": track, "seed": seed} | given(method_flags)
+        own |= given(recipe_flags) | given(protocol_flags) | given(column_flags)
         others = ["--" + name.replace("_", "-") for name, value in own.items() if value is not None]
         if others or data is not None:
             left = ", ".join(others) or f"DATA ({data})"
             raise UserError(f"--resume {resume} resumes with that run's own settings: leave {left} out.")
-        config = read_run(resume)
-        if not config.test:
+        chosen = read_run(resume)
+        if not chosen.test:
             raise UserError(f"{resume} is a trial of a search, which sees no test image: resume the search itself.")
     else:
         if twice := read_spec(method or "")[1].keys() & given(method_flags).keys():
             flag = "--" + min(twice).replace("_", "-")
             raise UserError(f"--method {method} and {flag} both say {min(twice)}: leave one out.")
-        config = RunConfig.resolve(
-            with_columns(data, given(column_flags)),
-            backbone,
-            "spt" if method is None else method,
-            fields=given(method_flags),
-            recipe=given(recipe_flags),
-            protocol=given(protocol_flags),
-            image_size=image_size,
-            first=first,
-            seed=seed or 0,
+        file = Settings() if config is None else read_settings(config, backbone, method)
+        probe = file.probe if probe is None else probe
+        chosen = RunConfig.resolve(
+            with_columns(file.data if data is None else data, given(column_flags)),
+            file.backbone if backbone is None else backbone,
+            (file.method or "spt") if method is None else method,
+            fields=file.fields | given(method_flags),
+            recipe=file.recipe | given(recipe_flags),
+            protocol=file.protocol | given(protocol_flags),
+            image_size=file.image_size if image_size is None else image_size,
+            first=file.first if first is None else first,
+            seed=(file.seed or 0) if seed is None else seed,
             probe=probe is not False,
-            trackers=tuple(track or ()),
+            trackers=tuple(file.trackers or () if track is None else track),
         )
     command = None if resume else own_command()
-    with progress(f"{config.method.name} on {config.data}") as advance:
-        done = tune(config, resume or out, resume=resume is not None, on_step=advance, command=command)
+    with progress(f"{chosen.method.name} on {chosen.data}") as advance:
+        done = tune(chosen, resume or out, resume=resume is not None, on_step=advance, command=command)
     assert done.output_dir is not None
     assert "test_images" in done.metrics
     finish(done.output_dir)
-    emit(done.metrics, json, summary(done.metrics, done.output_dir, config.protocol.inputs))
+    emit(done.metrics, json, summary(done.metrics, done.output_dir, chosen.protocol.inputs))
 
 
 def summary(metrics: Tested, folder: Path, inputs: Kind = "image") -> str:

@@ -29,6 +29,28 @@ def whole_number(least: int, most: float = math.inf) -> Parameter:
     return Parameter(converter=read)
 
 
+def top(kind: Any, tokens: Sequence[Token]) -> int:
+    """A number of classes; all of them are 0."""
+    if tokens[0].value == "all":
+        return 0
+    try:
+        if (count := int(tokens[0].value)) > 0:
+            return count
+    except ValueError:
+        pass
+    raise UserError(f"--top-k {tokens[0].value} is not valid: give a whole number from 1, or all.")
+
+
+def probability(kind: Any, tokens: Sequence[Token]) -> float:
+    """A number from 0 to 1."""
+    try:
+        if 0 <= (value := float(tokens[0].value)) <= 1:
+            return value
+    except ValueError:
+        pass
+    raise UserError(f"{tokens[0].keyword} {tokens[0].value} is not valid: give a probability, from 0 to 1.")
+
+
 def adaptation(kind: Any, tokens: Sequence[Token]) -> str:
     """An adaptation as it stands there, if there is one of the name."""
     adaptations.known(tokens[0].value)
@@ -36,6 +58,8 @@ def adaptation(kind: Any, tokens: Sequence[Token]) -> str:
 
 
 Adapt = Annotated[str | None, Parameter(converter=adaptation)]
+TopK = Annotated[int | None, Parameter(converter=top)]
+Threshold = Annotated[float | None, Parameter(converter=probability)]
 Count = Annotated[int, whole_number(1)]
 Seed = Annotated[int, whole_number(0, 2**32 - 2)]
 

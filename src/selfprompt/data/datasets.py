@@ -22,7 +22,7 @@ from selfprompt.files import must_be_utf8
 logger = logging.getLogger("selfprompt")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """A named data set with the splits it came with; a missing split is None until `with_splits` makes it.
 
@@ -48,6 +48,10 @@ class Dataset:
         must_be_utf8("The data set", self.name)
         for name in self.class_names:
             must_be_utf8(f"The class {'folder ' if self.inputs == 'image' else ''}of {self.name}", name)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(split):,} {name}" for name, split in self.own.items())
+        return f"Dataset({self.name}: {self.num_classes:,} classes; {counts} {self.inputs}s)"
 
     @property
     def num_classes(self) -> int:
@@ -83,7 +87,7 @@ class Dataset:
         return found.hexdigest()[:12]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Splits:
     """The three splits that a run uses, and how they were made (kept beside the results).
 
@@ -100,6 +104,10 @@ class Splits:
     record: dict[str, Any]
     class_names: tuple[str, ...] = ()
     kept: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(getattr(self, name)):,} {name}" for name in ("train", "val", "test"))
+        return f"Splits({len(self.class_names):,} classes; {counts})"
 
     def of(self, classes: Classes) -> Splits:
         """All of its classes, or the first or second half of them, with labels from 0.

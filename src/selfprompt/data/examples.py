@@ -14,7 +14,7 @@ from selfprompt.data.arrays import as_it_is_now
 from selfprompt.errors import UserError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Examples:
     """Images or texts in an order, and what is known of each.
 
@@ -54,6 +54,10 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        labelled = "no labels" if self.labels is None else f"{len(np.unique(self.labels)):,} classes"
+        return f"Examples({len(self):,}, {labelled})"
 
     @property
     def known_labels(self) -> np.ndarray:

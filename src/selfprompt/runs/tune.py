@@ -198,7 +198,7 @@ def run_in(
     engine.track(measured, step=len(result.history))
     engine.close()
     assert model.metrics is not None
-    model.metrics |= {"test_accuracy": accuracy, "test_scores": summary(scored)}
+    model.metrics |= {"test_accuracy": accuracy, "test_scores": summary(scored), "data": dataset.fingerprint()}
     if engine.is_main:
         model.save_pretrained(out)
         predicted, sure = torch.from_numpy(tested.predicted), torch.from_numpy(surest(tested, temperature))

@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -30,24 +29,14 @@ from selfprompt.tuning.evaluation import evaluate_network
 from selfprompt.tuning.loop import Loop, OnStep
 from selfprompt.tuning.optimization import images_that_fit, make_optimizer, trained_besides_head
 from selfprompt.tuning.passes import condense, frozen_states, is_condensed, rewind, start_prompts
-from selfprompt.tuning.records import Kept, Metrics, Tested, write_logs, write_metrics
+from selfprompt.tuning.records import Kept, Metrics, write_logs, write_metrics
+from selfprompt.tuning.result import Result as Result
 
 logger = logging.getLogger("selfprompt")
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a run measured.
-
-    Args:
-        metrics: The contents of metrics.json (README, "What a run writes").
-        history: A row for each epoch.
-        output_dir: Where it was written; None if nowhere.
-    """
-
-    metrics: Metrics | Tested
-    history: list[dict[str, float]]
-    output_dir: Path | None
+KEPT = ("dataset", "seed", "protocol", "val_accuracy", "test_accuracy", "precision")
+"""What of the metrics an adapter holds."""
 
 
 def fit(
@@ -127,7 +116,7 @@ def fit(
         training = Training(model, engine, folder, seed, run, on_step, checkpoint_seconds)
         progress = training.go_through(stages, train_batches, val_batches, progress)
         metrics = measured(training, progress, stages, recipe, dataset, time.monotonic() - begun)
-        model.metrics = {k: metrics[k] for k in ("dataset", "seed", "val_accuracy", "test_accuracy", "precision")}
+        model.metrics = {k: metrics[k] for k in KEPT}
         if folder and engine.is_main:
             model.save_pretrained(folder)
             write_metrics(folder, metrics)

@@ -72,12 +72,14 @@ def load_table(path: Path, columns: Columns | None = None) -> Dataset:
     )
 
 
-def columns_of(path: Path, rows: Sequence[Row], chosen: Columns) -> dict[str, str]:
+def columns_of(
+    path: Path, rows: Sequence[Row], chosen: Columns, kinds: Sequence[str] = tuple(NAMES)
+) -> dict[str, str]:
     """The column of each kind, chosen or found by its name; splits and groups are there or not."""
     there = list(dict.fromkeys(name for row in rows for name in row.cells))
     found = {}
-    for kind, names in NAMES.items():
-        flag = f"--{kind}-column"
+    for kind in kinds:
+        flag, names = f"--{kind}-column", NAMES[kind]
         wanted = getattr(chosen, f"{kind}_column")
         likely = [name for name in there if name.lower() in names] if wanted is None else [wanted]
         if wanted is not None and wanted not in there:

@@ -1,0 +1,125 @@
+"""tune --config: a run from a file, whose every setting is known, and which flags of the command line override."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from selfprompt.runs.config import RunConfig, read_run
+from selfprompt.runs.config_file import read_settings
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch, call):
+    """Give what follows ``tune``; returns the configuration that it would run."""
+
+    class Asked(Exception):
+        pass
+
+    def tune(config: RunConfig, out: object = None, **rest: object) -> None:
+        found.append(config)
+        raise SystemExit(0)
+
+    found: list[RunConfig] = []
+    monkeypatch.setattr("selfprompt.runs.tune.tune", tune)
+
+    def run(*arguments: object) -> RunConfig:
+        code, _, errors = call("tune", *arguments)
+        assert code == 0, errors
+        return found[-1]
+
+    return run
+
+
+def test_a_runs_own_settings_are_that_run_again(asked, finished: Path, tmp_path: Path, weights: Path) -> None:
+    own = read_run(finished)
+    assert asked("--config", finished / "run.json") == own
+    changed = asked(
+        "--config", finished / "run.json", "--seed", "3", "--lr", "0.5", "--num-prompts", "4", "--no-probe"
+    )
+    assert changed.recipe == own.recipe.model_copy(update={"lr": 0.5})
+    assert (changed.seed, changed.method.num_prompts, changed.protocol, changed.data) == (
+        3,
+        4,
+        own.protocol,
+        own.data,
+    )
+    sections = json.loads((finished / "run.json").read_text("utf-8"))
+    sections["protocol"]["shots"] = 2
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(sections), encoding="utf-8")
+    other = asked("--config", tmp_path / "run.yaml", "--method", "gatevpt:gate_init=10", "--backbone", "builtin")
+    assert (other.method.name, other.backbone, other.recipe.epochs) == ("gatevpt", "builtin", own.recipe.epochs)
+    assert other.protocol.shots == 2
+    assert other.protocol.mean != own.protocol.mean  # another backbone's own
+    for base in (RunConfig.resolve("mnist5k", "builtin"), RunConfig.resolve(None, None, "linear", probe=False)):
+        (tmp_path / "run.json").write_text(base.model_dump_json(), encoding="utf-8")
+        assert asked("--config", tmp_path / "run.json") == base
+
+
+FILES = {
+    "a.toml": """
+        data = "mnist5k"
+        method = "vpt:epochs=3"
+        num-prompts = 7
+        seed = 2
+        track = ["tensorboard"]
+        [recipe]
+        lr = 0.25
+        [protocol]
+        val-fraction = 0.1
+        """,
+    "a.yaml": """
+        data: mnist5k
+        method: {name: vpt, num_prompts: 7}
+        epochs: 3
+        lr: 25e-2
+        seed: 2
+        track: [tensorboard]
+        val_fraction: 0.1
+        """,
+    "a.json": """{"data": "mnist5k", "method": "vpt", "num_prompts": 7, "epochs": 3, "lr": 0.25, "seed": 2,
+        "track": ["tensorboard"], "val_fraction": 0.1}""",
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_format_says_the_same(name: str, asked, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("\n".join(line.strip() for line in FILES[name].splitlines()), encoding="utf-8")
+    chosen = {"fields": {"num_prompts": 7}, "recipe": {"epochs": 3, "lr": 0.25}, "protocol": {"val_fraction": 0.1}}
+    expected = RunConfig.resolve("mnist5k", None, "vpt", **chosen, seed=2, trackers=("tensorboard",))
+    assert asked("--config", tmp_path / name) == expected
+    assert asked("digits", "--config", tmp_path / name, "--epochs", "4").recipe.epochs == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("epoch: 3", "There is no setting in FILE named 'epoch': did you mean epochs?"),
+        ("recipe: {epoch: 3}", "There is no setting of the recipe in FILE named 'epoch': did you mean epochs?"),
+        ("method: {name: spt, prompt: 3}", "prompt"),
+        ("epochs: 3\nrecipe: {epochs: 4}", "FILE says epochs twice: leave one out"),
+        ("epochs: 0", "--epochs 0 is out of range"),
+        ("seed: 1.7", "FILE is damaged (seed: Input should be a valid integer"),
+        ("seed: many", "FILE is damaged (seed"),
+        ("backbone: 3", "FILE is damaged (backbone"),
+        ("method: [spt]", "FILE is damaged (method"),
+        ("recipe: fast", "FILE is damaged (recipe"),
+        ("- epochs", "FILE is damaged (it holds no settings by name)"),
+        ("epochs: [3", "FILE is damaged (while parsing"),
+        ("data: mnist5k\nwhole: true", "FILE is of a run within a comparison or a search"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence(text: str, sentence: str, fails, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(text, encoding="utf-8")
+    said = fails("tune", "mnist5k", "--config", tmp_path / "a.yaml")
+    assert sentence.replace("FILE", str(tmp_path / "a.yaml")) in said
+
+
+def test_a_file_that_is_none_and_a_run_that_is_resumed(fails, finished: Path, tmp_path: Path) -> None:
+    assert "must end in .yaml, .toml or .json" in fails("tune", "--config", tmp_path / "run.ini")
+    assert "give a file of settings, or a run's run.json" in fails("tune", "--config", tmp_path / "none.yaml")
+    assert "leave --config out" in fails("tune", "--resume", finished, "--config", finished / "run.json")
+    assert read_settings(finished / "run.json").method == "spt"
