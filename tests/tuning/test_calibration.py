@@ -13,6 +13,7 @@ import torch
 import selfprompt as sp
 from conftest import write_image
 from selfprompt.data.sources import load_dataset
+from selfprompt.errors import UserError
 from selfprompt.runs.config import RunConfig
 from selfprompt.runs.tune import tune
 from selfprompt.scores.calibration import tempered
@@ -144,3 +145,25 @@ def test_a_damaged_file_of_answers_is_said(run: Path) -> None:
         read_answers(run)
     path.unlink()
     assert read_answers(run) == {}
+
+
+def test_a_threshold_is_what_validation_says_of_a_precision(
+    tested: Path, images: torch.Tensor, tmp_path: Path, fails
+) -> None:
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / name).write_bytes((tested / name).read_bytes())
+    config = json.loads((tmp_path / "adapter_config.json").read_text(encoding="utf-8"))
+    known = [{"precision": 0.9, "threshold": 0.7, "coverage": 0.5}]
+    config["calibration"] = {"temperature": 1.5, "examples": 80, "thresholds": known}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    given = list(images)
+    kept = sp.predict(tmp_path, given, threshold="auto:0.9")
+    assert kept == sp.predict(tmp_path, given, threshold=0.7) == sp.predict(tmp_path, given, threshold="auto:0.85")
+    assert {None} < {p["label"] for p in kept}
+    with pytest.raises(UserError, match=r"no threshold for a precision of 0\.95 \(80 are too few"):
+        sp.predict(tmp_path, given, threshold="auto")
+    with pytest.raises(UserError, match="'automatic'"):
+        sp.predict(tmp_path, given, threshold="automatic")
+    with pytest.raises(UserError, match="says nothing of probabilities under an adaptation"):
+        sp.predict(tmp_path, given, threshold="auto:0.9", adapt="averaging")
+    assert "--threshold auto:x is not valid" in fails("predict", tmp_path, tmp_path, "--threshold", "auto:x")

@@ -41,14 +41,17 @@ def top(kind: Any, tokens: Sequence[Token]) -> int:
     raise UserError(f"--top-k {tokens[0].value} is not valid: give a whole number from 1, or all.")
 
 
-def probability(kind: Any, tokens: Sequence[Token]) -> float:
-    """A number from 0 to 1."""
+def least(kind: Any, tokens: Sequence[Token]) -> float | str:
+    """A probability; or ``auto``, alone or with a precision."""
+    word, sign, wanted = tokens[0].value.partition(":")
     try:
-        if 0 <= (value := float(tokens[0].value)) <= 1:
-            return value
+        if 0 <= (value := float(wanted if sign and word == "auto" else word)) <= 1:
+            return tokens[0].value if word == "auto" else value
     except ValueError:
-        pass
-    raise UserError(f"{tokens[0].keyword} {tokens[0].value} is not valid: give a probability, from 0 to 1.")
+        if tokens[0].value == "auto":
+            return "auto"
+    said = f"{tokens[0].keyword} {tokens[0].value}"
+    raise UserError(f"{said} is not valid: give a probability from 0 to 1, or auto:PRECISION, such as auto:0.95.")
 
 
 def adaptation(kind: Any, tokens: Sequence[Token]) -> str:
@@ -59,7 +62,7 @@ def adaptation(kind: Any, tokens: Sequence[Token]) -> str:
 
 Adapt = Annotated[str | None, Parameter(converter=adaptation)]
 TopK = Annotated[int | None, Parameter(converter=top)]
-Threshold = Annotated[float | None, Parameter(converter=probability)]
+Threshold = Annotated[float | str | None, Parameter(converter=least)]
 Count = Annotated[int, whole_number(1)]
 Seed = Annotated[int, whole_number(0, 2**32 - 2)]
 

@@ -16,7 +16,7 @@ from selfprompt.adaptations import make_adaptation
 from selfprompt.adaptations.base import Adaptation
 from selfprompt.backbones.load import BackboneSource
 from selfprompt.errors import Diverged, UserError
-from selfprompt.model import load
+from selfprompt.model import PromptedModel, load
 from selfprompt.runs.streaming import OnError, answered
 from selfprompt.tuning.engine import Engine
 
@@ -51,7 +51,7 @@ def predict(
     on_error: OnError = "skip",
     adapt: str | Adaptation | None = None,
     top_k: int | None = None,
-    threshold: float | None = None,
+    threshold: float | str | None = None,
 ) -> list[Prediction]:
     """The likeliest class of each image, in the order given; images are read as they are needed.
 
@@ -66,7 +66,8 @@ def predict(
         on_error: ``skip`` answers the other images where one cannot be read; ``stop`` ends with an error.
         adapt: What is done for each image by itself, such as ``tpt`` or ``tpt:views=32`` (see `list_adaptations`).
         top_k: How many of the likeliest classes to give as ``top``, the first among them; 0 for all.
-        threshold: Below this probability the label is None.
+        threshold: Below this probability the label is None. ``auto``, or ``auto:0.9``, is what validation says of
+            that precision, 0.95 by default (see `selfprompt.scores.calibration.threshold`).
 
     Returns:
         For each image ``image`` (its path, or its number from 0 where it has none), or for each text ``text``
@@ -76,7 +77,7 @@ def predict(
     Raises:
         UserError: These are no images, none can be read, or one cannot and ``on_error`` is ``stop``; there is no such
             adaptation, or it does not suit the adapter; the head knows no classes but its own, or there are fewer
-            than two, or than ``top_k``; the threshold is no probability; or from `load`.
+            than two, or than ``top_k``; the threshold is no probability, or validation says none; or from `load`.
     """
     found = predict_each(
         adapter,
@@ -100,16 +101,20 @@ def predict_each(
     on_error: OnError = "skip",
     adapt: str | Adaptation | None = None,
     top_k: int | None = None,
-    threshold: float | None = None,
+    threshold: float | str | None = None,
 ) -> Iterator[Prediction]:
     """What `predict` gives, one by one, each as it is found: memory does not grow with the number of images.
 
     Args and errors are those of `predict`; what is wrong with the images is raised where it shows.
     """
-    if threshold is not None and not 0 <= threshold <= 1:
+    if isinstance(threshold, (int, float)) and not 0 <= threshold <= 1:
         raise UserError(f"The threshold is {threshold}: give a probability, from 0 to 1.")
     adaptation = None if adapt is None else make_adaptation(adapt)
     model = load(adapter, backbone)
+    if isinstance(threshold, str):
+        if odd := "other classes" if class_names is not None else "an adaptation" if adapt is not None else None:
+            raise UserError(f"Validation says nothing of probabilities under {odd}: give the threshold as a number.")
+        threshold = automatic(model, threshold)
     if class_names is not None:
         model = model.for_classes(several(class_names))
     if top_k is not None and not 0 <= top_k <= model.num_classes:
@@ -150,6 +155,28 @@ def predict_each(
                 yield answer
 
     return each()
+
+
+def automatic(model: PromptedModel, asked: str) -> float:
+    """The threshold of ``auto`` or ``auto:PRECISION``.
+
+    Raises:
+        UserError: It is neither, or validation says none.
+    """
+    word, _, wanted = asked.partition(":")
+    try:
+        precision = float(wanted or 0.95)
+    except ValueError:
+        precision = 0.0
+    if word != "auto" or not 0 < precision < 1:
+        raise UserError(f"The threshold is {asked!r:.40}: give a probability, or auto:PRECISION, such as auto:0.95.")
+    found = None if model.calibration is None else model.calibration.at(precision)
+    if found is None:
+        few = "there are none" if model.calibration is None else f"{model.calibration.examples} are too few, or wrong"
+        raise UserError(
+            f"Validation examples bear out no threshold for a precision of {precision:g} ({few}): give a number."
+        )
+    return found.threshold
 
 
 def several(names: Sequence[str]) -> list[str]:
