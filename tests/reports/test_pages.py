@@ -64,7 +64,7 @@ def test_page_of_a_run(method: str, folder: Path, weights: Path, tmp_path: Path)
     (tmp_path / "run" / "command.txt").write_text("selfprompt tune <data>\n", encoding="utf-8")
     page = report(tmp_path / "run")
     found = outline(page)
-    expected = [f"{method} on data", "Run it again", "Learning curves", "Mistakes", "What it looks at"]
+    expected = [f"{method} on data", "Run it again", "Learning curves", "Mistakes", "Scores", "What it looks at"]
     expected += [] if method == "linear" else ["Where prompts come from", "What prompts became"]
     assert found.headings == [*expected, "Settings"]
     assert "selfprompt tune &lt;data&gt;" in page.read_text(encoding="utf-8")
