@@ -49,4 +49,4 @@ def line(check: Check) -> str:
         said = f"unchecked  {check['why']}"
     else:
         said = f"changed    {was}, now {now}" if check["found"] is not None else f"changed    {was}: {check['why']}"
-    return f"{check['what']:14}{said}"
+    return f"{check['what']:15}{said}"
