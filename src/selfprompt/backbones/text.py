@@ -74,7 +74,7 @@ class TextBackbone(Backbone):
             if part is not None and part is not self.model:
                 part.forward = Asked(part, "all")
         self._look()
-        self.token_fan_in = self.num_features = self.width
+        self.token_fan_in = self.width
 
     @property
     def trunk(self) -> Any:
@@ -235,6 +235,7 @@ class TextBackbone(Backbone):
             keys, _ = self.keys_values(0, streams[0][0, :1])
             self.num_heads, self._head_width = keys.shape[0], keys.shape[2]
         own, real = found.states, found.texts.mask
+        self.num_features = own.shape[-1]  # OPT's may be narrower than its blocks
         if streams[0].shape[:2] != real.shape or not (ours - own)[real].norm() <= 1e-3 * own[real].norm():
             raise UserError(f"{self.info.name} computes more than is known here: its states are not its own.")
 
