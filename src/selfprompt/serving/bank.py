@@ -48,6 +48,10 @@ class Member:
         """Of its outputs; numbers where they have none."""
         return self.class_names or [str(i) for i in range(len(self.bias))]
 
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Those that logits (C,) stand for."""
+        return logits.float().softmax(-1)
+
 
 class Bank(nn.Module, Edits):
     """Prompts (T, P, D) of every block, and heads (T, C, F), padded to the largest of T members.

@@ -170,7 +170,10 @@ class AdapterPool(nn.Module):
         """
         bank = bank or self.bank
         tasks = tasks_of(tasks, len(images) if isinstance(images, Tensor) else None, bank)
-        features = self.features(images, tasks, bank)
+        return self.scores(self.features(images, tasks, bank), tasks, bank)
+
+    def scores(self, features: Tensor, tasks: Sequence[str], bank: Bank) -> list[Tensor]:
+        """Logits (C,) that the tasks' heads make of (B, F) features."""
         rows = torch.tensor([bank.rows[task] for task in tasks], device=features.device, dtype=torch.long)
         unit = F.normalize(features.float(), dim=-1).to(features)
         features = torch.where(bank.get_buffer("cosine")[rows, None], unit, features)
@@ -198,7 +201,9 @@ class AdapterPool(nn.Module):
 
     def probabilities(self, images: Tensor, tasks: str | Sequence[str], bank: Bank | None = None) -> list[Tensor]:
         """Each sample's probabilities, (C,) for the C classes of its task; arguments and errors as of `forward`."""
-        return [logits.float().softmax(-1) for logits in self(images, tasks, bank)]
+        bank = bank or self.bank
+        tasks = tasks_of(tasks, len(images) if isinstance(images, Tensor) else None, bank)
+        return [bank.members[task].probabilities(row) for task, row in zip(tasks, self(images, tasks, bank))]
 
     def predict(self, images: Tensor, tasks: str | Sequence[str]) -> list[tuple[str, float]]:
         """The likeliest class of each sample in its task, and its probability."""
