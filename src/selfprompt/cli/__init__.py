@@ -29,6 +29,7 @@ COMMANDS = (
     "bench",
     "report",
     "export",
+    "serve",
     "pretrain",
     "list",
     "doctor",
