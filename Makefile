@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SELFPROMPT_EXTRAS ?= hf,parquet,elpv,clip,text,track,peft,search,cluster,export
+SELFPROMPT_EXTRAS ?= hf,parquet,elpv,clip,text,track,peft,search,cluster,export,serve
 
 .PHONY: install quickstart test lint clean
 

@@ -88,6 +88,32 @@ def test_an_adapter_is_refused_before_anything_is_built(tmp_path: Path, monkeypa
         pool.add("other", tmp_path / "other")
 
 
+def test_one_adapter_takes_the_place_of_another_in_one_step(images: torch.Tensor) -> None:
+    old, new = adapter("class token", 0), adapter("class token", 1, readout="mae_average")
+    pool = sp.AdapterPool(make_backbone())
+    pool.add("one", old)
+    before = pool.bank
+    pool.add("one", new, replace=True)  # alone, it need not agree with the one that goes
+    assert torch.allclose(torch.stack(pool(images, "one")), new(images), atol=1e-5)
+    assert torch.allclose(torch.stack(pool(images, "one", before)), old(images), atol=1e-5)
+    with pytest.raises(sp.UserError, match="another backbone"):
+        pool.add("one", adapter("registers", 0), replace=True)
+    probabilities = torch.stack(pool.probabilities(images, "one"))
+    assert torch.allclose(probabilities, new(images).softmax(-1), atol=1e-5)
+    assert torch.allclose(pool.features(images, "one"), new.features(images), atol=1e-5)
+    frozen = sp.create_model(make_backbone(), "linear", num_classes=2)
+    assert torch.allclose(pool.features(images, None), frozen.features(images), atol=1e-5)
+
+
+def test_the_backbone_is_hashed_and_copied_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter("class token", 0).save_pretrained(tmp_path)
+    pool = sp.AdapterPool(make_backbone())
+    monkeypatch.setattr("selfprompt.backbones.fingerprints.marks", lambda _: pytest.fail("it was read again"))
+    monkeypatch.setattr("selfprompt.backbones.base.private_copy", lambda _: pytest.fail("it was copied again"))
+    for name in ("one", "two"):
+        pool.add(name, tmp_path)
+
+
 def test_what_cannot_be_served_is_refused(images: torch.Tensor) -> None:
     pool = sp.AdapterPool(make_backbone())
     pool.add("one", adapter("class token", 0))

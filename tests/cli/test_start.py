@@ -48,6 +48,12 @@ LINES = {
         ["evaluate", "a"],
         ["evaluate", "a", "b", "--adapt", "none"],
         ["predict", "a", "b", "--adapt", "tpt:views"],
+        ["serve"],
+        ["serve", "a"],
+        ["serve", "../a=b"],
+        ["serve", "a=b", "a=c"],
+        ["serve", "a=b", "--host", "0.0.0.0"],
+        ["serve", "a=b", "--max-batch", "0"],
     ],
 }
 

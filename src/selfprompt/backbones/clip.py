@@ -135,6 +135,11 @@ class DualEncoder(nn.Module):
         """A copy of its own modules around the same weights."""
         return private_copy(self)
 
+    def seal(self) -> None:
+        """Seal both towers (see `Backbone.seal`)."""
+        self.image.seal()
+        self.text.seal()
+
     def train(self, mode: bool = True) -> DualEncoder:
         """Stay in eval mode."""
         return super().train(False)

@@ -32,6 +32,7 @@ COMMANDS = (
     "report",
     "export",
     "push",
+    "serve",
     "pretrain",
     "list",
     "doctor",

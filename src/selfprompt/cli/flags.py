@@ -14,6 +14,7 @@ from selfprompt.data.columns import Columns
 from selfprompt.data.protocol import ImageSettings, Selection, Split, TextSettings
 from selfprompt.methods.fields import TextFields, TokenFields
 from selfprompt.methods.recipe import Recipe
+from selfprompt.serving.settings import Settings
 
 AS_ONE_WORD = ("label_words",)
 """Fields that read what they hold out of one text."""
@@ -51,7 +52,7 @@ def help_of(model: type[BaseModel]) -> dict[str, str]:
 
 
 if TYPE_CHECKING:
-    MethodFlags = RecipeFlags = ProtocolFlags = SearchProtocolFlags = ColumnFlags = BaseModel | None
+    MethodFlags = RecipeFlags = ProtocolFlags = SearchProtocolFlags = ColumnFlags = ServerFlags = BaseModel | None
 else:
     MethodFlags = flags("Method", TextFields, TokenFields)
     RecipeFlags = flags("Recipe", Recipe)
@@ -60,6 +61,7 @@ else:
     ProtocolFlags = flags("Protocol", *SETTINGS, without=(*NO_FLAGS, "final"))  # of one run
     SearchProtocolFlags = flags("Protocol", *SETTINGS, without=NO_FLAGS)
     ColumnFlags = flags("Columns of a table", Columns)
+    ServerFlags = flags("Server", Settings)
 
 
 def given(flags: BaseModel | None) -> dict[str, Any]:

@@ -1,0 +1,54 @@
+"""What every request passes on its way in and its answer on its way out."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from selfprompt.serving.bodies import Bounded
+from selfprompt.serving.logs import logger
+from selfprompt.serving.service import Service
+
+REASONS = {401: "no key", 408: "slow body", 413: "too large", 429: "busy", 504: "too late"}
+
+
+class Gate:
+    """ASGI middleware: bodies are bounded, and every request is counted, timed and logged.
+
+    Args:
+        app: What comes behind it.
+        service: Whose limits and counters.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self.app, self.service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let one request through."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start, status = time.perf_counter(), 500
+        noted: dict[str, Any] = scope.setdefault("state", {})
+        settings = self.service.settings
+        body = Bounded(receive, settings.max_bytes, dict(scope["headers"]).get(b"content-length"), settings.timeout_s)
+
+        async def out(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self.app(scope, body, out)
+        finally:
+            seconds, metrics = time.perf_counter() - start, self.service.metrics
+            adapter, route = noted.get("adapter", ""), getattr(scope.get("route"), "path", "")
+            metrics.requests.labels(route, adapter, status).inc()
+            metrics.request.observe(seconds)
+            if status in REASONS:
+                metrics.rejected.labels(REASONS[status]).inc()
+            fields = {"route": route, "status": status, "ms": round(1000 * seconds, 2)}
+            fields |= {name: noted[name] for name in ("adapter", "images") if name in noted}
+            logger.info("%s", scope["method"], extra={"fields": fields})

@@ -1,0 +1,163 @@
+"""/v1: predictions and embeddings of image files, and what adapters there are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, HTTPException, Query, Request
+from pydantic import BaseModel
+
+from selfprompt.errors import UserError
+from selfprompt.serving.bank import Member
+from selfprompt.serving.bodies import BODY, images_of
+from selfprompt.serving.service import Service
+
+AdapterName = Annotated[str | None, Query(description="May be left out where there is one adapter.", max_length=100)]
+
+
+class Guess(BaseModel):
+    """A class and its probability."""
+
+    label: str
+    probability: float
+
+
+class Prediction(BaseModel):
+    """The answer for one image, named by its file or its number; ``error`` says why there is none."""
+
+    image: str | int
+    label: str | None = None
+    probability: float | None = None
+    top: list[Guess] = []
+    abstained: bool = False
+    error: str | None = None
+
+
+class Predictions(BaseModel):
+    """What an adapter says of the images of a request, and which adapter that was."""
+
+    adapter: str
+    version: str | None
+    protocol: str
+    backbone: str
+    predictions: list[Prediction]
+
+
+class Embedding(BaseModel):
+    """The features of one image; ``error`` says why there are none."""
+
+    image: str | int
+    embedding: list[float] | None = None
+    error: str | None = None
+
+
+class Embeddings(BaseModel):
+    """Features that a head reads, or, without an adapter, those of the frozen backbone."""
+
+    adapter: str | None
+    version: str | None
+    backbone: str
+    embeddings: list[Embedding]
+
+
+class Adapter(BaseModel):
+    """One adapter, as a model of its own on a backbone."""
+
+    id: str
+    object: str = "model"
+    parent: str
+    classes: list[str]
+    version: str | None
+    protocol: str
+
+
+class Adapters(BaseModel):
+    """The adapters that are loaded."""
+
+    object: str = "list"
+    data: list[Adapter]
+
+
+def routes(service: Service) -> APIRouter:
+    """The routes."""
+    router, backbone = APIRouter(prefix="/v1", tags=["v1"]), service.pool.backbone.info.name
+
+    @router.post("/predict", openapi_extra=BODY)
+    async def predict(
+        request: Request,
+        adapter: AdapterName = None,
+        top_k: Annotated[int, Query(ge=1, le=1000, description="Likeliest classes to name.")] = 1,
+        threshold: Annotated[float, Query(ge=0, le=1, description="Least probability of a label.")] = 0.0,
+    ) -> Predictions:
+        """The class of each image; one that cannot be read has an error in its place."""
+        bank, name, member = service.member(adapter)
+        request.state.adapter = name
+        images = await images_of(request, service.settings)
+        found = await service.answers(request, bank, name, "probabilities", [data for _, data in images])
+        given = some([error for error in found if isinstance(error, UserError)], len(found))
+        predictions = [
+            Prediction(image=image, error=str(answer))
+            if isinstance(answer, UserError)
+            else prediction(image, answer, member, top_k, threshold)
+            for (image, _), answer in zip(images, found)
+        ]
+        request.state.images = given
+        service.metrics.images.labels(name).inc(given)
+        service.metrics.abstained.labels(name).inc(sum(p.abstained for p in predictions))
+        known = {"version": member.version, "protocol": member.protocol.hash, "backbone": backbone}
+        return Predictions(adapter=name, predictions=predictions, **known)
+
+    @router.post("/embed", openapi_extra=BODY)
+    async def embed(request: Request, adapter: AdapterName = None) -> Embeddings:
+        """Features of each image: what the adapter's head reads, or without an adapter the frozen backbone's."""
+        bank, name, member = service.member(adapter) if adapter is not None else (service.pool.bank, None, None)
+        request.state.adapter = name or ""
+        images = await images_of(request, service.settings)
+        found = await service.answers(request, bank, name, "features", [data for _, data in images])
+        request.state.images = some([error for error in found if isinstance(error, UserError)], len(found))
+        embeddings = [
+            Embedding(image=image, error=str(answer))
+            if isinstance(answer, UserError)
+            else Embedding(image=image, embedding=answer.tolist())
+            for (image, _), answer in zip(images, found)
+        ]
+        version = member.version if member else None
+        return Embeddings(adapter=name, version=version, backbone=backbone, embeddings=embeddings)
+
+    @router.get("/models")
+    def models() -> Adapters:
+        """The adapters that are loaded."""
+        members = service.pool.bank.members.items()
+        return Adapters(data=[Adapter(id=name, parent=backbone, **described(member)) for name, member in members])
+
+    return router
+
+
+def described(member: Member) -> dict[str, Any]:
+    """Classes, version and protocol of an adapter."""
+    return {"classes": member.names, "version": member.version, "protocol": member.protocol.hash}
+
+
+def prediction(
+    image: str | int, probabilities: np.ndarray, member: Member, top_k: int, threshold: float
+) -> Prediction:
+    """The answer for one image."""
+    names = member.names
+    order = np.argsort(-probabilities, kind="stable")[:top_k]
+    top = [Guess(label=names[i], probability=float(probabilities[i])) for i in order]
+    sure = top[0].probability >= threshold
+    label = top[0].label if sure else None
+    return Prediction(image=image, label=label, probability=top[0].probability, top=top, abstained=not sure)
+
+
+def some(errors: list[UserError], count: int) -> int:
+    """How many of ``count`` images could be read.
+
+    Raises:
+        HTTPException: None could.
+    """
+    if len(errors) == count:
+        many = f"None of {count} images can be read; the first: " if count > 1 else ""
+        raise HTTPException(400, many + str(errors[0]))
+    return count - len(errors)
