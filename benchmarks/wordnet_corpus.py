@@ -19,7 +19,8 @@ import numpy as np
 
 from builtin_text_corpus import held_out
 from selfprompt.data.sources import wordnet, wordnet_mini
-from selfprompt.data.tasks.corpus import LEAST, PACKAGED
+from selfprompt.data.tasks import PACKAGED
+from selfprompt.data.tasks.corpus import LEAST
 
 DOCUMENTS, MOST, WORDS = 1500, 12, range(4, 31)
 

@@ -82,7 +82,7 @@ def test_a_page_holds_the_program_and_loads_nothing_else(runtime: Path, tmp_path
     onnxruntime = pytest.importorskip("onnxruntime")
     monkeypatch.setattr(browser, "PIECE", 3000)
     done = export_page(started(), tmp_path / "page", runtime)
-    files = {path.name: path.read_text("utf-8") for path in (tmp_path / "page").iterdir()}
+    files = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "page").iterdir()}
     assert done["bytes"] == sum(len(text.encode()) for text in files.values())
     page = files["index.html"]
     assert "</b>" not in page

@@ -47,7 +47,7 @@ def test_a_runs_own_settings_are_that_run_again(asked, finished: Path, tmp_path:
         own.protocol,
         own.data,
     )
-    sections = json.loads((finished / "run.json").read_text("utf-8"))
+    sections = json.loads((finished / "run.json").read_text(encoding="utf-8"))
     sections["protocol"]["shots"] = 2
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(sections), encoding="utf-8")
     other = asked("--config", tmp_path / "run.yaml", "--method", "gatevpt:gate_init=10", "--backbone", "builtin")

@@ -141,7 +141,7 @@ def test_a_shell_completes_commands_and_flags(shell: str, file: str, works, tmp_
     path = Path(json.loads(works("--install-completion", shell, "--json"))["completion"])
     assert tmp_path in path.parents
     assert path == tmp_path / (file or ".config/fish/completions/selfprompt.fish")
-    script = path.read_text("utf-8")
+    script = path.read_text(encoding="utf-8")
     assert {word for word in (*COMMANDS, "num-prompts", "top-k", "on-error") if word not in script} == set()
 
 

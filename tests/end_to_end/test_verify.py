@@ -52,22 +52,22 @@ def test_what_changed_is_named_and_nothing_else(run: Path, data: Path, call) -> 
     (data / "ant" / "new.png").unlink()
     assert changed(data) == set()
 
-    config = json.loads((run / "adapter_config.json").read_text("utf-8"))
+    config = json.loads((run / "adapter_config.json").read_text(encoding="utf-8"))
     other = {**config, "protocol": {**config["protocol"], "val_fraction": 0.3}}
-    (run / "adapter_config.json").write_text(json.dumps(other), "utf-8")
+    (run / "adapter_config.json").write_text(json.dumps(other), encoding="utf-8")
     assert changed(data) == {"protocol"}
-    (run / "adapter_config.json").write_text(json.dumps(config), "utf-8")
+    (run / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
 
     other = {
         **config,
         "metrics": {**config["metrics"], "test_accuracy": 12.5},
     }  # of four images
-    (run / "adapter_config.json").write_text(json.dumps(other), "utf-8")
+    (run / "adapter_config.json").write_text(json.dumps(other), encoding="utf-8")
     assert changed(data) == {"test accuracy"}
-    (run / "adapter_config.json").write_text(json.dumps(config), "utf-8")
+    (run / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
 
-    split = json.loads((run / "split.json").read_text("utf-8"))
-    (run / "split.json").write_text(json.dumps({**split, "data": str(data.resolve())}), "utf-8")
+    split = json.loads((run / "split.json").read_text(encoding="utf-8"))
+    (run / "split.json").write_text(json.dumps({**split, "data": str(data.resolve())}), encoding="utf-8")
     for picture in [*data.glob("*/*.png")]:
         picture.rename(picture.with_name(f"new{picture.name}"))
     assert changed(data) == {"data", "test accuracy"}

@@ -234,11 +234,13 @@ def test_the_command_answers_in_part(photos: Path, adapter: Path, monkeypatch, c
         assert "2.png" in err
     assert not (photos / "stopped.csv").exists()
     csv = photos / "found.csv"
-    (photos / "list.csv").write_text("".join(f"{n}\n" for n in ("file", *(f"{i}.png" for i in range(7)))), "utf-8")
+    (photos / "list.csv").write_text(
+        "".join(f"{n}\n" for n in ("file", *(f"{i}.png" for i in range(7)))), encoding="utf-8"
+    )
     for given in (photos, photos / "list.csv"):
         status, out, err = run(given, "--csv", csv, "--top-k", "2", "--threshold", "0.5")
         assert (status, out) == (3, f"{csv}: 6 of 7 images\n")
-        head, *rows = reader(csv.read_text("utf-8").splitlines())
+        head, *rows = reader(csv.read_text(encoding="utf-8").splitlines())
         assert head == [
             "image",
             "label",

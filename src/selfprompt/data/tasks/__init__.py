@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from selfprompt.data.tasks.corpus import PACKAGED, read_corpus
 from selfprompt.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from selfprompt.data.datasets import Dataset
 
 KINDS = ("pairs", "choice", "single")
+PACKAGED = {"wordnet-mini": Path(__file__).parent.parent / "sources" / "wordnet_mini" / "corpus.txt.xz"}
+"""Corpora that the package carries, by name."""
 NUMBERS = {"seed": (0, 2**32 - 1), "options": (2, 16), "words": (2, 10_000)}
 
 
@@ -56,6 +57,7 @@ def load_task(data: str) -> Dataset:
     Raises:
         UserError: The corpus cannot be read or is too small, or a setting is none.
     """
+    from selfprompt.data.tasks.corpus import read_corpus
     from selfprompt.data.tasks.formats import choice, pairs, single, task
 
     kind, path, settings = parts_of(data)

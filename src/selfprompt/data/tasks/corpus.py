@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
+from selfprompt.data.tasks import PACKAGED
 from selfprompt.errors import UserError
 from selfprompt.files import read_text
 
@@ -15,9 +16,6 @@ FIX = "give a text file in UTF-8, with one paragraph a line and an empty line be
 LEAST = 5
 """Sentences of a document; of shorter ones no task could be made."""
 END = re.compile(r"""(?:(?<=[.!?])|(?<=[.!?]["')\]]))\s+(?=["'(\[]?[^\W_a-z])|(?<=[。！？])\s*""")
-
-PACKAGED = {"wordnet-mini": Path(__file__).parent.parent / "sources" / "wordnet_mini" / "corpus.txt.xz"}
-"""Corpora that the package carries, by name."""
 
 Document: TypeAlias = tuple[str, ...]
 """Its sentences, in order."""
