@@ -63,7 +63,7 @@ def test_groups_are_vtabs() -> None:
     sizes = {name: len(tasks) for name, tasks in SUITES["vtab1k"]["spt2024"].groups.items()}
     assert sizes == {"natural": 7, "specialized": 4, "structured": 8}
     suites = {suite.protocol["name"]: suite for presets in SUITES.values() for suite in presets.values()}
-    assert len(suites) == 13
+    assert len(suites) == 15
     tasks = {task for suite in suites.values() for group in suite.groups.values() for task in (*group, *suite.also)}
     assert tasks <= set(sources.names())
 

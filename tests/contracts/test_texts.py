@@ -233,7 +233,7 @@ def test_texts_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     made.save_pretrained(tmp_path)
     answers = sp.predict(tmp_path, ["w1", ""], backbone=backbone)
     assert "Text number 1: it is empty" in answers[1]["error"]
-    with pytest.raises(UserError, match=r"no texts to predict"):
+    with pytest.raises(UserError, match=r"There are no texts: give strings"):
         sp.predict(tmp_path, [], backbone=backbone)
 
 

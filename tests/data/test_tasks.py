@@ -61,6 +61,10 @@ def test_a_packaged_corpus_is_known_by_name(monkeypatch: pytest.MonkeyPatch, tmp
     assert "WordNet" in made.licence
     asked = {text for part in made.own.values() for texts in part.images for text in texts}
     assert not asked & {text for (text,) in load_dataset("wordnet-mini").train.images}, "a test's own definitions"
+    first, second = (load_dataset(f"single:wordnet-mini{rest}").class_names for rest in ("", "#without=person,large"))
+    assert {"person", "large"} <= {*first}
+    assert {*first} - {"person", "large"} < {*second}
+    assert len(second) == 16
     write_corpus(tmp_path / "wordnet-mini")
     assert load_dataset("pairs:wordnet-mini").train.images[0][0].startswith("Document"), "what is here goes before"
 

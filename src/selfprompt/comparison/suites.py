@@ -169,7 +169,7 @@ SHIFT = mini_clip(
 )
 """Trained on plain digits, asked about shifted ones, by one prediction, by TPT, and by the mean over TPT's views."""
 
-KEYWORDS = "single:wordnet-mini"
+KEYWORDS = "single:wordnet-mini#without=person,language"
 SCALED = "prompt_rms=0.1"
 SHARED = "prompt-tuning:answers=linear:template={soft} {text}:start_from=random"
 
@@ -204,7 +204,7 @@ def mini_text(shots: int, epochs: int) -> Suite:
         trials=2,
         first={
             "keywords": ("ppt", KEYWORDS),
-            "shuffled": ("ppt", f"{KEYWORDS}#labels=shuffled"),
+            "shuffled": ("ppt", f"{KEYWORDS}&labels=shuffled"),
             "meta": ("metapt", KEYWORDS),
             "mixed": ("metapt:inner_lr=0", KEYWORDS),
             "unsorted": ("metapt:grouping=random", KEYWORDS),

@@ -11,6 +11,7 @@ from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.clip import DualEncoder
 from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import Splits
+from selfprompt.data.protocol import BaseProtocol
 from selfprompt.data.recorded import image_names
 from selfprompt.methods.linear import Linear
 from selfprompt.model import PromptedModel, build
@@ -49,18 +50,24 @@ def surest(tested: Answers, temperature: float | None) -> NDArray[np.floating]:
 
 
 def verdicts(
-    model: PromptedModel, backbone: Backbone | DualEncoder, engine: Engine, parts: Sequence[Decoded], tested: Answers
+    model: PromptedModel,
+    backbone: Backbone | DualEncoder,
+    protocol: BaseProtocol,
+    engine: Engine,
+    parts: Sequence[Decoded],
+    tested: Answers,
 ) -> list[Verdict]:
     """A model with prompts held against a linear probe and against nearest neighbours.
 
     Args:
         model: The model.
         backbone: That it was built on.
+        protocol: Of what they read; the model's own has its template, too.
         engine: Where to compute.
         parts: Training, validation and test images.
         tested: The model's answers for the last.
     """
-    bare = build(Linear(readout=model.method.readout), backbone, model.num_classes, model.protocol)
+    bare = build(Linear(readout=model.method.readout), backbone, model.num_classes, protocol)
     engine.place(bare)
     train, *others = parts
     plain = [train.take(np.arange(len(train))) if train.augmented else train, *others]

@@ -192,7 +192,8 @@ def run_in(
         count = len(splits.train)
         train, val = train.take(np.arange(count)), train.take(np.arange(count, len(train)))
     if val and probed:
-        metrics["worth"] = verdicts(model, backbone, engine, (train, val, test), tested)
+        protocol = config.protocol.completed(examples)
+        metrics["worth"] = verdicts(model, backbone, protocol, engine, (train, val, test), tested)
         probe = metrics["worth"][0]["rival_test_accuracy"]
         metrics["linear_probe_test_accuracy"] = measured["linear_probe_test_accuracy"] = probe
     engine.track(measured, step=len(result.history))

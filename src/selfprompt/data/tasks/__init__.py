@@ -49,7 +49,8 @@ def load_task(data: str) -> Dataset:
     - ``pairs``: is the second sentence next to the first one (yes), elsewhere in its document (maybe), or in another
       (no)?
     - ``choice``: which of some sentences stands next to the first one? ``options`` says how many, 6 at first.
-    - ``single``: which word was taken out? ``words`` says of how many, 16 at first.
+    - ``single``: which word was taken out? ``words`` says of how many, 16 at first, and ``without`` which are not among
+      them, with commas between.
 
     With ``labels=shuffled`` each answer is another example's: the control, of which nothing can be learnt. ``seed``
     is that of every draw.
@@ -67,7 +68,7 @@ def load_task(data: str) -> Dataset:
     form = {
         "pairs": lambda: pairs(),
         "choice": lambda: choice(numbers.get("options", 6)),
-        "single": lambda: single(documents, numbers.get("words", 16)),
+        "single": lambda: single(documents, numbers.get("words", 16), settings.get("without", "").split(",")),
     }[kind]()
     packaged = next((name for name, file in PACKAGED.items() if file == path), None)
     licence = "WordNet 3.0 licence: any purpose, with its notice" if packaged else "the user's own"
@@ -84,7 +85,7 @@ def parts_of(data: str) -> tuple[str, Path, dict[str, str]]:
     kind, _, rest = data.partition(":")
     name, _, written = rest.partition("#")
     settings = dict(parse_qsl(written, keep_blank_values=True))
-    known = ["seed", "labels", *{"choice": ["options"], "single": ["words"]}.get(kind, [])]
+    known = ["seed", "labels", *{"choice": ["options"], "single": ["words", "without"]}.get(kind, [])]
     for setting, value in settings.items():
         if setting not in known:
             raise unknown(f"setting of {kind}:CORPUS", setting, known)

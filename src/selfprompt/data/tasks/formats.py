@@ -76,7 +76,7 @@ def choice(options: int) -> Format:
     return Format(tuple(ascii_uppercase[:options]), ask, max(2, options - 1))
 
 
-def single(documents: Sequence[Document], words: int) -> Format:
+def single(documents: Sequence[Document], words: int, without: Sequence[str] = ()) -> Format:
     """Single sentences without an annotator (ours): one of some words was taken out of the sentence; which?
 
     The words are those of four letters or more that best tell documents apart, by how many sentences have one times
@@ -93,7 +93,8 @@ def single(documents: Sequence[Document], words: int) -> Format:
         in_sentences.update(word for found in each for word in found)
         in_documents.update(set().union(*each))
     score = {word: n * math.log(len(documents) / in_documents[word]) for word, n in in_sentences.items()}
-    names = sorted((word for word in score if score[word] > 0), key=lambda word: (-score[word], word))[:words]
+    kept = (word for word in score if score[word] > 0 and word not in without)
+    names = sorted(kept, key=lambda word: (-score[word], word))[:words]
     if len(names) < words:
         raise UserError(f"The corpus has {len(names)} words that tell documents apart, not {words}: use #words=.")
     number = {word: i for i, word in enumerate(sorted(names))}
