@@ -49,8 +49,8 @@ def load_task(data: str) -> Dataset:
     - ``pairs``: is the second sentence next to the first one (yes), elsewhere in its document (maybe), or in another
       (no)?
     - ``choice``: which of some sentences stands next to the first one? ``options`` says how many, 6 at first.
-    - ``single``: which word was taken out? ``words`` says of how many, 16 at first, and ``without`` which are not among
-      them, with commas between.
+    - ``single``: which word was taken out? ``words`` says of how many, 16 at first, and ``without``, with commas
+      between, which are not among them.
 
     With ``labels=shuffled`` each answer is another example's: the control, of which nothing can be learnt. ``seed``
     is that of every draw.
