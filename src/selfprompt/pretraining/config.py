@@ -102,7 +102,7 @@ class ClipConfig(ImageSettings):
         merges: Of the vocabulary, which is made from the captions.
         captions: Of each image in a step, if it has so many.
         patch_dropout: Share of the patches left out at random, but in the last 7 % of the steps.
-        image_lr: Peak learning rate of the image tower, if not --lr.
+        image_lr: Peak learning rate of the image tower, if it has one of its own.
         scale_lr: Peak learning rate of the scale's logarithm.
         start: A weights file, or builtin, whose first blocks the image tower starts from.
     """
