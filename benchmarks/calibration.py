@@ -3,8 +3,8 @@ that thresholds were asked for and give on the test images.
 
     python benchmarks/calibration.py runs/calibration mnist5k elpv drawings/letters
 
-VPT with ten prompts on the built-in backbone, 1,000 labelled images (800 to train on and 200 for validation), ten
-epochs, three seeds. A run that is done is read again.
+VPT with ten prompts on the built-in backbone, 1,000 labelled images (800 to train on and 200 for validation), the
+learning rate of the mini benchmark, ten epochs, three seeds. A run that is done is read again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import mean
 
 from selfprompt.adapters.format import read_adapter
+from selfprompt.methods import make_method
 from selfprompt.runs.config import RunConfig
 from selfprompt.runs.outcome import surest
 from selfprompt.runs.tune import tune
@@ -47,7 +48,7 @@ def main() -> None:
                 "builtin",
                 "vpt",
                 fields={"num_prompts": 10},
-                recipe={"epochs": 10},
+                recipe={"epochs": 10, "lr": make_method("vpt").rates["mini"]},
                 protocol={"train_images": 1000},
                 seed=seed,
                 probe=False,
