@@ -3,8 +3,8 @@ that thresholds were asked for and give on the test images.
 
     python benchmarks/calibration.py runs/calibration mnist5k elpv drawings/letters
 
-VPT with ten prompts on the built-in backbone, 1,000 labelled images (800 to train on and 200 for validation), ten
-epochs, three seeds. A run that is done is read again.
+VPT with ten prompts on the built-in backbone under the settings of the mini benchmark (1,000 labelled images, 800 to
+train on and 200 for validation), but for ten epochs; three seeds. A run that is done is read again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 from statistics import mean
 
 from selfprompt.adapters.format import read_adapter
-from selfprompt.runs.config import RunConfig
+from selfprompt.comparison.bench import task_of
+from selfprompt.comparison.suites import MINI
 from selfprompt.runs.outcome import surest
 from selfprompt.runs.tune import tune
 from selfprompt.scores.calibration import PRECISIONS
@@ -42,16 +43,9 @@ def main() -> None:
     for name in names:
         folders = [Path(out) / f"{name}-{seed}" for seed in range(SEEDS)]
         for seed, folder in enumerate(folders):
-            config = RunConfig.resolve(
-                name,
-                "builtin",
-                "vpt",
-                fields={"num_prompts": 10},
-                recipe={"epochs": 10},
-                protocol={"train_images": 1000},
-                seed=seed,
-                probe=False,
-            )
+            base = task_of(MINI, name).run("vpt:num_prompts=10")
+            recipe = base.recipe.model_copy(update={"epochs": 10})
+            config = base.model_copy(update={"seed": seed, "recipe": recipe})
             tune(config, folder, resume=(folder / "run.json").exists(), analysed=False)
         found = [read_metrics(folder, Tested) for folder in folders]
         cells = [f"{mean(m['test_accuracy'] for m in found):.1f}"]
