@@ -15,7 +15,7 @@ import torch
 import selfprompt as sp
 from selfprompt.data.batches import Decoded
 from selfprompt.data.protocol import protocol_for
-from selfprompt.runs.probe import frozen, linear_probe
+from selfprompt.runs.probe import probe_accuracy
 
 
 def main() -> None:
@@ -32,10 +32,8 @@ def main() -> None:
                 model.backbone.vit.init_weights()
             protocol = protocol_for(model.backbone.info, train_images=1000)
             splits = sp.with_splits(data, protocol)
-            tensors = (Decoded(part, protocol) for part in (splits.train, splits.val, splits.test))
-            features = frozen(model, *tensors)
-            right = linear_probe(*features) == features[2].labels.numpy()
-            accuracies.append(100 * right.mean())
+            parts = (Decoded(part, protocol) for part in (splits.train, splits.val, splits.test))
+            accuracies.append(probe_accuracy(model, *parts))
         print(f"| {name} | {accuracies[0]:.1f} | {accuracies[1]:.1f} |", flush=True)
 
 

@@ -28,7 +28,7 @@ from selfprompt.data.protocol import TextProtocol
 from selfprompt.data.templates import Reader, Template
 from selfprompt.data.views.text import TextView
 from selfprompt.heads.label_words import LabelWords
-from selfprompt.runs.probe import frozen, linear_probe
+from selfprompt.runs.probe import probe_accuracy
 
 TASKS = {
     "living (3)": {5: "animal", 20: "plant", 18: "person"},
@@ -112,8 +112,7 @@ def probe(backbone: TextBackbone, *splits: Examples) -> float:
     """Accuracy of a linear probe."""
     model = sp.create_model(backbone, "linear", num_classes=len(set(splits[0].known_labels)))
     protocol = TextProtocol().read_by(backbone, None)
-    features = frozen(model, *(Decoded(split, protocol) for split in splits))
-    return 100 * float((linear_probe(*features) == features[2].labels.numpy()).mean())
+    return probe_accuracy(model, *(Decoded(split, protocol) for split in splits))
 
 
 if __name__ == "__main__":

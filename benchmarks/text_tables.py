@@ -23,7 +23,7 @@ from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import with_splits
 from selfprompt.data.protocol import TextProtocol
 from selfprompt.data.sources import load_dataset
-from selfprompt.runs.probe import linear_probe
+from selfprompt.runs.probe import probe_accuracy
 
 RANDOM, VOCABULARY, WORDS = (f"prompt-tuning:start_from={start}" for start in ("random", "vocabulary", "labels"))
 PPT, SHUFFLED = (f"ppt:start={name}" for name in ("keywords", "shuffled"))
@@ -95,8 +95,8 @@ def main() -> None:
         dataset = load_dataset(data)
         splits = with_splits(dataset, TextProtocol())
         model = sp.create_model(backbone, "linear", num_classes=dataset.num_classes)
-        train, val, test = (Decoded(part, protocol) for part in (splits.train, splits.val, splits.test))
-        accuracy = linear_probe(model, train, val, test)
+        parts = (splits.train, splits.val, splits.test)
+        accuracy = probe_accuracy(model, *(Decoded(part, protocol) for part in parts))
         names = ", ".join(dataset.class_names)
         lines.append(f"| {data.partition('/')[2]} | {names} | {len(splits.test)} | {accuracy:.1f} |")
     write(folder / "tasks-probe.md", lines)

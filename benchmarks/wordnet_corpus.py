@@ -21,8 +21,9 @@ from builtin_text_corpus import held_out
 from selfprompt.data.sources import wordnet, wordnet_mini
 from selfprompt.data.tasks import PACKAGED
 from selfprompt.data.tasks.corpus import LEAST
+from wordnet_mini import usable
 
-DOCUMENTS, MOST, WORDS = 1500, 12, range(4, 31)
+DOCUMENTS, MOST = 1500, 12
 
 
 def main(root: Path, out: Path) -> None:
@@ -33,9 +34,9 @@ def main(root: Path, out: Path) -> None:
         head, mark, gloss = line.partition(" | ")
         definition = wordnet.definition_of(gloss)
         fields = head.split()
-        if line.startswith("  ") or not mark or "@" not in fields or len(definition.split()) not in WORDS:
+        if line.startswith("  ") or not mark or "@" not in fields or not usable(definition):
             continue
-        if definition in taken or held_out(definition) or not definition.isascii():
+        if definition in taken or held_out(definition):
             continue
         taken.add(definition)
         under[fields[fields.index("@") + 1]].append(definition)

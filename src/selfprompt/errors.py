@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,6 +37,12 @@ def unknown(kind: str, name: str, names: Iterable[str]) -> UserError:
     else:
         hint = f"{'known' if few is names else 'the nearest'} are {', '.join(few)}."
     return UserError(f"There is no {kind} named {name!r}: {hint}")
+
+
+def none_readable(kind: str, errors: Sequence[object]) -> UserError:
+    """The error for inputs of a ``kind`` of which none can be read."""
+    many = f"None of {len(errors)} {kind}s can be read; the first: " if len(errors) > 1 else ""
+    return UserError(f"{many}{errors[0]}")
 
 
 def out_of_range(error: ValidationError, flag: str = "") -> UserError:

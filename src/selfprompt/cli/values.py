@@ -10,6 +10,7 @@ from cyclopts import Parameter, Token
 
 from selfprompt import adaptations
 from selfprompt.errors import UserError
+from selfprompt.scores.asked import AUTO, precision_in
 
 
 def whole_number(least: int, most: float = math.inf) -> Parameter:
@@ -43,15 +44,17 @@ def top(kind: Any, tokens: Sequence[Token]) -> int:
 
 def least(kind: Any, tokens: Sequence[Token]) -> float | str:
     """A probability; or ``auto``, alone or with a precision."""
-    word, sign, wanted = tokens[0].value.partition(":")
+    text = tokens[0].value
     try:
-        if 0 <= (value := float(wanted if sign and word == "auto" else word)) <= 1:
-            return tokens[0].value if word == "auto" else value
+        if text.startswith(AUTO):
+            precision_in(text)
+            return text
+        if 0 <= (value := float(text)) <= 1:
+            return value
     except ValueError:
-        if tokens[0].value == "auto":
-            return "auto"
-    said = f"{tokens[0].keyword} {tokens[0].value}"
-    raise UserError(f"{said} is not valid: give a probability from 0 to 1, or auto:PRECISION, such as auto:0.95.")
+        pass
+    give = "give a probability from 0 to 1, or auto:PRECISION, such as auto:0.95"
+    raise UserError(f"{tokens[0].keyword} {text} is not valid: {give}.")
 
 
 def adaptation(kind: Any, tokens: Sequence[Token]) -> str:

@@ -26,7 +26,7 @@ from selfprompt.methods.recipe import Recipe
 from selfprompt.reports.table import Compared, Tried, all_precisions, write_tables
 from selfprompt.runs.config import RunConfig
 from selfprompt.runs.material import Material
-from selfprompt.runs.tune import tune
+from selfprompt.runs.tune import begun, tune
 
 SETTINGS, JOURNAL = "comparison.json", "journal.log"
 
@@ -161,7 +161,7 @@ def choose(comparison: Comparison, out: Path, spec: str) -> Chosen:
     def trial(number: int, point: Point) -> tuple[float, float]:
         config = base.model_copy(update={"recipe": at(base.recipe, point), "test": False})
         folder = folder_of(out, spec) / f"trial-{number}"
-        result = tune(config, folder, resume=(folder / "run.json").exists(), material=material)
+        result = tune(config, folder, resume=begun(folder), material=material)
         if not result.history:
             return result.metrics["val_accuracy"] or 0.0, 0.0
         kept = result.history[result.metrics["best_epoch"] - 1]
@@ -218,7 +218,7 @@ def final(comparison: Comparison, out: Path, spec: str, chosen: Chosen, seed: in
     recipe = at(base.recipe, Point(**chosen["point"]))
     config = base.model_copy(update={"recipe": recipe, "seed": seed, "whole": whole})
     own = folder / f"seed-{seed}"
-    done = tune(config, own, resume=(own / "run.json").exists(), analysed=False)
+    done = tune(config, own, resume=begun(own), analysed=False)
     assert "test_images" in done.metrics
     return {**done.metrics, "also": evaluated(own, comparison.asked())}
 

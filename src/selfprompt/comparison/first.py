@@ -10,7 +10,7 @@ from selfprompt.comparison.suites import Suite
 from selfprompt.comparison.workers import Unit, Workers
 from selfprompt.methods import read_spec, record_of
 from selfprompt.runs.config import RunConfig
-from selfprompt.runs.tune import tune
+from selfprompt.runs.tune import begun, tune
 
 
 def folders(suite: Suite, out: Path) -> dict[str, str]:
@@ -37,4 +37,4 @@ def first_run(spec: str, data: str, backbone: str, fields: dict[str, Any], folde
     known = record_of(read_spec(spec)[0]).factory.model_fields
     common = {key: value for key, value in fields.items() if key in known}
     config = RunConfig.resolve(data, backbone, spec, fields=common, protocol={"selection": "last"}, probe=False)
-    tune(config, folder, resume=(folder / "run.json").exists(), analysed=False)
+    tune(config, folder, resume=begun(folder), analysed=False)

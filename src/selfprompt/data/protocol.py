@@ -121,6 +121,7 @@ class BaseProtocol(Split, Selection, ABC):
 
     Attributes:
         inputs: What they are, in a word: the name of the tower that takes them.
+        reading: The fields that say how a source becomes a tensor.
         kind: Of input; stored protocols are known by it, images where there is none.
         first: Fields of the first hashes, which are in every hash and record. One that came later counts only where
             it is not at its default, so that hashes printed before stay true.
@@ -129,6 +130,7 @@ class BaseProtocol(Split, Selection, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     inputs: ClassVar[Kind]
+    reading: ClassVar[type[BaseModel]]
     first: ClassVar[frozenset[str]] = frozenset(
         ["train_images", "val_fraction", "test_fraction", "split_seed", "selection", "final", "metric"]
     )
@@ -182,6 +184,7 @@ class Protocol(ImageSettings, BaseProtocol):
     """
 
     inputs: ClassVar[Kind] = "image"
+    reading: ClassVar[type[BaseModel]] = ImageSettings
     first: ClassVar[frozenset[str]] = BaseProtocol.first | frozenset(
         ["image_size", "resize", "crop_fraction", "interpolation", "mean", "std", "augmentation"]
     )
@@ -219,6 +222,7 @@ class TextProtocol(TextSettings, BaseProtocol):
     """
 
     inputs: ClassVar[Kind] = "text"
+    reading: ClassVar[type[BaseModel]] = TextSettings
     kind: Literal["text"] = "text"
     template: str | None = None
     tokenizer: str | None = None

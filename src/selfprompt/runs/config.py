@@ -130,13 +130,12 @@ class RunConfig(BaseModel):
         method = self.method.trained_first()
         default = PRESETS.get(self.backbone, {}) if self.first == method.first_data() else {}
         changes = default.get("first_recipe", {})
-        settings = type(self.protocol).__bases__[0].model_fields.keys() & type(self.protocol).model_fields.keys()
         return RunConfig(
             data=self.first,
             backbone=self.backbone,
             method=method,
             recipe=method.recipe_with(known.pretraining, changes),
-            protocol=protocol_for(known, **self.protocol.model_dump(include={*settings})),
+            protocol=protocol_for(known, **self.protocol.model_dump(include={*self.protocol.reading.model_fields})),
             seed=self.seed,
             probe=False,
         )

@@ -25,7 +25,7 @@ from selfprompt.tuning.evaluation import probabilities
 TRAINED_ON = "validation examples were trained on, too: none is left for a temperature"
 
 
-def answered(
+def answers_of(
     model: PromptedModel, parts: Mapping[str, Decoded], splits: Splits, engine: Engine, batch_size: int
 ) -> dict[str, Answers]:
     """The model's answers for each part of the splits, by name."""

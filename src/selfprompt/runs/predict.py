@@ -18,6 +18,7 @@ from selfprompt.backbones.load import BackboneSource
 from selfprompt.errors import Diverged, UserError
 from selfprompt.model import PromptedModel, load
 from selfprompt.runs.streaming import OnError, answered
+from selfprompt.scores.asked import precision_in
 from selfprompt.tuning.engine import Engine
 
 
@@ -163,13 +164,11 @@ def automatic(model: PromptedModel, asked: str) -> float:
     Raises:
         UserError: It is neither, or validation says none.
     """
-    word, _, wanted = asked.partition(":")
     try:
-        precision = float(wanted or 0.95)
+        precision = precision_in(asked)
     except ValueError:
-        precision = 0.0
-    if word != "auto" or not 0 < precision < 1:
-        raise UserError(f"The threshold is {asked!r:.40}: give a probability, or auto:PRECISION, such as auto:0.95.")
+        give = "give a probability, or auto:PRECISION, such as auto:0.95"
+        raise UserError(f"The threshold is {asked!r:.40}: {give}.") from None
     found = None if model.calibration is None else model.calibration.at(precision)
     if found is None:
         few = "there are none" if model.calibration is None else f"{model.calibration.examples} are too few, or wrong"

@@ -36,6 +36,12 @@ def linear_probe(train: Features, val: Features, test: Features) -> Labels:
     return best(models, train, val).predict(test.features.numpy())
 
 
+def probe_accuracy(model: PromptedModel, train: Decoded, val: Decoded, test: Decoded) -> float:
+    """Test accuracy in percent of `linear_probe` on the features of a model without prompts."""
+    features = frozen(model, train, val, test)
+    return 100 * float((linear_probe(*features) == features[2].labels.numpy()).mean())
+
+
 def nearest(train: Features, val: Features, test: Features) -> tuple[Labels, int]:
     """The test images' classes by the vote of their k nearest training images, by the cosine of features.
 

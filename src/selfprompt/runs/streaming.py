@@ -23,7 +23,7 @@ from selfprompt.data.sources.table import columns_of, texts_of
 from selfprompt.data.tables import TABLES, Kind, apart, is_table
 from selfprompt.data.tree import LeftOut, walk
 from selfprompt.data.views.base import View
-from selfprompt.errors import UserError
+from selfprompt.errors import UserError, none_readable
 from selfprompt.inputs import Inputs, move
 from selfprompt.runs.texts import strings
 from selfprompt.tuning.engine import Engine
@@ -89,8 +89,7 @@ def answered(
         give = "strings" if kind == "text" else "image files, or folders of them"
         raise UserError(f"There are no {kind}s: give {give}.")
     if len(errors) == total:
-        many = f"None of {total} {kind}s can be read; the first: " if total > 1 else ""
-        raise UserError(many + errors[0])
+        raise none_readable(kind, errors)
     if errors:
         logger.warning("%d of %d %ss could not be read.", len(errors), total, kind)
 

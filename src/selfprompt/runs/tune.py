@@ -23,7 +23,7 @@ from selfprompt.model import build
 from selfprompt.runs.analysis import analyse_run
 from selfprompt.runs.config import NAME, RunConfig, read_run, starting
 from selfprompt.runs.material import Material
-from selfprompt.runs.outcome import answered, calibrated, surest, verdicts
+from selfprompt.runs.outcome import answers_of, calibrated, surest, verdicts
 from selfprompt.scores.classes import scores, summary
 from selfprompt.tuning.answers import write_answers
 from selfprompt.tuning.checkpoint import Settings, same_run, settings_of
@@ -78,7 +78,7 @@ def tune(
 
         def claim() -> Path:
             folder = held.enter_context(claimed(out or unused(default_folder(config))))
-            if not resume and (folder / NAME).exists():
+            if not resume and begun(folder):
                 raise UserError(
                     f"{folder} holds a run already: go on with --resume {folder}, or choose another --out."
                 )
@@ -87,13 +87,18 @@ def tune(
         folder = engine.from_main(claim)
         if (before := config.before()) is not None:
             with_splits(material.dataset(config.data, config.protocol.inputs), config.protocol, config.seed)
-            if engine.is_main and not (folder / NAME).exists():
+            if engine.is_main and not begun(folder):
                 write_settings(folder, config, command)
             engine.wait()
             there = folder / FIRST
-            tune(before, there, resume=(there / NAME).exists(), on_step=on_step, command=command, **options)
+            tune(before, there, resume=begun(there), on_step=on_step, command=command, **options)
         engine = Engine(config.recipe.precision, config.trackers, folder)
         return run_in(folder, config, engine, resume, on_step, command, analysed, material, options)
+
+
+def begun(folder: Path) -> bool:
+    """Whether a folder holds a run, which can be resumed or is done."""
+    return (folder / NAME).exists()
 
 
 def write_settings(folder: Path, config: RunConfig, command: str | None) -> None:
@@ -129,7 +134,7 @@ def run_in(
     options: dict[str, Any],
 ) -> Result:
     """`tune` in a folder that this process, or the first of several, has claimed."""
-    if resume and (out / NAME).exists():
+    if resume and begun(out):
         same_run(out, settings_in(read_run(out)), settings_in(config))
     if resume and (out / METRICS).exists():
         old = read_metrics(out, Metrics)
@@ -174,7 +179,7 @@ def run_in(
         return result
     test = images("test", splits.test)
     asked = {"test": test} if val is None else {"val": val, "test": test}
-    answers = answered(model, asked, splits, engine, 2 * config.recipe.batch_size)
+    answers = answers_of(model, asked, splits, engine, 2 * config.recipe.batch_size)
     tested = answers["test"]
     accuracy = 100 * int(tested.right.sum()) / len(test)
     model.calibration, uncalibrated = calibrated(answers.get("val"))

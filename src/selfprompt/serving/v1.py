@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, HTTPException, Query, Request
 from pydantic import BaseModel
 
-from selfprompt.errors import UserError
+from selfprompt.errors import UserError, none_readable
 from selfprompt.serving.bank import Member
 from selfprompt.serving.bodies import BODY, images_of
 from selfprompt.serving.service import Service
@@ -95,7 +96,7 @@ def routes(service: Service) -> APIRouter:
         request.state.adapter = name
         images = await images_of(request, service.settings)
         found = await service.answers(request, bank, name, "probabilities", [data for _, data in images])
-        given = some([error for error in found if isinstance(error, UserError)], len(found))
+        given = read_of(found)
         predictions = [
             Prediction(image=image, error=str(answer))
             if isinstance(answer, UserError)
@@ -115,7 +116,7 @@ def routes(service: Service) -> APIRouter:
         request.state.adapter = name or ""
         images = await images_of(request, service.settings)
         found = await service.answers(request, bank, name, "features", [data for _, data in images])
-        request.state.images = some([error for error in found if isinstance(error, UserError)], len(found))
+        request.state.images = read_of(found)
         embeddings = [
             Embedding(image=image, error=str(answer))
             if isinstance(answer, UserError)
@@ -151,13 +152,13 @@ def prediction(
     return Prediction(image=image, label=label, probability=top[0].probability, top=top, abstained=not sure)
 
 
-def some(errors: list[UserError], count: int) -> int:
-    """How many of ``count`` images could be read.
+def read_of(found: Sequence[np.ndarray | UserError]) -> int:
+    """How many images could be read.
 
     Raises:
         HTTPException: None could.
     """
-    if len(errors) == count:
-        many = f"None of {count} images can be read; the first: " if count > 1 else ""
-        raise HTTPException(400, many + str(errors[0]))
-    return count - len(errors)
+    errors = [error for error in found if isinstance(error, UserError)]
+    if len(errors) == len(found):
+        raise HTTPException(400, str(none_readable("image", errors)))
+    return len(found) - len(errors)
