@@ -84,6 +84,10 @@ def test_the_page_is_of_texts(run: Path, tmp_path: Path, works: Any) -> None:
     assert (made["words"], made["confusion"]) == (kept["words"], kept["confusion"])
     page = Path(works("report", run).strip()).read_text(encoding="utf-8")
     assert "Which words prompts are near to" in page
+    assert made["word_looks"] == kept["word_looks"]
+    for look in kept["word_looks"]:
+        assert sum(look["relevance"]) == pytest.approx(1, abs=1e-3)
+        assert all(f">{word}</mark>" in page for word in look["words"])
     assert "What it looks at" not in page
     assert "<img" not in page
     found = json.loads((run / "analysis.json").read_text(encoding="utf-8"))

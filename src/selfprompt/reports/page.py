@@ -26,6 +26,7 @@ class Section:
         code: A command.
         plots: Figures with captions.
         galleries: Headings, each with pictures (address and caption).
+        marked: Texts, each with its heading, by words of a share from 0 to 1.
         head, rows: A table.
     """
 
@@ -34,6 +35,7 @@ class Section:
     code: str = ""
     plots: Sequence[tuple[Markup, str]] = ()
     galleries: Sequence[tuple[str, Sequence[tuple[str, str]]]] = ()
+    marked: Sequence[tuple[str, Sequence[tuple[str, float]]]] = ()
     head: Sequence[Any] = ()
     rows: Sequence[Sequence[Any]] = ()
 

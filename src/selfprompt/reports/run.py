@@ -15,7 +15,7 @@ from selfprompt.methods import record_of
 from selfprompt.reports import figures, pictures
 from selfprompt.reports.page import Section, write_page
 from selfprompt.reports.scores import scores_section, worth_section
-from selfprompt.reports.words import mistakes_table, words_section
+from selfprompt.reports.words import looks_section, mistakes_table, words_section
 from selfprompt.runs.config import read_run
 from selfprompt.runs.record import (
     MISTAKES,
@@ -53,6 +53,8 @@ def run_page(folder: Path) -> Path:
         sections.append(scores_section(metrics["scores"], metrics, found.inputs))
     if found.looks:
         sections.append(overlays(found, thumbnails))
+    if found.word_looks:
+        sections.append(looks_section(found.word_looks, found.classes))
     if found.words:
         sections.append(words_section(found.words))
     if found.prompts:

@@ -1,4 +1,4 @@
-"""Parts of a page about texts: the surest mistakes, and the words that prompts are nearest to."""
+"""Parts of a page about texts: the surest mistakes, what answers rest on, the words that prompts are nearest to."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from selfprompt.reports.page import Section
-from selfprompt.runs.record import PROMPTS, Analysis, Words
+from selfprompt.runs.record import PROMPTS, Analysis, WordLook, Words
 
 LONGEST = 400  # letters of a text in a page
+WORDS = 120  # pieces of a text in a page
 
 
 def mistakes_table(found: Analysis) -> tuple[Sequence[Any], Sequence[Sequence[Any]]]:
@@ -28,6 +29,22 @@ def mistakes_table(found: Analysis) -> tuple[Sequence[Any], Sequence[Sequence[An
 def shortened(text: str) -> str:
     """The beginning of a text, as much of it as a page shows."""
     return text if len(text) <= LONGEST else text[:LONGEST] + " ..."
+
+
+def looks_section(found: Sequence[WordLook], classes: Sequence[str]) -> Section:
+    """What the answers for some test texts rest on."""
+    marked = []
+    for look in found:
+        told = classes[look.predicted]
+        if look.attention_to_prompts:
+            told += f" (last attention to prompts: {100 * look.attention_to_prompts:.0f} %)"
+        most = max(look.relevance, default=0) or 1
+        marked.append((told, [(word, value / most) for word, value in zip(look.words, look.relevance)][:WORDS]))
+    words = (
+        "Test texts with the predicted class, in the template. The deeper a word's colour, the more the answer's "
+        "score follows its embedding (length of the gradient, arXiv 1506.01066), beside the strongest of the text."
+    )
+    return Section("Which words answers rest on", words, marked=marked)
 
 
 def words_section(found: Sequence[Words]) -> Section:

@@ -14,11 +14,12 @@ from selfprompt.analysis import attention, relevance
 from selfprompt.analysis.adapter import look_into
 from selfprompt.analysis.effective import has_prompts
 from selfprompt.analysis.texts import look_at_texts
+from selfprompt.analysis.word_relevance import word_relevance
 from selfprompt.analysis.words import look_at_words
 from selfprompt.data.batches import Decoded, in_order
 from selfprompt.data.recorded import image_names, splits_for
 from selfprompt.data.sources import load_located
-from selfprompt.inputs import images_of, move
+from selfprompt.inputs import Text, images_of, move
 from selfprompt.model import PromptedModel, load
 from selfprompt.runs import record
 from selfprompt.runs.config import NAME, read_run
@@ -28,6 +29,7 @@ from selfprompt.runs.record import (
     Mistake,
     PromptAnalysis,
     TextAnalysis,
+    WordLook,
     Words,
     thumbnail,
     write_analysis,
@@ -100,6 +102,7 @@ def record_words(
         mistakes=mistakes(test.labels, predicted, probability, names),
         inputs="text",
         words=[Words.model_validate(row) for row in look_at_words(model, train)],
+        word_looks=word_looks(model, test, predicted),
     )
     write_analysis(folder, found, {})
 
@@ -155,9 +158,27 @@ def mistakes(labels: Tensor, predicted: Tensor, probability: Tensor, names: Sequ
     ]
 
 
+def spread(test: Decoded) -> np.ndarray:
+    """The places of some test images or texts, evenly."""
+    return np.linspace(0, len(test) - 1, min(record.LOOKS, len(test))).round().astype(int)
+
+
+def word_looks(model: PromptedModel, test: Decoded, predicted: Tensor) -> list[WordLook]:
+    """What the answers for some test texts rest on."""
+    shown, device = spread(test), next(model.parameters()).device
+    texts = move(model.backbone.as_input(test.get(shown), model.normalize), device)
+    assert isinstance(texts, Text)
+    classes = predicted[torch.from_numpy(shown)].long()
+    found = word_relevance(model, texts, classes.to(device))
+    return [
+        WordLook(image=image, predicted=guess, **own)
+        for image, guess, own in zip(shown.tolist(), classes.tolist(), found)
+    ]
+
+
 def looks(model: PromptedModel, test: Decoded, predicted: Tensor) -> list[Look]:
-    """What the answers for some test images, spread evenly, rest on."""
-    shown = np.linspace(0, len(test) - 1, min(record.LOOKS, len(test))).round().astype(int)
+    """What the answers for some test images rest on."""
+    shown = spread(test)
     device = next(model.parameters()).device
     batch = images_of(model.normalize(move(test.get(shown), device)))
     classes = predicted[torch.from_numpy(shown)].long()

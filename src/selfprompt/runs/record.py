@@ -143,6 +143,17 @@ class Look(Found):
     attention: list[float] | None = None
 
 
+class WordLook(Found):
+    """What the answer for a test text rests on, by word: see `selfprompt.analysis.word_relevance`."""
+
+    image: Count
+    predicted: Count
+    words: list[str]
+    relevance: list[Share]
+    attention: list[float] | None = None
+    attention_to_prompts: float | None = None
+
+
 class Analysis(Found):
     """Everything that the page of a run shows and a model must be asked for.
 
@@ -157,6 +168,7 @@ class Analysis(Found):
         texts: None where classes are no texts.
         inputs: What was classified.
         words: Nearest to the prompts of a language model.
+        word_looks: Some test texts.
     """
 
     classes: list[str]
@@ -169,16 +181,20 @@ class Analysis(Found):
     texts: TextAnalysis | None = None
     inputs: Kind = "image"
     words: list[Words] = []
+    word_looks: list[WordLook] = []
 
     @model_validator(mode="after")
     def _whole(self) -> Analysis:
         named = [c for true, predicted, _ in self.confusion for c in (true, predicted)]
         named += [c for wrong in self.mistakes for c in (wrong.label, wrong.predicted)]
-        if max([*named, *(look.predicted for look in self.looks)], default=0) >= len(self.classes):
+        named += [look.predicted for look in (*self.looks, *self.word_looks)]
+        if max(named, default=0) >= len(self.classes):
             raise ValueError("it names a class that there is not")
         maps = [m for look in self.looks for m in (look.relevance, look.attention) if m is not None]
         if any(len(values) != self.grid**2 for values in maps):
             raise ValueError("a map is not of the patches")
+        if any(len(look.words) != len(m) for look in self.word_looks for m in (look.relevance, look.attention) if m):
+            raise ValueError("what a text rests on is not of its words")
         if self.texts and {len(self.classes)} != {
             len(row) for row in (self.texts.similarity, *self.texts.similarity)
         }:
