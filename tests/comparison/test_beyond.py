@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from selfprompt.comparison import beyond
 from selfprompt.comparison.bench import bench, task_of
 from selfprompt.comparison.beyond import asked_of, derived
 from selfprompt.comparison.compare import at, check_methods
@@ -115,3 +116,12 @@ def test_a_benchmark_asks_for_new_classes_and_adapts(tmp_path: Path) -> None:
     assert zero["also"]["shifted"] == zero["also"][data]
     description = coop["tasks"][data]["method_fields"]
     assert description["nfl_names"] == ["a dog", "a photo"]
+
+
+def test_a_head_that_knows_no_other_classes_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+    monkeypatch.setattr(beyond, "load", loaded.append)
+    monkeypatch.setattr(beyond, "answers_for_any", lambda model: False)
+    asked: dict[str, beyond.Asked] = {"new": ("data", "new", None)}
+    assert [beyond.evaluated(tmp_path, asked) for _ in range(2)] == [{}, {}]
+    assert loaded == [tmp_path]

@@ -47,7 +47,10 @@ def evaluated(folder: Path, asked: dict[str, Asked]) -> dict[str, float]:
     """Accuracy in percent of a tested run, kept in its folder; of nothing where its head knows no other classes."""
     path = folder / NAME
     found: dict[str, float] = read_json(path, "remove it") if path.exists() else {}
-    if asked.keys() <= found.keys() or not answers_for_any(load(folder)):
+    if asked.keys() <= found.keys() or (path.exists() and not found):
+        return found
+    if not answers_for_any(load(folder)):
+        replace_file(path, json.dumps(found))
         return found
     for what, (data, classes, adapt) in asked.items():
         if what not in found:

@@ -84,7 +84,7 @@ class Workers:
         # processes are forked from one that has read the libraries and done nothing else
         context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
         if context.get_start_method() == "forkserver":
-            context.set_forkserver_preload(["selfprompt.comparison.compare"])
+            context.set_forkserver_preload(["selfprompt.comparison.compare", "optuna"])  # an extra may be missing
 
         def one(unit: Unit[T]) -> T:
             with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as process:
