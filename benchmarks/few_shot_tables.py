@@ -47,7 +47,9 @@ EFFECTS = (
     ("CoOp loses on new classes", "new", COOP, "zeroshot"),
     ("NFL repairs them", "new", f"{COOP}:nfl_names=new", COOP),
     ("so do unrelated names", "new", f"{COOP}:nfl_names=imagenet", COOP),
+    ("new names are better than unrelated ones", "new", f"{COOP}:nfl_names=new", f"{COOP}:nfl_names=imagenet"),
     ("NFL's price on base classes", "base", f"{COOP}:nfl_names=new", COOP),
+    ("stopping early repairs them", "new", f"{COOP}:epochs=10", COOP),
     ("SubPT repairs them", "new", SUBPT, COOP),
     ("SubPT is above stopping early", "new", SUBPT, f"{COOP}:epochs=10"),
     ("SubPT is above late directions", "new", SUBPT, f"{SUBPT}:subspace=late"),
@@ -55,6 +57,9 @@ EFFECTS = (
     ("SubPT's price on base classes", "base", SUBPT, COOP),
     ("SubPT + NFL is above NFL", "H", f"{SUBPT}:nfl_names=new", f"{COOP}:nfl_names=new"),
     ("CoCoOp is above CoOp on new classes", "new", "cocoop:epochs=10", COOP),
+    ("and above CoOp of as many epochs", "new", "cocoop:epochs=10", f"{COOP}:epochs=10"),
+    ("VPT is above CoOp of as many epochs", "H", "vpt:epochs=10", f"{COOP}:epochs=10"),
+    ("APT is above CoOp of as many epochs", "H", "apt:epochs=10", f"{COOP}:epochs=10"),
     ("SPT is above VPT", "H", "spt:epochs=10", "vpt:epochs=10"),
     (
         "prototypes help CoOp with image prompts",
@@ -63,6 +68,7 @@ EFFECTS = (
         f"{COOP}:image_prompts=20:epochs=10",
     ),
     ("VPT loses on new classes", "new", "vpt:epochs=10", "zeroshot"),
+    ("SPT loses on new classes", "new", "spt:epochs=10", "zeroshot"),
 )
 
 
