@@ -19,6 +19,7 @@ from selfprompt.errors import first_line
 from selfprompt.files import checked, comma_separated, damaged, json_object, read_as, read_text, replace_file
 from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.scores.classes import Scores
+from selfprompt.scores.asked import Metric
 from selfprompt.scores.verdicts import Verdict
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
@@ -108,7 +109,8 @@ class Kept(TypedDict):
 
 @with_config(STRICT)
 class Measured(TypedDict):
-    """What metrics.json holds of every run; accuracies in percent. ``best_epoch`` is 0 where nothing is trained."""
+    """What metrics.json holds of every run; accuracies in percent. ``best_epoch`` is 0 where nothing is trained;
+    ``metric`` is the protocol's and ``val_score`` its value where it is not the accuracy."""
 
     method: str
     backbone: str
@@ -124,6 +126,8 @@ class Measured(TypedDict):
     method_fields: dict[str, Any]
     best_epoch: Count
     val_accuracy: Accuracy | None
+    metric: NotRequired[Metric]
+    val_score: NotRequired[Accuracy | None]
     waiting_share: Annotated[float, Field(ge=0, le=1)]
     compile_seconds: NotRequired[Amount]
     peak_memory_bytes: Count
