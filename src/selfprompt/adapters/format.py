@@ -53,6 +53,7 @@ class AdapterConfig(BaseModel):
             for one that was condensed away; None if nowhere.
         metrics: What the run measured, where there was one.
         calibration: The temperature of the probabilities, and thresholds of them; left out where there is none.
+        thresholds: With which probability each class is given, where an input may have several labels; as before.
         peft_type, base_model_name_or_path: What PEFT and transformers look for in a file of this name.
     """
 
@@ -68,6 +69,7 @@ class AdapterConfig(BaseModel):
     sources: list[list[tuple[Place, Place]]] | None = None
     metrics: dict[str, Any] | None = None
     calibration: Calibration | None = None
+    thresholds: list[Annotated[float, Field(ge=0, le=1)]] | None = None
     peft_type: str = NOT_PEFT
     base_model_name_or_path: str = NOT_PEFT
 
@@ -76,7 +78,8 @@ def write_adapter(folder: Path, config: AdapterConfig, state: dict[str, Tensor])
     """Write both files, each whole or not at all."""
     weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     replace_file(folder / WEIGHTS_NAME, safetensors.torch.save(weights, metadata={"format": "pt"}))
-    fields = config.model_dump(mode="json", exclude=None if config.calibration else {"calibration"})
+    absent = {name for name in ("calibration", "thresholds") if getattr(config, name) is None}
+    fields = config.model_dump(mode="json", exclude=absent)
     replace_file(folder / CONFIG_NAME, json.dumps(fields, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -104,6 +107,8 @@ def read_adapter(folder: Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
         raise damaged(path, "its method has no name", FIX)
     if lacking := sorted(config.protocol.first - raw["protocol"].keys()):
         raise damaged(path, f"its protocol has no {lacking[0]}", FIX)
+    if config.thresholds is not None and len(config.thresholds) != config.num_classes:
+        raise damaged(path, "its thresholds are not as many as classes", FIX)
     if len(lengths) > 1 or (names is not None and len(names) != config.num_classes):
         what = "sources are of different lengths" if len(lengths) > 1 else "class names are not as many as classes"
         raise damaged(path, f"its {what}", FIX)

@@ -80,7 +80,7 @@ def fit(
             another process is at work in ``output_dir``.
     """
     begun = time.monotonic()
-    model.calibration = None  # which is of other weights
+    model.calibration = model.thresholds = None  # which are of other weights
     given, held = train, val
     train = labelled(train, "training", model)
     val = None if val is None else labelled(val, "validation", model)

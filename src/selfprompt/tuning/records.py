@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, with_config
 from safetensors.torch import save
 from torch import Tensor
@@ -20,10 +22,14 @@ from selfprompt.files import checked, comma_separated, damaged, json_object, rea
 from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.scores.classes import Scores
 from selfprompt.scores.asked import Metric
+from selfprompt.scores.several import LabelScores, above
 from selfprompt.scores.verdicts import Verdict
+from selfprompt.tuning.answers import Answers
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
 COLUMNS = ("label", "predicted", "probability")
+SEPARATOR = "|"
+"""Between several labels."""
 
 
 def write_logs(folder: Path, history: list[dict[str, float]]) -> None:
@@ -59,6 +65,22 @@ def write_predictions(
     numbers = zip(images, labels.tolist(), predicted.int().tolist(), probability.tolist())
     rows = ([image, names[label], names[guess], f"{sure:.4f}"] for image, label, guess, sure in numbers)
     replace_file(folder / PREDICTIONS, comma_separated([(inputs, *COLUMNS), *rows]))
+
+
+def write_labels(folder: Path, tested: Answers, names: Sequence[str], inputs: Kind) -> None:
+    """predictions.csv where examples may have several labels: a row for each test example, with its labels, those
+    given, and every class's probability."""
+    head = (inputs, "labels", "predicted", *(f"probability_{name}" for name in names))
+    given = above(tested.probabilities, tested.thresholds)
+
+    def words(row: NDArray[np.bool_]) -> str:
+        return SEPARATOR.join(names[c] for c in np.flatnonzero(row))
+
+    rows = (
+        [name, words(true), words(said), *(f"{value:.9g}" for value in values)]
+        for name, true, said, values in zip(tested.names, tested.labels, given, tested.probabilities)
+    )
+    replace_file(folder / PREDICTIONS, comma_separated([head, *rows]))
 
 
 def read_predictions(folder: Path, names: Sequence[str], labels: Sequence[int]) -> list[tuple[str, str, str, float]]:
@@ -150,10 +172,16 @@ class Tested(Measured):
     test_accuracy: Accuracy
     test_images: Positive
     linear_probe_test_accuracy: NotRequired[Accuracy]
-    scores: NotRequired[Scores]
+    scores: NotRequired[Scores | LabelScores]
     temperature: NotRequired[Annotated[float, Field(gt=0)]]
     uncalibrated: NotRequired[str]
     worth: NotRequired[list[Verdict]]
+
+
+def score_of(metrics: Tested) -> float:
+    """The test's score by the protocol's metric, in percent."""
+    metric = metrics.get("metric")
+    return metrics["test_accuracy"] if metric is None else dict(metrics.get("scores", {}))[metric]
 
 
 M = TypeVar("M", Metrics, Tested)
