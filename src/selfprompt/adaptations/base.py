@@ -75,6 +75,8 @@ class Adapted(nn.Module, ABC):
 
     def __init__(self, model: PromptedModel, views: int) -> None:
         super().__init__()
+        if model.multi_label:
+            raise UserError("Adaptations seek the one class that an image is surest of: leave --adapt out.")
         self.model, self.views = model, views
 
     @abstractmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import safetensors
 import safetensors.torch
@@ -125,13 +125,23 @@ def upgraded(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"towers.image.{name}" if name.startswith(old) else name: value for name, value in state.items()}
 
 
-def glance(adapter: str | os.PathLike[str]) -> tuple[Kind, int]:
-    """What an adapter classifies and into how many classes, by its configuration alone; images where it is silent."""
+class Glance(NamedTuple):
+    """What an adapter classifies, into which classes, and whether an input may have several of them."""
+
+    kind: Kind
+    classes: list[str]
+    multi_label: bool
+
+
+def glance(adapter: str | os.PathLike[str]) -> Glance:
+    """See `Glance`: by an adapter's configuration alone; images, and classes by number, where it is silent."""
     path = find_adapter(adapter) / CONFIG_NAME
     config = read_json(path, FIX) if path.is_file() else {}
-    protocol, classes = config.get("protocol"), config.get("num_classes")
-    kind: Kind = "text" if isinstance(protocol, dict) and protocol.get("kind") == "text" else "image"
-    return kind, classes if isinstance(classes, int) else 0
+    protocol, count, names = (config.get(key) for key in ("protocol", "num_classes", "class_names"))
+    known = protocol if isinstance(protocol, dict) else {}
+    kind: Kind = "text" if known.get("kind") == "text" else "image"
+    numbers = [str(i) for i in range(count if isinstance(count, int) else 0)]
+    return Glance(kind, names if isinstance(names, list) else numbers, known.get("multi_label") is True)
 
 
 def is_adapter(name: str | os.PathLike[str]) -> bool:

@@ -335,5 +335,11 @@ def compare(
         "precision": all_precisions(rows),
         "settings": comparison.model_dump(mode="json"),
     }
-    write_tables(out, "table", table, (*COLUMNS[:1], *score_columns(rows), *COLUMNS[1:], *paired_columns(rows), *also_columns(rows)), rows)
+    write_tables(
+        out,
+        "table",
+        table,
+        (*COLUMNS[:1], *score_columns(rows), *COLUMNS[1:], *paired_columns(rows), *also_columns(rows)),
+        rows,
+    )
     return table

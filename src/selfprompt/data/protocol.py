@@ -63,10 +63,10 @@ class Selection(BaseModel):
         selection: best_val reports the epoch that validation's metric says is the best; last the last one.
         final: What a comparison's last runs are trained on, once rate and decay are chosen: train, with the epoch
             selected on validation; or train+val to the last epoch, as VTAB-1K does.
-        metric: What selects the epoch, ends a run by patience, and ranks the rows of a comparison: the accuracy (top1);
-            the mean recall of all classes (balanced_accuracy), or of their F1 (macro_f1), to which small classes count
-            as much as large ones; or, where an image may have several labels, the mean average precision of all
-            classes (map), which then takes the place of top1.
+        metric: What selects the epoch, ends a run by patience, and ranks the rows of a comparison: the accuracy
+            (top1); the mean recall of all classes (balanced_accuracy), or of their F1 (macro_f1), to which small
+            classes count as much as large ones; or, where an image may have several labels, the mean average
+            precision of all classes (map), which then takes the place of top1.
     """
 
     model_config = ConfigDict(defer_build=True)
@@ -123,8 +123,8 @@ class BaseProtocol(Split, Selection, ABC):
 
     Args:
         name: A name to print beside numbers.
-        multi_label: Whether an example may have several labels, or none: probabilities are then sigmoids, not a softmax.
-            The training examples decide (see `completed`).
+        multi_label: Whether an example may have several labels, or none: probabilities are then sigmoids, not a
+            softmax. The training examples decide (see `completed`).
 
     Attributes:
         inputs: What they are, in a word: the name of the tower that takes them.

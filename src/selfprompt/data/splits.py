@@ -89,8 +89,8 @@ def cut_between(
 def cut_several(
     labels: np.ndarray, groups: np.ndarray | None, pool: np.ndarray, share: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray, bool]:
-    """`cut`, of images that may have several labels: iterative stratification (Sechidis et al., "On the Stratification
-    of Multi-label Data", ECML PKDD 2011), of whole groups where there are any.
+    """`cut`, of images that may have several labels: iterative stratification (Sechidis et al., "On the
+    Stratification of Multi-label Data", ECML PKDD 2011), of whole groups where there are any.
 
     The class that the fewest images are left of comes first; each of its images goes where most of the class are
     wanted, else where most images are. No label counts as a class, too. Then what is kept gets an image of each class

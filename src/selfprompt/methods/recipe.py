@@ -34,11 +34,11 @@ class Recipe(BaseModel):
         clip_grad: Clip gradients to this norm.
         patience: Stop after this many epochs without a better validation accuracy.
         precision: auto is bf16 where the device computes it fast, else float32.
-        balance: What is done where classes have unequal numbers of training images: loss weighs each image by one over
-            those of its class (a mean of 1; of several labels, each class's images with it and without it alike);
-            sampler draws images so that all classes are as likely; auto is loss where the largest class has more than
-            three times the images of the smallest. Published recipes do nothing, which is the default: balancing
-            trades accuracy for balanced accuracy, and probabilities no longer follow the classes' shares.
+        balance: What is done where classes have unequal numbers of training images. loss weighs each image by one
+            over those of its class, with a mean of 1 (of several labels, images with and without a class weigh
+            alike); sampler draws images so that all classes are as likely; auto is loss where the largest class has
+            more than three times the images of the smallest. Published recipes do nothing, which is the default:
+            balancing trades accuracy for balanced accuracy, and probabilities no longer follow the classes' shares.
         compile: Compile the training step (torch.compile), for long runs.
         checkpointing: Compute activations again in the backward pass: less memory, about half as much time again, the
             same numbers.

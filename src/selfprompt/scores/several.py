@@ -12,6 +12,8 @@ from selfprompt.scores.metrics import average_precisions
 
 USUAL = 0.5
 """The threshold where validation says none."""
+SEPARATOR = "|"
+"""Between several labels in a cell."""
 
 
 class OfLabel(TypedDict):
@@ -28,8 +30,8 @@ class OfLabel(TypedDict):
 
 
 class LabelSummary(TypedDict):
-    """In percent: ``map`` is the mean average precision of the classes that have examples, ``macro_f1`` the mean F1 of
-    all classes, and ``micro_f1`` that of all pairs of example and class together; both at the thresholds."""
+    """In percent: ``map`` is the mean average precision of the classes that have examples, ``macro_f1`` the mean F1
+    of all classes, and ``micro_f1`` that of all pairs of example and class together; both at the thresholds."""
 
     map: float
     macro_f1: float

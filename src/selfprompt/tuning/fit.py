@@ -183,7 +183,9 @@ class Training:
         progress = Progress(self.model.adapter_state(), {}, 1, run=self.run)
         if val is not None:
             with self.engine.computing(self.model):
-                found = validated(self.model, val, self.engine, 64, self.model.num_classes, self.model.protocol.metric)
+                found = validated(
+                    self.model, val, self.engine, 64, self.model.num_classes, self.model.protocol.metric
+                )
             progress.best_loss, progress.best_accuracy = found["val_loss"], found["val_accuracy"]
             progress.best_score = found.get(f"val_{self.model.protocol.metric}")
         if self.folder is not None and self.engine.is_main:

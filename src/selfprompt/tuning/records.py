@@ -20,16 +20,14 @@ from selfprompt.data.tables import Kind
 from selfprompt.errors import first_line
 from selfprompt.files import checked, comma_separated, damaged, json_object, read_as, read_text, replace_file
 from selfprompt.prompts.insertion.base import Insertion
-from selfprompt.scores.classes import Scores
 from selfprompt.scores.asked import Metric
-from selfprompt.scores.several import LabelScores, above
+from selfprompt.scores.classes import Scores
+from selfprompt.scores.several import SEPARATOR, LabelScores, above
 from selfprompt.scores.verdicts import Verdict
 from selfprompt.tuning.answers import Answers
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
 COLUMNS = ("label", "predicted", "probability")
-SEPARATOR = "|"
-"""Between several labels."""
 
 
 def write_logs(folder: Path, history: list[dict[str, float]]) -> None:

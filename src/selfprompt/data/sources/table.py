@@ -40,7 +40,9 @@ def load_table(path: Path, columns: Columns | None = None) -> Dataset:
     """
     rows = read_rows(path)
     columns = columns or Columns()
-    classes = class_columns(path, list(dict.fromkeys(name for row in rows for name in row.cells)), columns.label_column)
+    classes = class_columns(
+        path, list(dict.fromkeys(name for row in rows for name in row.cells)), columns.label_column
+    )
     found = columns_of(path, rows, columns, [kind for kind in NAMES if kind != "label" or not classes])
     given = texts_of(rows, found["input"])
     inputs = files_of(path, rows, given)
