@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from selfprompt.data.views.base import Variation
+from selfprompt.errors import UserError
 from selfprompt.inputs import Inputs, count, take
 from selfprompt.model import PromptedModel
 

@@ -73,9 +73,9 @@ def predict(
         on_error: ``skip`` answers the other images where one cannot be read; ``stop`` ends with an error.
         adapt: What is done for each image by itself, such as ``tpt`` or ``tpt:views=32`` (see `list_adaptations`).
         top_k: How many of the likeliest classes to give as ``top``, the first among them; 0 for all.
-        threshold: Below this probability the label is None; of several labels, those below are not given, in the
-            place of each class's own threshold, which validation chose. ``auto``, or ``auto:0.9``, is what validation says of
-            that precision, 0.95 by default (see `selfprompt.scores.calibration.threshold`).
+        threshold: Below this probability the label is None; several labels are given by it in the place of each
+            class's own threshold. ``auto``, or ``auto:0.9``, is what validation says of that precision, 0.95 by
+            default (see `selfprompt.scores.calibration.threshold`).
 
     Returns:
         For each image ``image`` (its path, or its number from 0 where it has none), or for each text ``text``
@@ -121,9 +121,7 @@ def predict_each(
     model = load(adapter, backbone)
     if model.multi_label and (top_k is not None or isinstance(threshold, str)):
         odd = "top_k" if top_k is not None else f"threshold {threshold}"
-        raise UserError(
-            f"An image may have several labels here, each with a threshold and all probabilities given: leave {odd} out."
-        )
+        raise UserError(f"Several labels have a threshold each, and all probabilities are given: leave {odd} out.")
     if isinstance(threshold, str):
         if odd := "other classes" if class_names is not None else "an adaptation" if adapt is not None else None:
             raise UserError(f"Validation says nothing of probabilities under {odd}: give the threshold as a number.")

@@ -152,7 +152,7 @@ def described(member: Member) -> dict[str, Any]:
 def prediction(
     image: str | int, probabilities: np.ndarray, member: Member, top_k: int, threshold: float
 ) -> Prediction | LabelPrediction:
-    """The answer for one image. Several labels have thresholds of their own; a higher one that is asked for counts."""
+    """The answer for one image; several labels have thresholds of their own, and the one asked for as well."""
     names = member.names
     order = np.argsort(-probabilities, kind="stable")[:top_k]
     top = [Guess(label=names[i], probability=float(probabilities[i])) for i in order]
