@@ -61,10 +61,18 @@ def test_every_form_is_the_same_data(form: str, inputs: Any, tmp_path: Path) -> 
 
 
 BAD: dict[str, tuple[str, dict[str, str], str]] = {
-    "no such column": ("image,ant,bee\n0.png,1,0\n", {"label_column": "ant,owl"}, r"no column 'owl' \(--label-column"),
+    "no such column": (
+        "image,ant,bee\n0.png,1,0\n",
+        {"label_column": "ant,owl"},
+        r"no column 'owl' \(--label-column",
+    ),
     "twice": ("image,ant,bee\n0.png,1,0\n", {"label_column": "ant,ant"}, "column 'ant' twice"),
     "no flag": ("image,ant,bee\n0.png,1,2\n", {"label_column": "ant,bee"}, "line 2 has '2' in bee: write 0 or 1"),
-    "one label twice": ("image,label\n0.png,a|a\n", {"label_separator": "|"}, "line 2 has 'a|a' in label: write each"),
+    "one label twice": (
+        "image,label\n0.png,a|a\n",
+        {"label_separator": "|"},
+        "line 2 has 'a|a' in label: write each",
+    ),
     "an empty class": (
         "image,ant,bee,cow\n0.png,1,0,0\n1.png,0,1,0\n",
         {"label_column": "ant,bee,cow"},

@@ -50,7 +50,9 @@ def test_of_several_labels_each_class_weighs_as_much_as_its_absence() -> None:
     assert float(weighed(SEVERAL, scores, balance="loss").mean()) == pytest.approx(float(sum(parts)) / 3)
 
 
-@pytest.mark.parametrize(("counts", "odd"), [([9, 3, 0], False), ([10, 3, 0], True), ([0, 0], False), ([5, 5], False)])
+@pytest.mark.parametrize(
+    ("counts", "odd"), [([9, 3, 0], False), ([10, 3, 0], True), ([0, 0], False), ([5, 5], False)]
+)
 def test_what_counts_as_unbalanced(counts: list[int], odd: bool, caplog) -> None:
     assert is_skewed(np.array(counts)) == odd
     with caplog.at_level(logging.WARNING):
