@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_table_files import write
 
 from conftest import write_image
 from selfprompt.data.columns import Columns
@@ -20,7 +21,6 @@ from selfprompt.data.splits import cut_several
 from selfprompt.data.tables import apart, with_columns
 from selfprompt.data.text_problems import doubtful, parts_in
 from selfprompt.errors import UserError
-from test_table_files import write
 
 NAMES = ["ant", "bee", "cow"]
 LABELS = np.random.default_rng(0).random((40, 3)) < [0.6, 0.4, 0.2]
