@@ -266,8 +266,8 @@ def row(spec: str, chosen: Chosen, metrics: list[Final]) -> Row:
     }
     if metric := metrics[0].get("metric"):
         found = [score_of(m) for m in metrics]
-        made |= {"metric": metric, "test_scores": found, "test_score_mean": statistics.mean(found)}
-        made["test_score_std"] = deviation(found)
+        made["metric"], made["test_scores"] = metric, found
+        made["test_score_mean"], made["test_score_std"] = statistics.mean(found), deviation(found)
     if also := metrics[0].get("also"):
         made["also"] = derived(accuracies, {w: [m.get("also", {})[w] for m in metrics] for w in also})
     if "head_lr" in best:

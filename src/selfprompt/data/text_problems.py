@@ -6,8 +6,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 
-import numpy as np
-
 from selfprompt.data.cells import Label
 from selfprompt.data.datasets import Dataset
 from selfprompt.data.examples import Examples
@@ -30,8 +28,8 @@ def labels_of(part: Examples, names: Sequence[str]) -> list[Label]:
     """The labels of some examples by their names."""
     labels = part.known_labels
     if part.multi_label:
-        return [tuple(names[c] for c in np.flatnonzero(own)) for own in labels]
-    return [names[label] for label in labels]
+        return [tuple(name for name, has in zip(names, own) if has) for own in labels]
+    return [names[int(label)] for label in labels]
 
 
 def doubtful(parts: Parts) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ Floats = NDArray[np.float64]
 def measured(
     metric: Metric,
     probabilities: NDArray[np.floating],
-    labels: NDArray[np.int64] | NDArray[np.bool_],
+    labels: NDArray[Any],
     weights: NDArray[np.integer] | None = None,
 ) -> Floats:
     """A metric in percent, of examples as they are or as often as weights say.

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ class Answers:
     """
 
     probabilities: NDArray[np.float32]
-    labels: NDArray[np.int64] | NDArray[np.bool_]
+    labels: NDArray[Any]
     names: Sequence[str]
     thresholds: Sequence[float] | None = None
 

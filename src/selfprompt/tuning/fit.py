@@ -250,7 +250,7 @@ def measured(
     """What was run and what it measured: the contents of metrics.json."""
     model, engine = training.model, training.engine
     (trainable, total), metric = model.count_parameters(), model.protocol.metric
-    return {
+    found: Metrics = {
         "method": model.method.name,
         "backbone": model.backbone.info.name,
         "dataset": dataset,
@@ -265,7 +265,6 @@ def measured(
         "method_fields": model.method.describe(),
         "best_epoch": progress.best_epoch + 1,
         "val_accuracy": progress.best_accuracy,
-        **({} if metric == "top1" else {"metric": metric, "val_score": progress.best_score}),
         "test_accuracy": None,
         "waiting_share": training.waiting / training.seconds if training.seconds else 0.0,
         "compile_seconds": training.compiling,
@@ -273,6 +272,9 @@ def measured(
         "epochs": sum(stage.epochs for stage in stages),
         "seconds": seconds,
     }
+    if metric != "top1":
+        found["metric"], found["val_score"] = metric, progress.best_score
+    return found
 
 
 def labelled(pairs: Decoded | Examples | Iterable[object], what: str, model: PromptedModel) -> Examples:

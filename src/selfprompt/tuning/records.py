@@ -72,7 +72,7 @@ def write_labels(folder: Path, tested: Answers, names: Sequence[str], inputs: Ki
     given = above(tested.probabilities, tested.thresholds)
 
     def words(row: NDArray[np.bool_]) -> str:
-        return SEPARATOR.join(names[c] for c in np.flatnonzero(row))
+        return SEPARATOR.join(name for name, own in zip(names, row) if own)
 
     rows = (
         [name, words(true), words(said), *(f"{value:.9g}" for value in values)]
@@ -179,7 +179,8 @@ class Tested(Measured):
 def score_of(metrics: Tested) -> float:
     """The test's score by the protocol's metric, in percent."""
     metric = metrics.get("metric")
-    return metrics["test_accuracy"] if metric is None else dict(metrics.get("scores", {}))[metric]
+    scores: Any = metrics.get("scores")
+    return metrics["test_accuracy"] if metric is None else scores[metric]
 
 
 M = TypeVar("M", Metrics, Tested)
