@@ -70,7 +70,7 @@ def command(
     with ExitStack() as stack:
         sinks: list[Callable[[Prediction], object]] = [kept.append] if json else []
         if csv is not None:
-            sinks.append(stack.enter_context(table(csv, kind, width, classes if several else ())))
+            sinks.append(stack.enter_context(table(csv, kind, width, (names or classes) if several else ())))
         followed = found if not sinks else advancing(found, f"predict with {adapter}", paths, kind)
         for prediction in followed:
             count += 1

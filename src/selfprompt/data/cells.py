@@ -61,7 +61,9 @@ def in_cells(rows: Sequence[Row], column: str, separator: str | None) -> list[tu
         return None
     found = []
     for row, cell in zip(rows, cells):
-        parts = cell if isinstance(cell, list) else [] if cell is None else str(cell).split(separator)
+        parts = [] if cell is None else cell if isinstance(cell, list) else [cell]
+        if separator is not None and not isinstance(cell, list):
+            parts = [label for part in parts for label in str(part).split(separator)]
         labels = tuple(str(part).strip() for part in parts if str(part).strip())
         if any(isinstance(part, (list, dict)) for part in parts) or len(set(labels)) < len(labels):
             raise UserError(f"{row.where} has {cell!r:.60} in {column}: write each label once.")

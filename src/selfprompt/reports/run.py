@@ -41,6 +41,8 @@ def run_page(folder: Path) -> Path:
         UserError: A file is missing or damaged.
     """
     config, metrics = read_run(folder).model_dump(mode="json"), read_metrics(folder, Tested)
+    if "map" in metrics.get("scores", {}):  # which run.json, written before the data are read, does not know
+        config["protocol"] |= {"multi_label": True, "metric": "map"}
     found, thumbnails = read_analysis(folder)
     record = record_of(config["method"]["name"])
     sections = [

@@ -118,6 +118,8 @@ def fit(
             with engine.computing(model), engine.autocast():
                 start_prompts(model, train_batches, seed)
         stages = model.method.stages(recipe) if progress or not is_condensed(model) else (Stage(recipe),)
+        if model.multi_label and not stages:
+            raise UserError(f"{model.method.name} is not trained, and says which one class is likeliest: train coop.")
         stages = [balanced(stage, train_batches.labels, model.num_classes) for stage in stages]
         training = Training(model, engine, folder, seed, run, on_step, checkpoint_seconds)
         progress = training.go_through(stages, train_batches, val_batches, progress)
