@@ -25,7 +25,7 @@ html_copy_source = False
 html_theme_options = {"sidebar_hide_name": False, "navigation_with_keys": True}
 pygments_style, pygments_dark_style = "tango", "monokai"
 
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 # other languages in fences have no lexer of their own
 suppress_warnings = ["misc.highlighting_failure"]
