@@ -4,14 +4,14 @@ import torch
 
 import selfprompt as sp
 
-TASKS = ("drawings/shapes", "drawings/colours")
+TASKS = {"shapes": "drawings/shapes", "colours": "drawings/colours"}
 
 
-def main(epochs: int = 5, images: int = 3) -> None:
+def main(tasks: dict[str, str] = TASKS, epochs: int = 5, images: int = 3) -> None:
     pool = sp.AdapterPool("builtin")
     batch, asked, truth = [], [], []
-    for name in TASKS:
-        dataset = sp.load_dataset(name)
+    for name, data in tasks.items():
+        dataset = sp.load_dataset(data)
         model = sp.create_model(
             "builtin", method="vpt", class_names=dataset.class_names, num_prompts=8, head_norm="batch"
         )
@@ -25,7 +25,7 @@ def main(epochs: int = 5, images: int = 3) -> None:
             asked.append(name)
             truth.append(dataset.class_names[splits.test.labels[i]])
     for task, right, (label, probability) in zip(asked, truth, pool.predict(torch.cat(batch), asked)):
-        print(f"{task:18} {label:10} {probability:.2f}  ({right})")
+        print(f"{task:8} {label:10} {probability:.2f}  ({right})")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from selfprompt.serving.server import app
 from selfprompt.serving.settings import Settings
 
 
-def main(epochs: int = 5, data: str = "drawings/shapes", port: int = 8000) -> None:
-    dataset = sp.load_dataset(data)
+def main(epochs: int = 5, port: int = 8000) -> None:
+    dataset = sp.load_dataset("drawings/places")
     model = sp.create_model("builtin", method="linear", class_names=dataset.class_names, head_norm="batch")
     splits = sp.with_splits(dataset, model.protocol)
     sp.fit(model, splits.train, splits.val, recipe=sp.Recipe(epochs=epochs, batch_size=16, lr=3e-2))
