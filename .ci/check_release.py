@@ -1,7 +1,7 @@
 """Whether what was built may be released: python .ci/check_release.py TAG DIST
 
-The tag is the version, the changelog has a dated heading of it, there are one wheel and one sdist of it, and the wheel
-is small enough for the index and for the people who download it.
+The tag is the version, the changelog has a dated heading of it, there are one wheel and one sdist of it, and the
+wheel is small enough for the index and for the people who download it.
 """
 
 import re

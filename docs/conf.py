@@ -41,7 +41,6 @@ default_role = "py:obj"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
-autodoc_class_signature = "separated"
 napoleon_use_param = True
 napoleon_use_ivar = True
 # What torch, numpy and pydantic define is documented elsewhere, and no inventory is fetched; links between pages,
