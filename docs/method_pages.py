@@ -113,24 +113,25 @@ def answers(method: Method) -> Iterator[tuple[str, Any]]:
 
 
 def numbers(name: str) -> list[str]:
-    """What papers report of a method."""
-    rows, notes = [], set()
+    """What papers report of a method: a table for each benchmark, and where its rows are from."""
+    lines: list[str] = []
+    sources: dict[str, int] = {}
     for benchmark, presets in SUITES.items():
         groups = next(iter(presets.values())).groups
+        rows = []
         for kind in get_args(Pretraining):
             for spec, found in published(benchmark, kind, "ViT-B-16").items():
                 for row in found if spec.partition(":")[0] == name else ():
-                    cells = ((group, row.group(group, [*tasks])) for group, tasks in groups.items())
-                    means = ", ".join(f"{group} {value:.1f}" for group, value in cells if value is not None)
-                    if means:
-                        mark = " (not seen in the paper itself)" if row.unverified else ""
-                        where = f"{row.source}, {row.table}{mark}. Selection: {row.selection}."
-                        notes.add(where)
-                        rows.append((f"`{spec}`", benchmark, kind, means, where))
-    order = sorted(notes)
-    rows = [(*row[:4], order.index(row[4]) + 1) for row in rows]
-    listed = [f"{i}. {note}" for i, note in enumerate(order, 1)]
-    return [*table(("method", "benchmark", "pretraining", "top-1, %", "source"), rows), *listed, ""] if rows else []
+                    means = [row.group(group, [*tasks]) for group, tasks in groups.items()]
+                    if any(mean is not None for mean in means):
+                        mark = ", not seen in the paper itself" if row.unverified else ""
+                        where = f"{row.source}, table {row.table.removeprefix('Table ')}{mark}. Selection: {row.selection}."
+                        number = sources.setdefault(where, len(sources) + 1)
+                        cells = ("" if mean is None else f"{mean:.1f}" for mean in means)
+                        rows.append((f"`{spec}`", kind, *cells, f"({number})"))
+        if rows:
+            lines += [f"**{benchmark}**", *table(("method", "pretraining", *groups, "source"), rows)]
+    return [*lines, *(f"{number}. {where}" for where, number in sources.items()), ""]
 
 
 def bibtex(key: str, paper: papers.Paper) -> str:
@@ -174,8 +175,14 @@ def of_method(record: Record) -> list[str]:
     lines += ["## Fields", *fields(factory, SHARED)]
     lines += ["The fields that it shares with other methods are those of `selfprompt tune`: [](cli/tune).", ""]
     lines += ["## Recipe", *recipes(method)]
-    if reported := numbers(record.name):
-        lines += ["## Published numbers", "", "Top-1 accuracy of a ViT-B, means of each group's tasks.", *reported]
+    if len(reported := numbers(record.name)) > 1:
+        lines += [
+            "## Published numbers",
+            "",
+            "Top-1 accuracy in %, of a ViT-B: means of each group's tasks.",
+            "",
+            *reported,
+        ]
     if answered := [*dict.fromkeys(answers(method))]:
         lines += [
             "## Its parts",

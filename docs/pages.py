@@ -37,7 +37,7 @@ def relinked(text: str, source: Path, page: Path) -> str:
         inside = str(target.relative_to(ROOT)) if ROOT in target.parents else ""
         if inside in ELSEWHERE:
             return f"[{said}]({os.path.relpath(OUT / ELSEWHERE[inside], page.parent)}.md)"
-        return f"{said} (`{inside}`)" if inside not in said else said
+        return f"`{inside}`" if inside.endswith(said.strip("`")) else f"{said} (`{inside}`)"
 
     return re.sub(r"(?<!!)\[([^\]]+)\]\((?!https?:|#|mailto:)([^)\s]+)\)", link, text)
 
