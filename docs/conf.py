@@ -14,7 +14,7 @@ import selfprompt  # noqa: E402
 
 project, author, version = "selfprompt", "The selfprompt developers", selfprompt.__version__
 project_copyright = author
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "pages"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "pages"]
 exclude_patterns = ["_build"]
 
 html_theme = "furo"
@@ -25,7 +25,7 @@ html_copy_source = False
 html_theme_options = {"sidebar_hide_name": False, "navigation_with_keys": True}
 pygments_style, pygments_dark_style = "tango", "monokai"
 
-myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 # other languages in fences have no lexer of their own
 suppress_warnings = ["misc.highlighting_failure"]

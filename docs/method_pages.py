@@ -115,7 +115,7 @@ def answers(method: Method) -> Iterator[tuple[str, Any]]:
 def numbers(name: str) -> list[str]:
     """What papers report of a method: a table for each benchmark, and where its rows are from."""
     lines: list[str] = []
-    sources: dict[str, int] = {}
+    origins: dict[str, int] = {}
     for benchmark, presets in SUITES.items():
         groups = next(iter(presets.values())).groups
         rows = []
@@ -125,13 +125,14 @@ def numbers(name: str) -> list[str]:
                     means = [row.group(group, [*tasks]) for group, tasks in groups.items()]
                     if any(mean is not None for mean in means):
                         mark = ", not seen in the paper itself" if row.unverified else ""
-                        where = f"{row.source}, table {row.table.removeprefix('Table ')}{mark}. Selection: {row.selection}."
-                        number = sources.setdefault(where, len(sources) + 1)
+                        place = f"table {row.table.removeprefix('Table ')}{mark}"
+                        where = f"{row.source}, {place}. Selection: {row.selection}."
+                        number = origins.setdefault(where, len(origins) + 1)
                         cells = ("" if mean is None else f"{mean:.1f}" for mean in means)
                         rows.append((f"`{spec}`", kind, *cells, f"({number})"))
         if rows:
             lines += [f"**{benchmark}**", *table(("method", "pretraining", *groups, "source"), rows)]
-    return [*lines, *(f"{number}. {where}" for where, number in sources.items()), ""]
+    return [*lines, *(f"{number}. {where}" for where, number in origins.items()), ""]
 
 
 def bibtex(key: str, paper: papers.Paper) -> str:
