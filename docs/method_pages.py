@@ -11,8 +11,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-from sphinx.ext.napoleon import Config, GoogleDocstring
-
 from selfprompt import adaptations, backbones, methods, papers
 from selfprompt.backbones.info import Pretraining
 from selfprompt.backbones.load import load_backbone
@@ -24,10 +22,9 @@ from selfprompt.methods.base import Method, PromptMethod
 from selfprompt.methods.fields import TextFields, TokenFields
 from selfprompt.methods.recipe import Recipe
 from selfprompt.registry import Record
+from writing import arxiv, bibtex, docstring, fenced, table
 
 ROOT = Path(__file__).parent.parent
-NAPOLEON = Config(napoleon_use_param=False, napoleon_use_rtype=False, napoleon_use_ivar=True)
-JOURNALS = "arXiv", "IJCV", "IEEE TCSVT"
 SHARED = {**TextFields.model_fields, **TokenFields.model_fields}
 CALLS = {
     "class_text": (
@@ -39,23 +36,6 @@ CALLS = {
     "": ("photos/ --backbone vit_base_patch16_224.mae", '"vit_base_patch16_224.mae"', "num_classes=200"),
 }
 """What the command and the call of a method are given, by what it needs."""
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> list[str]:
-    """A table in Markdown."""
-    lines = [list(head), *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return ["", *("| " + " | ".join(line) + " |" for line in lines), ""]
-
-
-def fenced(language: str, text: str) -> list[str]:
-    return ["", f"```{language}", *text.strip("\n").split("\n"), "```", ""]
-
-
-def docstring(of: Any) -> list[str]:
-    """What a docstring says, arguments and all."""
-    text = str(GoogleDocstring(inspect.getdoc(of) or "", NAPOLEON))
-    return fenced("{eval-rst}", f".. currentmodule:: selfprompt\n\n{text}")
 
 
 def fields(factory: Any, shared: Iterable[str] = ()) -> list[str]:
@@ -133,19 +113,6 @@ def numbers(name: str) -> list[str]:
         if rows:
             lines += [f"**{benchmark}**", *table(("method", "pretraining", *groups, "source"), rows)]
     return [*lines, *(f"{number}. {where}" for where, number in origins.items()), ""]
-
-
-def bibtex(key: str, paper: papers.Paper) -> str:
-    authors = paper.authors.replace(" et al.", " and others").replace(", ", " and ")
-    kind, where = ("article", "journal") if paper.venue in JOURNALS else ("inproceedings", "booktitle")
-    return (
-        f"@{kind}{{{key},\n  title = {{{paper.title}}},\n  author = {{{authors}}},\n  {where} = {{{paper.venue}}},\n"
-        f"  year = {{{paper.year}}},\n  eprint = {{{paper.arxiv}}},\n  archivePrefix = {{arXiv}}\n}}"
-    )
-
-
-def arxiv(paper: papers.Paper) -> str:
-    return f"[{paper.arxiv}](https://arxiv.org/abs/{paper.arxiv})"
 
 
 def head(record: Record) -> list[str]:
