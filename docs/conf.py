@@ -32,7 +32,7 @@ suppress_warnings = ["misc.highlighting_failure"]
 
 nb_execution_mode = "cache"
 nb_execution_in_temp = True
-nb_execution_timeout = 900
+nb_execution_timeout = 3600
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 nb_output_stderr = "remove"
