@@ -16,7 +16,7 @@ to_shell = shell.system
 
 
 def system(line: str) -> None:
-    """Run a command."""
+    """Run a command; one that fails ends the build."""
     words = shlex.split(line)
     if words[0] != "selfprompt":
         to_shell(line)
@@ -27,7 +27,7 @@ def system(line: str) -> None:
         cli.main()
     except SystemExit as stop:
         if stop.code not in (None, 0):
-            print(f"exit status {stop.code}")
+            raise RuntimeError(f"exit status {stop.code} of {line}") from None
     finally:
         sys.argv = was
         logging.getLogger("selfprompt").handlers[:] = handlers
