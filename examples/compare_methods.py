@@ -13,7 +13,7 @@ import selfprompt as sp
 METHODS = {"linear": {}, "vpt": {"num_prompts": 8}, "spt": {"num_prompts": 8, "prompt_rms": 0.1}}
 
 
-def main(data: str = "drawings/places", seeds: int = 3, epochs: int = 6) -> None:
+def main(data: str = "digits", seeds: int = 3, epochs: int = 2) -> None:
     dataset = sp.load_dataset(data)
     found = {}
     for method, fields in METHODS.items():

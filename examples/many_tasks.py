@@ -4,10 +4,10 @@ import torch
 
 import selfprompt as sp
 
-TASKS = {"shapes": "drawings/shapes", "colours": "drawings/colours"}
+TASKS = {"digits": "digits", "photos": "photos"}
 
 
-def main(tasks: dict[str, str] = TASKS, epochs: int = 5, images: int = 3) -> None:
+def main(tasks: dict[str, str] = TASKS, epochs: int = 2, images: int = 3) -> None:
     pool = sp.AdapterPool("builtin")
     batch, asked, truth = [], [], []
     for name, data in tasks.items():

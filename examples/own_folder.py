@@ -1,6 +1,6 @@
 """A folder of labelled images to an adapter of kilobytes, and back: python examples/own_folder.py photos/
 
-photos/ has a folder for each class. Without one, packaged drawings are taken.
+photos/ has a folder for each class. Without one, scikit-learn's digits are taken.
 """
 
 import sys
@@ -9,7 +9,7 @@ import selfprompt as sp
 
 
 def main(
-    data: str = "drawings/shapes", backbone: str = "builtin", epochs: int = 12, out: str = "runs/own-folder"
+    data: str = "digits", backbone: str = "builtin", epochs: int = 3, out: str = "runs/own-folder"
 ) -> None:
     dataset = sp.load_dataset(data)
     model = sp.create_model(backbone, method="spt", class_names=dataset.class_names, num_prompts=8, head_norm="batch")

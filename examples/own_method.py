@@ -34,7 +34,7 @@ class OrthogonalVPT(TokenPrompts):
         return Recipe(lr=1e-2)
 
 
-def main(data: str = "drawings/shapes", epochs: int = 5) -> None:
+def main(data: str = "digits", epochs: int = 3) -> None:
     dataset = sp.load_dataset(data)
     model = sp.create_model("builtin", method=OrthogonalVPT(num_prompts=8), class_names=dataset.class_names)
     splits = sp.with_splits(dataset, model.protocol)

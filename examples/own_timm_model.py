@@ -6,7 +6,7 @@ import torch
 import selfprompt as sp
 
 
-def main(data: str = "drawings/shapes", epochs: int = 3) -> None:
+def main(data: str = "digits", epochs: int = 1) -> None:
     # pretrained=True, and 224 pixels, for real work
     vit = timm.create_model("vit_tiny_patch16_224", pretrained=False, img_size=64, num_classes=0, depth=4)
     before = {name: weight.clone() for name, weight in vit.state_dict().items()}

@@ -15,12 +15,12 @@ from selfprompt.serving.settings import Settings
 
 
 def main(epochs: int = 5, port: int = 8000) -> None:
-    dataset = sp.load_dataset("drawings/places")
+    dataset = sp.load_dataset("digits")
     model = sp.create_model("builtin", method="linear", class_names=dataset.class_names, head_norm="batch")
     splits = sp.with_splits(dataset, model.protocol)
     sp.fit(model, splits.train, splits.val, recipe=sp.Recipe(epochs=epochs, batch_size=16, lr=3e-2))
     pool = sp.AdapterPool("builtin")
-    pool.add("shapes", model)
+    pool.add("digits", model)
 
     server = uvicorn.Server(uvicorn.Config(app(pool, Settings()), port=port, log_level="warning"))
     thread = threading.Thread(target=server.run)
@@ -29,7 +29,7 @@ def main(epochs: int = 5, port: int = 8000) -> None:
         time.sleep(0.05)
     picture = io.BytesIO()
     Image.fromarray(splits.test.images[0]).save(picture, "PNG")
-    url = f"http://127.0.0.1:{port}/v1/predict?adapter=shapes&top_k=3"
+    url = f"http://127.0.0.1:{port}/v1/predict?adapter=digits&top_k=3"
     with urlopen(Request(url, picture.getvalue(), {"content-type": "image/png"})) as answer:
         print(json.dumps(json.load(answer)["predictions"], indent=1))
     server.should_exit = True
