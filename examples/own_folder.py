@@ -8,9 +8,7 @@ import sys
 import selfprompt as sp
 
 
-def main(
-    data: str = "digits", backbone: str = "builtin", epochs: int = 3, out: str = "runs/own-folder"
-) -> None:
+def main(data: str = "digits", backbone: str = "builtin", epochs: int = 3, out: str = "runs/own-folder") -> None:
     dataset = sp.load_dataset(data)
     model = sp.create_model(backbone, method="spt", class_names=dataset.class_names, num_prompts=8, head_norm="batch")
     splits = sp.with_splits(dataset, model.protocol)  # made where missing: seeded, stratified, recorded
