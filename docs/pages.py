@@ -31,9 +31,12 @@ def relinked(text: str, source: Path, page: Path) -> str:
     """A page's text whose links to files outside of the site lead to the pages that they are here, or to no link."""
 
     def link(found: re.Match[str]) -> str:
-        said, target = found[1], (source.parent / found[2].partition("#")[0]).resolve()
-        if not target.exists() or target.suffix in (".svg", ".png") or HERE in target.parents:
+        said, (name, mark, place) = found[1], found[2].partition("#")
+        target = (source.parent / name).resolve()
+        if not target.exists():
             return found[0]
+        if HERE in target.parents:
+            return f"[{said}]({os.path.relpath(target, page.parent)}{mark}{place})"
         inside = str(target.relative_to(ROOT)) if ROOT in target.parents else ""
         if inside in ELSEWHERE:
             return f"[{said}]({os.path.relpath(OUT / ELSEWHERE[inside], page.parent)}.md)"
