@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SELFPROMPT_EXTRAS ?= hf,parquet,elpv,clip,text,track,peft,search,cluster,export,serve
 
-.PHONY: install quickstart test lint clean
+.PHONY: install quickstart test lint docs clean
 
 # A virtual environment of the project's own, made again when what it depends on changes.
 install: $(VENV)/.installed
@@ -26,5 +26,9 @@ lint: install
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
+# The site, its pages executed: docs/_build/html/index.html
+docs: install
+	$(BIN)/sphinx-build -W --keep-going -n docs docs/_build/html
+
 clean:
-	rm -rf $(VENV) runs dist build .pytest_cache .ruff_cache
+	rm -rf $(VENV) runs dist build docs/_build docs/generated .pytest_cache .ruff_cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 from pathlib import Path
 
 import pytest
@@ -61,6 +60,7 @@ def test_what_cannot_be_written_is_one_sentence_and_leaves_what_was_there(suffix
     model = started("vpt")
     out = tmp_path / f"model.{suffix}"
     out.write_text("the last one", encoding="utf-8")
+    resource = pytest.importorskip("resource")  # Windows has none
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
     try:

@@ -72,7 +72,8 @@ def installation() -> dict[str, str]:
     facts = {"python": platform.python_version()}
     for package in ("selfprompt", "torch", "timm", "accelerate"):
         facts[package] = version(package)
-    facts["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    facts["device"] = gpu or ("mps" if torch.backends.mps.is_available() else "cpu")
     for extra, package in EXTRAS.items():
         there = installed(package)
         facts[f"extra {extra}"] = "installed" if there else f"not installed: pip install 'selfprompt[{extra}]'"

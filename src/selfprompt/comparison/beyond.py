@@ -7,9 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
-
-from typing_extensions import NotRequired
+from typing import Any, Literal, NotRequired
 
 from selfprompt.data import sources
 from selfprompt.errors import UserError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -121,18 +121,9 @@ def parsed(path: Path) -> dict[str, Any]:
     if suffix == ".json":
         return keys(json_object(text, path, FIX))
     try:
-        found = toml(text) if suffix == ".toml" else yaml.safe_load(text)
+        found = tomllib.loads(text) if suffix == ".toml" else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError) as error:
         raise damaged(path, " ".join(str(error).split()), FIX) from None
     if not isinstance(found, dict):
         raise damaged(path, "it holds no settings by name", FIX)
     return keys(found)
-
-
-def toml(text: str) -> dict[str, Any]:
-    """What a text of TOML holds."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib  # pyright: ignore[reportMissingImports]
-    return tomllib.loads(text)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NotRequired
+
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from selfprompt.scores.intervals import paired_difference
 from selfprompt.scores.metrics import measured, paired_bootstrap, resampled

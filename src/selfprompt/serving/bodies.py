@@ -92,7 +92,7 @@ class Bounded:
             raise too_large
         try:
             message = await asyncio.wait_for(self.receive(), self.until - time.monotonic())
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise HTTPException(408, "The body takes too long to come.", {"Connection": "close"}) from None
         self.got += len(message.get("body", b""))
         self.whole = not message.get("more_body", False)
