@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 
@@ -45,11 +45,12 @@ class Batch(NamedTuple):
 
     Args:
         inputs: B of them.
-        labels: (B,) int64; None where there are none, so that what runs at test time cannot see a label.
+        labels: (B,) int64, or (B, C) shares of classes where examples are mixed; None where there are none, so that
+            what runs at test time cannot see a label.
     """
 
     inputs: Inputs
-    labels: Int64[Tensor, " batch"] | None
+    labels: Int64[Tensor, " batch"] | Float[Tensor, "batch classes"] | None
 
 
 def images_of(inputs: Inputs) -> Tensor:

@@ -14,16 +14,24 @@ from selfprompt.objectives.base import Objective
 
 
 def cross_entropy(
-    scores: Float[Tensor, "batch classes"], labels: Int64[Tensor, " batch"]
+    scores: Float[Tensor, "batch classes"],
+    labels: Int64[Tensor, " batch"] | Float[Tensor, "batch classes"],
+    smoothing: float = 0.0,
 ) -> Float32[Tensor, " batch"]:
-    """(B, C) scores and (B,) classes to (B,) losses in float32."""
-    return F.cross_entropy(scores.float(), labels, reduction="none")
+    """(B, C) scores and (B,) classes, or (B, C) shares of classes, to (B,) losses in float32."""
+    return F.cross_entropy(scores.float(), labels, reduction="none", label_smoothing=smoothing)
 
 
 @dataclass(frozen=True)
 class Labels(Objective):
-    """The cross-entropy of each example with its label."""
+    """The cross-entropy of each example with its label.
+
+    Args:
+        smoothing: Share of the label that all classes have alike (Szegedy et al., arXiv 1512.00567).
+    """
+
+    smoothing: float = 0.0
 
     def __call__(self, network: Callable[[Inputs], Tensor], batch: Batch) -> Float32[Tensor, " batch"]:
         assert batch.labels is not None
-        return cross_entropy(network(batch.inputs), batch.labels)
+        return cross_entropy(network(batch.inputs), batch.labels, self.smoothing)

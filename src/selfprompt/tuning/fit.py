@@ -86,6 +86,7 @@ def fit(
     if val and (shared := shared_file(train, val)):
         logger.warning("Training and validation share images, such as %s: the validation accuracy says less.", shared)
     recipe = recipe or default_recipe(model)
+    recipe.check(model.protocol.inputs)
     folder = None if output_dir is None else Path(output_dir)
     for name in (dataset, *(model.class_names or ())):
         must_be_utf8("The class or data set", name)
@@ -229,7 +230,7 @@ class Training:
             self.model.load_adapter_state(progress.start)
             return
         with self.engine.computing(self.model), self.engine.autocast():
-            condense(self.model, stage.then, stage.objective, train, progress.micro_batch)
+            condense(self.model, stage.then, stage.loss, train, progress.micro_batch)
         if stage.then.rewinds:
             with self.engine.autocast():
                 rewind(self.model, train, self.seed)

@@ -80,13 +80,18 @@ class Loop:
                 f"have a part each: use --head-norm none, or one process."
             )
         self.network: nn.Module = model
-        self.fixed = features_are_fixed(model) and not train.augmented
+        self.fixed = features_are_fixed(model) and not (train.augmented or self.recipe.mixes)
+        self.mix: Callable[[Batch], Batch] | None = None
+        if self.recipe.mixes:
+            from selfprompt.tuning.mixing import Mixing  # it imports torchvision
+
+            self.mix = Mixing(self.recipe, model.num_classes)
         if self.fixed:
             with self.engine.autocast():
                 train = frozen_features(model, train, 2 * progress.micro_batch)
                 val = None if val is None else frozen_features(model, val, 2 * progress.micro_batch)
             self.network = model.head
-        task = Task(self.network, self.stage.objective, self.stage.penalties, model)
+        task = Task(self.network, self.stage.loss, self.stage.penalties, model)
         self.prepared = self.engine.prepare(task)
         compiled: Any = torch.compile(self.prepared, fullgraph=True) if self.recipe.compile else self.prepared
         self.task: nn.Module = compiled
@@ -120,6 +125,9 @@ class Loop:
             done = progress.epoch * steps + progress.step
             torch.manual_seed(hash((self.seed, done, self.engine.rank)) % 2**63)
             set_rates(self.optimizer, recipe, done, steps * recipe.epochs)
+            if self.mix:
+                batch = place(batch, self.engine.device)
+                batch = self.mix(batch._replace(inputs=self.model.normalize(batch.inputs)))
             loss = self._step(batch, len(indices))
             if not math.isfinite(loss):
                 raise self._diverged(f"The loss became {loss}")
