@@ -64,6 +64,11 @@ def count(inputs: Inputs) -> int:
     return inputs.shape[0] if isinstance(inputs, Tensor) else inputs.ids.shape[0]  # `len` would be fixed by export
 
 
+def size(batch: Batch) -> int:
+    """Samples B of a batch."""
+    return count(batch.inputs)
+
+
 def take(inputs: Inputs, index: Tensor | slice) -> Inputs:
     """The samples at ``index``."""
     return inputs[index] if isinstance(inputs, Tensor) else Text(*(part[index] for part in inputs))

@@ -79,7 +79,7 @@ def test_draws_of_a_thread_leave_those_of_torch_alone() -> None:
 
 
 def test_texts_are_not_mixed() -> None:
-    with pytest.raises(UserError, match="--mixup mixes images, and texts cannot be mixed: leave it out."):
+    with pytest.raises(UserError, match="--mixup mixes images, and texts cannot be mixed: leave it out"):
         Recipe(mixup=0.2).check("text")
     Recipe(label_smoothing=0.1).check("text")
 

@@ -8,7 +8,7 @@ each is augmented, follows from (seed, epoch, index) alone: any epoch can be mad
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
@@ -25,6 +25,7 @@ from selfprompt.data.views.base import Variation
 from selfprompt.errors import UserError
 from selfprompt.inputs import Batch, Inputs, take
 from selfprompt.memory import free_memory
+from selfprompt.watch import counted
 
 MEMORY_SHARE = 0.4  # of the free memory, for decoded examples
 
@@ -79,7 +80,7 @@ class Decoded(Batches):
         self._threads = ThreadPoolExecutor(max_workers=torch.get_num_threads(), thread_name_prefix="decode")
         self._kept: Inputs | None = None
         if keep and not self.augmented and self.view.size(len(examples)) < MEMORY_SHARE * free_memory():
-            self._kept = self._decode(np.arange(len(examples)), epoch=0)
+            self._kept = self._decode(np.arange(len(examples)), epoch=0, told=True)
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -104,13 +105,16 @@ class Decoded(Batches):
             return take(self._kept, torch.from_numpy(indices))
         return self._decode(indices, epoch)
 
-    def _decode(self, indices: np.ndarray, epoch: int | None) -> Inputs:
+    def _decode(self, indices: np.ndarray, epoch: int | None, told: bool = False) -> Inputs:
         def one(index: int) -> Any:
             drawn = self.augmented and epoch is not None
             rng = np.random.default_rng((self.seed, epoch or 0, index)) if drawn else None
             return named(partial(self.view.read, rng=rng), self.examples, index, self.protocol.inputs)
 
-        return self.view.collate(self._threads.map(one, indices.tolist()), len(indices))
+        found: Iterable[Any] = self._threads.map(one, indices.tolist())
+        if told:
+            found = counted(found, "decoding", len(indices))
+        return self.view.collate(found, len(indices))
 
     def batches(self, order: list[np.ndarray], epoch: int | None = 0) -> Iterator[Batch]:
         """See `Batches.batches`; each is made while the one before is used."""

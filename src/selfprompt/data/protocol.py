@@ -98,8 +98,8 @@ class ImageSettings(BaseModel):
         augmentation: Of the training images alone. crop_flip is a random resized crop (8 to 100 % of the area) with a
             horizontal flip, as FGVC is trained in the SPT paper; resize_crop_flip resizes as the test does, then cuts
             a random square and flips, as in VPT's; squash_crop_flip resizes both sides to image_size, then crops
-            and flips as crop_flip, as CoOp did at first; flip is the flip alone. RandAugment (arXiv 1909.13719) stands
-            alone or comes last.
+            and flips as crop_flip, as CoOp did at first; flip is the flip alone. RandAugment (arXiv 1909.13719)
+            stands alone or comes last.
         value_range: The values that become black and white in images of more than 8 bits a channel; left open, the
             training images decide.
     """

@@ -26,7 +26,7 @@ from selfprompt.tuning.checkpoint import FIX, Progress, Settings, data_of, setti
 from selfprompt.tuning.checkpoint import NAME as CHECKPOINT
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import evaluate_network
-from selfprompt.tuning.loop import Loop, OnStep
+from selfprompt.tuning.loop import Ends, Loop, OnStep
 from selfprompt.tuning.optimization import images_that_fit, make_optimizer, trained_besides_head
 from selfprompt.tuning.passes import condense, frozen_states, is_condensed, rewind, start_prompts
 from selfprompt.tuning.records import Kept, Metrics, write_logs, write_metrics
@@ -53,6 +53,7 @@ def fit(
     engine: Engine | None = None,
     on_step: OnStep | None = None,
     checkpoint_seconds: float = 60.0,
+    ends: Ends | None = None,
 ) -> Result:
     """Train what the model's method trains, and leave the model at the epoch that validation selects.
 
@@ -72,6 +73,7 @@ def fit(
         engine: One that has its trackers already and outlives the fit; by default one is made, and closed at the end.
         on_step: Called after every step.
         checkpoint_seconds: Least time between two checkpoints within an epoch; epochs end with one.
+        ends: Asked after every step whether its stage ends there (see `Ends`).
 
     Raises:
         UserError: A label is not of the model's classes, an image cannot be read, a tracker cannot be used, the loss
@@ -114,7 +116,7 @@ def fit(
             with engine.computing(model), engine.autocast():
                 start_prompts(model, train_batches, seed)
         stages = model.method.stages(recipe) if progress or not is_condensed(model) else (Stage(recipe),)
-        training = Training(model, engine, folder, seed, run, on_step, checkpoint_seconds)
+        training = Training(model, engine, folder, seed, run, on_step, checkpoint_seconds, ends)
         progress = training.go_through(stages, train_batches, val_batches, progress)
         metrics = measured(training, progress, stages, recipe, dataset, time.monotonic() - begun)
         model.metrics = {k: metrics[k] for k in KEPT}
@@ -131,7 +133,7 @@ class Training:
     """The stages of a fit, one after the other.
 
     Args:
-        model, engine, folder, seed, on_step, checkpoint_seconds: Of `fit`.
+        model, engine, folder, seed, on_step, checkpoint_seconds, ends: Of `fit`.
         run: Whose the checkpoints are (see `Progress`).
     """
 
@@ -144,9 +146,10 @@ class Training:
         run: Settings,
         on_step: OnStep | None,
         checkpoint_seconds: float,
+        ends: Ends | None,
     ) -> None:
         self.model, self.engine, self.folder, self.seed, self.run = model, engine, folder, seed, run
-        self.on_step, self.checkpoint_seconds = on_step, checkpoint_seconds
+        self.on_step, self.checkpoint_seconds, self.ends = on_step, checkpoint_seconds, ends
         self.seconds = self.waiting = self.compiling = 0.0
 
     def go_through(
@@ -163,7 +166,9 @@ class Training:
                 optimizer = self.optimizer(stage, progress)
             else:
                 optimizer = self.resumed(stage, progress)
-            rest = (self.folder, self.seed, self.on_step, self.checkpoint_seconds)
+            share = sum(s.epochs for s in stages[: number + 1]) / sum(s.epochs for s in stages)
+            ends = self.ends and partial(self.ends, share)
+            rest = (self.folder, self.seed, self.on_step, self.checkpoint_seconds, ends)
             loop = Loop(self.model, optimizer, stage, self.engine, progress, *rest)
             loop.run(train, val)
             self.waiting += loop.waiting

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from selfprompt import watch
 from selfprompt.adapters.kept import not_finite
 from selfprompt.data.batches import Batches
 from selfprompt.errors import Diverged, UserError
@@ -31,6 +32,9 @@ SNAPSHOTS = 10
 
 OnStep = Callable[[int, int, str], None]
 """Called with (steps done, steps in all, a few words)."""
+Ends = Callable[[float], bool]
+"""Asked after every step, with the share of all epochs that there are to the end of its stage: whether this one ends
+here, with the best of its epochs so far."""
 
 
 class Loop:
@@ -52,11 +56,13 @@ class Loop:
         seed: int,
         on_step: OnStep | None,
         checkpoint_seconds: float,
+        ends: Callable[[], bool] | None = None,
     ) -> None:
         self.model, self.optimizer, self.stage, self.engine = model, optimizer, stage, engine
         self.recipe = recipe = stage.recipe
         self.progress, self.folder, self.seed = progress, folder, seed
         self.on_step, self.checkpoint_seconds = on_step, checkpoint_seconds
+        self.ends, self.ended = ends, False
         self.seconds = self.waiting = self.compiling = 0.0
         self.weights = trained_besides_head(model)
         self.average: MovingAverage | None = None
@@ -100,19 +106,22 @@ class Loop:
         if not (progress.epoch or progress.step):
             self._snapshot()
         while progress.epoch < self.stage.epochs and not progress.finished:
-            begun = time.monotonic()
-            self._epoch(train, steps)
-            self.seconds += time.monotonic() - begun
-            self._validate(val)
-            progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
-            self._snapshot()
-            if isinstance(self.stage.then, Again):
-                progress.path.append(flat(self.weights).detach().cpu())
-            waited = len(progress.history) - 1 - progress.best_epoch
-            progress.finished = progress.epoch == self.stage.epochs or waited >= (self.recipe.patience or math.inf)
-            self._checkpoint()
+            done = progress.epoch * steps + progress.step
+            with watch.stage("training", steps * self.stage.epochs, "steps", done) as advance:
+                begun = time.monotonic()
+                self._epoch(train, steps, advance)
+                self.seconds += time.monotonic() - begun
+                self._validate(val)
+                progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
+                self._snapshot()
+                if isinstance(self.stage.then, Again):
+                    progress.path.append(flat(self.weights).detach().cpu())
+                waited = len(progress.history) - 1 - progress.best_epoch
+                last = progress.epoch == self.stage.epochs or self.ended
+                progress.finished = last or waited >= (self.recipe.patience or math.inf)
+                self._checkpoint()
 
-    def _epoch(self, train: Batches, steps: int) -> None:
+    def _epoch(self, train: Batches, steps: int, advance: watch.Advance) -> None:
         progress, recipe = self.progress, self.recipe
         order = self.stage.rule.order(len(train), recipe.batch_size, self.seed, progress.epoch, progress.held)
         order = order[progress.step :]
@@ -135,8 +144,13 @@ class Loop:
             progress.step += 1
             if self.average:
                 self.average.update(self.model.adapter_state())
+            words = f"epoch {progress.epoch + 1}, loss {loss:.3f}"
             if self.on_step:
-                self.on_step(done + 1, steps * self.stage.epochs, f"epoch {progress.epoch + 1}, loss {loss:.3f}")
+                self.on_step(done + 1, steps * self.stage.epochs, words)
+            advance(1, words)
+            self.ended = self.ends is not None and self.ends()
+            if self.ended:
+                break
             if progress.step < steps and time.monotonic() - self.saved >= self.checkpoint_seconds:
                 self._checkpoint()
 
