@@ -21,7 +21,7 @@ from torch import Tensor
 from selfprompt.data.examples import Examples
 from selfprompt.data.images import name_of
 from selfprompt.data.protocol import BaseProtocol
-from selfprompt.data.views.base import Variation
+from selfprompt.data.views.base import Variation, View
 from selfprompt.errors import UserError
 from selfprompt.inputs import Batch, Inputs, take
 from selfprompt.memory import free_memory
@@ -79,7 +79,7 @@ class Decoded(Batches):
         self.augmented = train and self.view.augments
         self._threads = ThreadPoolExecutor(max_workers=torch.get_num_threads(), thread_name_prefix="decode")
         self._kept: Inputs | None = None
-        if keep and not self.augmented and self.view.size(len(examples)) < MEMORY_SHARE * free_memory():
+        if keep and not self.augmented and fits(self.view, len(examples)):
             self._kept = self._decode(np.arange(len(examples)), epoch=0, told=True)
 
     def __len__(self) -> int:
@@ -181,6 +181,11 @@ class Features(Batches):
     def batches(self, order: list[np.ndarray], epoch: int | None = 0) -> Iterator[Batch]:
         for indices in order:
             yield Batch(self.features[torch.from_numpy(indices)], self.labels[torch.from_numpy(indices)])
+
+
+def fits(view: View, count: int) -> bool:
+    """Whether so many decoded examples are kept in memory."""
+    return view.size(count) < MEMORY_SHARE * free_memory()
 
 
 def named(read: Callable[[Any], Any], examples: Examples, index: int, kind: str) -> Any:

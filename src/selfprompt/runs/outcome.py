@@ -21,6 +21,7 @@ from selfprompt.scores.verdicts import Verdict, verdict
 from selfprompt.tuning.answers import Answers
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import probabilities
+from selfprompt.watch import stage
 
 TRAINED_ON = "validation examples were trained on, too: none is left for a temperature"
 
@@ -75,10 +76,12 @@ def verdicts(
         plain = [Decoded(part.examples, bare.protocol) for part in plain]
     with engine.computing(bare), engine.autocast():
         features = frozen(bare, *plain)
-    neighbours, count = nearest(*features)
-    rivals = {
-        "linear probe": linear_probe(*features),
-        "nearest neighbour" if count == 1 else f"{count} nearest neighbours": neighbours,
-    }
+    with stage("probe", len(train)) as advance:
+        neighbours, count = nearest(*features)
+        rivals = {
+            "linear probe": linear_probe(*features),
+            "nearest neighbour" if count == 1 else f"{count} nearest neighbours": neighbours,
+        }
+        advance(len(train), "")
     inputs = model.protocol.inputs
     return [verdict(tested.right, classes == tested.labels, name, inputs) for name, classes in rivals.items()]
