@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfprompt import watch
-from selfprompt.cli.console import emit, finish, is_first, own_command, page, parameter_line, stages
+from selfprompt.cli.console import emit, finish, is_first, own_command, parameter_line, stages
 from selfprompt.cli.flags import ColumnFlags, MethodFlags, ProtocolFlags, RecipeFlags, given
 from selfprompt.cli.values import Count, Duration, Seed
 from selfprompt.data.tables import Kind, with_columns
@@ -108,9 +108,9 @@ def command(
     material, deadline, found = Material(), None, None
     with stages():
         if budget:
-            chosen, found, deadline = within(budget, chosen, material, begun, page)
+            chosen, found, deadline = within(budget, chosen, material, begun, finish)
         elif estimate:
-            found = price(chosen, material, begun, page)
+            found = price(chosen, material, begun, finish)
         if found and estimate:
             emit(found.to_dict(), json, cost(found))
             return

@@ -12,6 +12,7 @@ from selfprompt.methods.recipe import Recipe
 from selfprompt.runs.config import RunConfig
 from selfprompt.runs.estimate import Estimate, Then, price
 from selfprompt.runs.material import Material
+from selfprompt.tuning.engine import Engine
 
 
 class Deadline:
@@ -51,12 +52,16 @@ def within(
     found = price(config, material, begun, then)
     one = sum(found.epoch.values())
     rest = sum(found.once.values()) - found.once["start"]  # what is still to come
-    left = budget - (watch.clock() - begun) - rest
-    epochs = fitting(config.method, config.recipe, left / one)
-    if not epochs:
+
+    def choose() -> int:
+        left = budget - (watch.clock() - begun) - rest
+        if epochs := fitting(config.method, config.recipe, left / one):
+            return epochs
         every = (total(config.method, config.recipe, count) for count in range(1, config.recipe.epochs + 1))
         needed = budget - left + one * next(filter(None, every))
         raise UserError(f"--budget leaves no room for an epoch: give {10 * ceil(needed / 10)}s or more.")
+
+    epochs = Engine(config.recipe.precision).from_main(choose)  # processes have clocks of their own
     recipe = config.recipe.model_copy(update={"epochs": epochs})
     chosen = config.model_copy(update={"recipe": recipe})
     deadline = Deadline(begun + budget - found.after - found.epoch["validation"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -93,7 +94,9 @@ def price(config: RunConfig, material: Material, begun: float | None = None, the
         then: See `Then`.
     """
     begun = watch.clock() if begun is None else begun
-    with TemporaryDirectory(prefix="selfprompt-") as name, watch.stage("rehearsal"):
+    engine = Engine(config.recipe.precision)
+    with ExitStack() as held, watch.stage("rehearsal"):
+        name = engine.from_main(lambda: held.enter_context(TemporaryDirectory(prefix="selfprompt-")))
         folder, before = Path(name) / "run", config.before()
         if before is None:
             return rehearsed(config, material, folder, begun, then)

@@ -48,6 +48,7 @@ class Timer(watch.Watcher):
 
     def __init__(self) -> None:
         self.spent: dict[tuple[bool, str], list[Spent]] = {}
+        self.known: dict[tuple[bool, str], tuple[float, float]] = {}
         self._open: list[tuple[Spent, list[float]]] = []  # when it began, and the last step forward
         self._begun, self._tested, self._ended = watch.clock(), None, 0.0
 

@@ -148,7 +148,7 @@ class Loop:
             if self.on_step:
                 self.on_step(done + 1, steps * self.stage.epochs, words)
             advance(1, words)
-            self.ended = self.ends is not None and self.ends()
+            self.ended = self.ends is not None and self.engine.from_main(self.ends)
             if self.ended:
                 break
             if progress.step < steps and time.monotonic() - self.saved >= self.checkpoint_seconds:
