@@ -14,8 +14,12 @@ from selfprompt.data.tables import Kind, with_columns
 from selfprompt.errors import UserError
 
 if TYPE_CHECKING:
+    from selfprompt.runs.budget import Deadline
+    from selfprompt.runs.config import RunConfig
     from selfprompt.runs.estimate import Estimate
+    from selfprompt.runs.material import Material
     from selfprompt.tuning.records import Tested
+    from selfprompt.tuning.result import Result
 
 
 def command(
@@ -103,7 +107,6 @@ def command(
     from selfprompt.runs.budget import within
     from selfprompt.runs.estimate import price
     from selfprompt.runs.material import Material
-    from selfprompt.runs.tune import tune
 
     material, deadline, found = Material(), None, None
     with stages():
@@ -111,22 +114,33 @@ def command(
             chosen, found, deadline = within(budget, chosen, material, begun, finish)
         elif estimate:
             found = price(chosen, material, begun, finish)
-        if found and estimate:
-            emit(found.to_dict(), json, cost(found))
-            return
-        if found and is_first():
+        if found and not estimate and is_first():
             print(f"budget: {chosen.recipe.epochs} epochs, {spoken(found.seconds)}", file=sys.stderr)
-        command = None if resume else own_command()
-        done = tune(
-            *(chosen, resume or out), resume=resume is not None, command=command, material=material, ends=deadline
-        )
-        assert done.output_dir is not None
-        with watch.stage("report"):
-            finish(done.output_dir)
+        done = None if estimate else made(chosen, out, resume, material, deadline)
+    if done is None:
+        assert found is not None
+        emit(found.to_dict(), json, cost(found))
+        return
+    assert done.output_dir is not None
     assert "test_images" in done.metrics
     if found and deadline and deadline.over and len(done.history) < found.epochs and is_first():
         print(f"budget: it was used up in epoch {len(done.history)} of {found.epochs}", file=sys.stderr)
     emit(done.metrics, json, summary(done.metrics, done.output_dir, chosen.protocol.inputs))
+
+
+def made(
+    config: RunConfig, out: Path | None, resume: Path | None, material: Material, ends: Deadline | None
+) -> Result:
+    """A run, and the page about it."""
+    from selfprompt.runs.tune import tune
+
+    command = None if resume else own_command()
+    again = resume is not None
+    done = tune(config, resume or out, resume=again, command=command, material=material, ends=ends)
+    assert done.output_dir is not None
+    with watch.stage("report"):
+        finish(done.output_dir)
+    return done
 
 
 def cost(found: Estimate) -> str:
