@@ -41,8 +41,8 @@ def test_labels_are_the_shares_of_what_an_image_shows(kinds: dict[str, float]) -
         assert torch.allclose(mixed.mean(dim=(2, 3)), shares, atol=1e-6)
         assert torch.allclose(shares.sum(dim=1), torch.ones(3))
         assert shares.max() < 1
-    if kinds == {"cutmix": 1.0}:
-        assert set(mixed.unique().tolist()) == {0.0, 1.0}
+        if kinds == {"cutmix": 1.0}:
+            assert set(mixed.unique().tolist()) == {0.0, 1.0}
 
 
 @pytest.mark.parametrize(
