@@ -25,6 +25,8 @@ from selfprompt.runs.timer import Timer
 from selfprompt.runs.tune import tune
 from selfprompt.tuning.loop import Loop
 
+EARLY = {"subspace": "early", "subspace_epochs": 3, "subspace_rank": 2}
+
 
 class Work:
     """A clock in seconds of work: ``prices`` says what each kind takes."""
@@ -86,7 +88,7 @@ def configured(many: Path, weights: Path, method: str = "spt", epochs: int = 6, 
         ("spt", {"prototype_share": 0.5}),
         ("linear", {}),
         ("vpt", {"keep": 0.5}),
-        ("vpt", {"subspace": "early", "subspace_epochs": 3, "subspace_rank": 2}),
+        ("vpt", EARLY),
     ],
 )
 def test_an_estimate_is_what_the_run_takes(
@@ -104,11 +106,11 @@ def test_an_estimate_is_what_the_run_takes(
     assert found.adapter_bytes == (tmp_path / "run" / "adapter_model.safetensors").stat().st_size
 
 
-@pytest.mark.parametrize("slower", [1, 3])
+@pytest.mark.parametrize(("slower", "fields"), [(1, {}), (3, {}), (3, EARLY)])
 def test_a_budget_is_kept_and_its_epochs_are_recorded(
-    slower: int, many: Path, weights: Path, tmp_path: Path, work: Work
+    slower: int, fields: dict[str, Any], many: Path, weights: Path, tmp_path: Path, work: Work
 ) -> None:
-    config, budget, out = configured(many, weights), 400.0, tmp_path / "run"
+    config, budget, out = configured(many, weights, **fields), 400.0, tmp_path / "run"
     chosen, found, deadline = within(budget, config, Material(), 0.0, work.report)
     epochs = chosen.recipe.epochs
     assert epochs > config.recipe.epochs
@@ -139,7 +141,7 @@ def test_stages_share_a_budget_by_their_epochs(weights: Path, many: Path, work: 
     method = configured(many, weights, "vpt", keep=0.5).method
     recipe = configured(many, weights).recipe
     assert [fitting(method, recipe, room) for room in (0.5, 1.9, 2.0, 7.7)] == [0, 0, 2, 7]
-    early = configured(many, weights, "vpt", subspace="early", subspace_epochs=3, subspace_rank=2).method
+    early = configured(many, weights, "vpt", **EARLY).method
     assert fitting(early, recipe, 9.5) == 6  # and three before
     deadline = Deadline(90.0)
     work.now = 50.0

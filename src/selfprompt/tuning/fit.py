@@ -167,7 +167,8 @@ class Training:
             else:
                 optimizer = self.resumed(stage, progress)
             share = sum(s.epochs for s in stages[: number + 1]) / sum(s.epochs for s in stages)
-            ends = self.ends and partial(self.ends, share)
+            whole = isinstance(stage.then, Again)  # the next stage takes its directions from all of its epochs
+            ends = None if self.ends is None or whole else partial(self.ends, share)
             rest = (self.folder, self.seed, self.on_step, self.checkpoint_seconds, ends)
             loop = Loop(self.model, optimizer, stage, self.engine, progress, *rest)
             loop.run(train, val)
