@@ -54,7 +54,7 @@ class Work:
 def work(monkeypatch: pytest.MonkeyPatch) -> Work:
     made = Work()
     monkeypatch.setattr(watch, "clock", made)
-    monkeypatch.setattr(rehearsal, "FEW", 24)
+    monkeypatch.setattr(rehearsal, "FEW", 48)  # all images of validation, of which an analysis looks at 64
     for place, name, what, units in (
         (ImageView, "read", "read", lambda *_: 1),
         (Stepwise, "run", "run", lambda _, inputs, *more: count(inputs)),
