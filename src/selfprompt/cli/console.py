@@ -20,6 +20,7 @@ from selfprompt.errors import UserError, out_of_range
 from selfprompt.watch import watched
 
 results: list[TextIO] = []  # where the result goes
+began: list[float] = []  # when commands were given, by `watch.clock`
 
 
 def emit(result: Mapping[str, object], json: bool, text: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfprompt import watch
-from selfprompt.cli.console import emit, finish, is_first, own_command, parameter_line, stages
+from selfprompt.cli.console import began, emit, finish, is_first, own_command, parameter_line, stages
 from selfprompt.cli.flags import ColumnFlags, MethodFlags, ProtocolFlags, RecipeFlags, given
 from selfprompt.cli.values import Count, Duration, Seed
 from selfprompt.data.tables import Kind, with_columns
@@ -66,7 +66,7 @@ def command(
             recipe's, and ends training early where they do not.
         json: Print metrics.json as one JSON object; with --estimate, what the run would take.
     """
-    begun = watch.clock()
+    begun = began[-1] if began else watch.clock()
     from selfprompt.methods import for_recipe, read_spec
     from selfprompt.runs.config import RunConfig, read_run
     from selfprompt.runs.config_file import Settings, read_settings
