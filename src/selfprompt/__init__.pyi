@@ -20,6 +20,7 @@ from .model import load as load
 from .registry import Record as Record
 from .runs.embed import embed as embed
 from .runs.embed import embed_each as embed_each
+from .runs.estimate import estimate as estimate
 from .runs.evaluate import evaluate as evaluate
 from .runs.predict import predict as predict
 from .runs.predict import predict_each as predict_each

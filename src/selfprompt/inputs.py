@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 
@@ -45,12 +45,13 @@ class Batch(NamedTuple):
 
     Args:
         inputs: B of them.
-        labels: (B,) int64, or (B, C) booleans where an input may have several; None where there are none, so that
+        labels: (B,) int64; (B, C) booleans where an input may have several, or shares of classes where images are
+            mixed; None where there are none, so that
             what runs at test time cannot see a label.
     """
 
     inputs: Inputs
-    labels: Int64[Tensor, " batch"] | Bool[Tensor, "batch classes"] | None
+    labels: Int64[Tensor, " batch"] | Bool[Tensor, "batch classes"] | Float[Tensor, "batch classes"] | None
 
 
 def images_of(inputs: Inputs) -> Tensor:
@@ -62,6 +63,11 @@ def images_of(inputs: Inputs) -> Tensor:
 def count(inputs: Inputs) -> int:
     """Samples B."""
     return inputs.shape[0] if isinstance(inputs, Tensor) else inputs.ids.shape[0]  # `len` would be fixed by export
+
+
+def size(batch: Batch) -> int:
+    """Samples B of a batch."""
+    return count(batch.inputs)
 
 
 def take(inputs: Inputs, index: Tensor | slice) -> Inputs:

@@ -66,7 +66,7 @@ def test_crop_keeps_the_aspect_and_squash_does_not() -> None:
     assert squash.mean() == pytest.approx(255 / 4, rel=0.1)
 
 
-@pytest.mark.parametrize("augmentation", ["none", "flip", "crop_flip"])
+@pytest.mark.parametrize("augmentation", ["none", "flip", "crop_flip", "randaugment", "crop_flip+randaugment"])
 def test_an_item_read_twice_is_the_same(augmentation: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (6, 40, 40, 3), dtype=np.uint8)
     examples = Examples(list(pixels), np.zeros(6, dtype=np.int64))

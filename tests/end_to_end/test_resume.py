@@ -33,7 +33,8 @@ if resume == "yes":
 else:
     config = RunConfig.resolve(
         data, weights, "spt", fields={"num_prompts": 4, "prompt_dropout": 0.1, "head_norm": "batch"},
-        recipe={"epochs": 4, "batch_size": 4, "lr": 0.05, "ema_decay": 0.9}, protocol={"augmentation": "crop_flip"},
+        recipe={"epochs": 4, "batch_size": 4, "lr": 0.05, "ema_decay": 0.9, "mixup": 0.5, "cutmix": 1.0},
+        protocol={"augmentation": "crop_flip+randaugment"},
     )
 tune(config, out, resume=resume == "yes", on_step=on_step, checkpoint_seconds=0)
 """

@@ -26,6 +26,7 @@ from selfprompt.files import damaged
 from selfprompt.inputs import images_of, move, place
 from selfprompt.model import PromptedModel
 from selfprompt.prompts.insertion.prompted import PromptInsertion
+from selfprompt.watch import counted
 
 SNAPSHOTS = "prompts"
 
@@ -185,7 +186,8 @@ def look_into(
         "layers": layers,
         "prompts": rows,
         "training": [
-            {"epoch": epoch, "mutual_information": shared(then.to(device))} for epoch, then in sorted(history.items())
+            {"epoch": epoch, "mutual_information": shared(then.to(device))}
+            for epoch, then in counted(sorted(history.items()), "prompts by epoch", len(history))
         ],
     }
 

@@ -17,7 +17,8 @@ from typing import Any
 from cyclopts import App, CycloptsError, UnknownCommandError
 
 import selfprompt
-from selfprompt.cli.console import any_letter, log_to_stderr, result_alone, sentence
+from selfprompt import watch
+from selfprompt.cli.console import any_letter, began, log_to_stderr, result_alone, sentence
 from selfprompt.errors import UserError, unknown
 
 COMMANDS = (
@@ -58,6 +59,7 @@ def main() -> None:
     """Run the command line and exit with its status."""
     any_letter()
     log_to_stderr()
+    began.append(watch.clock())
     try:
         with result_alone("--json" in sys.argv):
             words = ["./-" if word == "-" else word for word in sys.argv[1:]]  # standard input, and no option

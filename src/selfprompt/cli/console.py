@@ -17,8 +17,10 @@ from typing import Any, TextIO
 from cyclopts import CycloptsError
 
 from selfprompt.errors import UserError, out_of_range
+from selfprompt.watch import watched
 
 results: list[TextIO] = []  # where the result goes
+began: list[float] = []  # when commands were given, by `watch.clock`
 
 
 def emit(result: Mapping[str, object], json: bool, text: str) -> None:
@@ -125,6 +127,13 @@ def page(folder: Path) -> Path:
 @contextmanager
 def progress(title: str) -> Iterator[Callable[[int, int | None, str], None]]:
     """A progress bar with time left, on standard error; gives a function of (done, total, words)."""
+    with bars() as shown:
+        task = shown.add_task(title, total=None, words="")
+        yield lambda done, total, words: shown.update(task, completed=done, total=total, words=words)
+
+
+def bars() -> Any:
+    """Progress bars of rich's on standard error, where that is a terminal."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -145,9 +154,19 @@ def progress(title: str) -> Iterator[Callable[[int, int | None, str], None]]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[words]}", markup=False),
     )
-    with Progress(*columns, console=errors, disable=not errors.is_terminal) as bars:
-        task = bars.add_task(title, total=None, words="")
-        yield lambda done, total, words: bars.update(task, completed=done, total=total, words=words)
+    return Progress(*columns, console=errors, disable=not errors.is_terminal)
+
+
+@contextmanager
+def stages() -> Iterator[None]:
+    """Inside, stages are shown on standard error: a bar each, or a line each where that is no terminal."""
+    from selfprompt.cli.stages import Bars, Lines
+
+    if not is_first():
+        yield
+        return
+    with bars() as shown, watched(Lines() if shown.disable else Bars(shown)):
+        yield
 
 
 def parameter_line(trainable: int, total: int) -> str:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from selfprompt.cli.console import emit, finish, own_command, parameter_line, progress
+from selfprompt import watch
+from selfprompt.cli.console import began, emit, finish, is_first, own_command, parameter_line, stages
 from selfprompt.cli.flags import ColumnFlags, MethodFlags, ProtocolFlags, RecipeFlags, given
-from selfprompt.cli.values import Count, Seed
+from selfprompt.cli.values import Count, Duration, Seed
 from selfprompt.data.tables import Kind, with_columns
 from selfprompt.errors import UserError
 
 if TYPE_CHECKING:
+    from selfprompt.runs.budget import Deadline
+    from selfprompt.runs.config import RunConfig
+    from selfprompt.runs.estimate import Estimate
+    from selfprompt.runs.material import Material
     from selfprompt.tuning.records import Tested
+    from selfprompt.tuning.result import Result
 
 
 def command(
@@ -32,6 +39,8 @@ def command(
     probe: bool | None = None,
     track: list[str] | None = None,
     seed: Seed | None = None,
+    estimate: bool = False,
+    budget: Duration = None,
     json: bool = False,
 ) -> None:
     """Adapt a frozen backbone to labelled images or texts; without DATA, the embedded example, offline.
@@ -52,16 +61,20 @@ def command(
         probe: Also measure a linear probe on the same frozen features (yes).
         track: Further trackers, such as tensorboard.
         seed: Seed of the run (0), not of the split.
-        json: Print metrics.json as one JSON object.
+        estimate: Say what the run would take in time and memory, measured on a few of its examples, and stop.
+        budget: Time for the whole run, such as 90s, 10m or 1h: chooses the epochs that fit, more or fewer than the
+            recipe's, and ends training early where they do not.
+        json: Print metrics.json as one JSON object; with --estimate, what the run would take.
     """
-    from selfprompt.methods import read_spec
+    begun = began[-1] if began else watch.clock()
+    from selfprompt.methods import for_recipe, read_spec
     from selfprompt.runs.config import RunConfig, read_run
     from selfprompt.runs.config_file import Settings, read_settings
-    from selfprompt.runs.tune import tune
 
     if resume is not None:
         own = {"backbone": backbone, "method": method, "image-size": image_size, "first": first, "out": out}
         own |= {"config": config, "probe": probe, "track": track, "seed": seed} | given(method_flags)
+        own |= {"estimate": estimate or None, "budget": budget}
         own |= given(recipe_flags) | given(protocol_flags) | given(column_flags)
         others = ["--" + name.replace("_", "-") for name, value in own.items() if value is not None]
         if others or data is not None:
@@ -74,6 +87,8 @@ def command(
         if twice := read_spec(method or "")[1].keys() & given(method_flags).keys():
             flag = "--" + min(twice).replace("_", "-")
             raise UserError(f"--method {method} and {flag} both say {min(twice)}: leave one out.")
+        if budget and "epochs" in given(recipe_flags) | for_recipe(*read_spec(method or "spt")):
+            raise UserError("--budget chooses the epochs: leave --epochs out, or --budget.")
         file = Settings() if config is None else read_settings(config, backbone, method)
         probe = file.probe if probe is None else probe
         chosen = RunConfig.resolve(
@@ -89,13 +104,63 @@ def command(
             probe=probe is not False,
             trackers=tuple(file.trackers or () if track is None else track),
         )
-    command = None if resume else own_command()
-    with progress(f"{chosen.method.name} on {chosen.data}") as advance:
-        done = tune(chosen, resume or out, resume=resume is not None, on_step=advance, command=command)
+    from selfprompt.runs.budget import within
+    from selfprompt.runs.estimate import price
+    from selfprompt.runs.material import Material
+
+    material, deadline, found = Material(), None, None
+    with stages():
+        if budget:
+            chosen, found, deadline = within(budget, chosen, material, begun, finish)
+        elif estimate:
+            found = price(chosen, material, begun, finish)
+        if found and not estimate and is_first():
+            print(f"budget: {chosen.recipe.epochs} epochs, {spoken(found.seconds)}", file=sys.stderr)
+        done = None if estimate else made(chosen, out, resume, material, deadline)
+    if done is None:
+        assert found is not None
+        emit(found.to_dict(), json, cost(found))
+        return
     assert done.output_dir is not None
     assert "test_images" in done.metrics
-    finish(done.output_dir)
+    if found and deadline and deadline.over and len(done.history) < found.epochs and is_first():
+        print(f"budget: it was used up in epoch {len(done.history)} of {found.epochs}", file=sys.stderr)
     emit(done.metrics, json, summary(done.metrics, done.output_dir, chosen.protocol.inputs))
+
+
+def made(
+    config: RunConfig, out: Path | None, resume: Path | None, material: Material, ends: Deadline | None
+) -> Result:
+    """A run, and the page about it."""
+    from selfprompt.runs.tune import tune
+
+    command = None if resume else own_command()
+    again = resume is not None
+    done = tune(config, resume or out, resume=again, command=command, material=material, ends=ends)
+    assert done.output_dir is not None
+    with watch.stage("report"):
+        finish(done.output_dir)
+    return done
+
+
+def cost(found: Estimate) -> str:
+    """What a run will take, in lines."""
+    parts = ", ".join(f"{name} {spoken(seconds)}" for name, seconds in found.parts.items() if seconds >= 0.5)
+    return "\n".join(
+        (
+            f"about {spoken(found.seconds)} for {found.epochs} epochs of {found.steps} steps: {parts}",
+            f"about {found.peak_memory_bytes / 1e9:.1f} GB of memory at most",
+            parameter_line(found.trainable_parameters, found.total_parameters),
+            f"adapter of {found.adapter_bytes / 1000:.0f} kB",
+        )
+    )
+
+
+def spoken(seconds: float) -> str:
+    """A time as people say it."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def summary(metrics: Tested, folder: Path, inputs: Kind = "image") -> str:

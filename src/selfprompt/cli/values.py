@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -57,6 +58,14 @@ def least(kind: Any, tokens: Sequence[Token]) -> float | str:
     raise UserError(f"{tokens[0].keyword} {text} is not valid: {give}.")
 
 
+def duration(kind: Any, tokens: Sequence[Token]) -> float:
+    """A time in seconds, minutes or hours, as seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)", tokens[0].value)
+    if not found or not float(found[1]):
+        raise UserError(f"{tokens[0].keyword} {tokens[0].value} is not valid: give a time, such as 90s, 10m or 1h.")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+
+
 def adaptation(kind: Any, tokens: Sequence[Token]) -> str:
     """An adaptation as it stands there, if there is one of the name."""
     adaptations.known(tokens[0].value)
@@ -66,6 +75,7 @@ def adaptation(kind: Any, tokens: Sequence[Token]) -> str:
 Adapt = Annotated[str | None, Parameter(converter=adaptation)]
 TopK = Annotated[int | None, Parameter(converter=top)]
 Threshold = Annotated[float | str | None, Parameter(converter=least)]
+Duration = Annotated[float | None, Parameter(converter=duration)]
 Count = Annotated[int, whole_number(1)]
 Seed = Annotated[int, whole_number(0, 2**32 - 2)]
 

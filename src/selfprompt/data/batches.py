@@ -8,7 +8,7 @@ each is augmented, follows from (seed, epoch, index) alone: any epoch can be mad
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
@@ -21,10 +21,11 @@ from torch import Tensor
 from selfprompt.data.examples import Examples
 from selfprompt.data.images import name_of
 from selfprompt.data.protocol import BaseProtocol
-from selfprompt.data.views.base import Variation
+from selfprompt.data.views.base import Variation, View
 from selfprompt.errors import UserError
 from selfprompt.inputs import Batch, Inputs, take
 from selfprompt.memory import free_memory
+from selfprompt.watch import counted
 
 MEMORY_SHARE = 0.4  # of the free memory, for decoded examples
 
@@ -78,8 +79,8 @@ class Decoded(Batches):
         self.augmented = train and self.view.augments
         self._threads = ThreadPoolExecutor(max_workers=torch.get_num_threads(), thread_name_prefix="decode")
         self._kept: Inputs | None = None
-        if keep and not self.augmented and self.view.size(len(examples)) < MEMORY_SHARE * free_memory():
-            self._kept = self._decode(np.arange(len(examples)), epoch=0)
+        if keep and not self.augmented and fits(self.view, len(examples)):
+            self._kept = self._decode(np.arange(len(examples)), epoch=0, told=True)
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -104,13 +105,16 @@ class Decoded(Batches):
             return take(self._kept, torch.from_numpy(indices))
         return self._decode(indices, epoch)
 
-    def _decode(self, indices: np.ndarray, epoch: int | None) -> Inputs:
+    def _decode(self, indices: np.ndarray, epoch: int | None, told: bool = False) -> Inputs:
         def one(index: int) -> Any:
             drawn = self.augmented and epoch is not None
             rng = np.random.default_rng((self.seed, epoch or 0, index)) if drawn else None
             return named(partial(self.view.read, rng=rng), self.examples, index, self.protocol.inputs)
 
-        return self.view.collate(self._threads.map(one, indices.tolist()), len(indices))
+        found: Iterable[Any] = self._threads.map(one, indices.tolist())
+        if told:
+            found = counted(found, "decoding", len(indices))
+        return self.view.collate(found, len(indices))
 
     def batches(self, order: list[np.ndarray], epoch: int | None = 0) -> Iterator[Batch]:
         """See `Batches.batches`; each is made while the one before is used."""
@@ -177,6 +181,11 @@ class Features(Batches):
     def batches(self, order: list[np.ndarray], epoch: int | None = 0) -> Iterator[Batch]:
         for indices in order:
             yield Batch(self.features[torch.from_numpy(indices)], self.labels[torch.from_numpy(indices)])
+
+
+def fits(view: View, count: int) -> bool:
+    """Whether so many decoded examples are kept in memory."""
+    return view.size(count) < MEMORY_SHARE * free_memory()
 
 
 def named(read: Callable[[Any], Any], examples: Examples, index: int, kind: str) -> Any:

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from selfprompt.data.depth import Deep, Levels, Range, contents, deep, raw_modes
 from selfprompt.errors import UserError, first_line
+from selfprompt.watch import counted
 
 ImageSource = Path | str | bytes | BinaryIO | Mapping[str, Any] | Image.Image | np.ndarray
 """A path, the bytes of a file, a file opened for reading bytes, a mapping of ``bytes`` and ``path`` (as the datasets
@@ -169,7 +170,8 @@ def common_range(images: Sequence[ImageSource]) -> Range | None:
     if not any(isinstance(found, (str, Path)) or levels_in(found) for found in start):
         return None
     with ThreadPoolExecutor() as threads:
-        found = [levels for levels in threads.map(lambda i: levels_in(image(i)), range(len(images))) if levels]
+        every = threads.map(lambda i: levels_in(image(i)), range(len(images)))
+        found = [levels for levels in counted(every, "looking for black and white", len(images)) if levels]
     if len({levels.integers for levels in found}) != 1:
         return None
     return reduce(or_, found).range

@@ -29,6 +29,20 @@ if TYPE_CHECKING:
 Classes = Literal["all", "base", "new"]
 """All of a data set's classes, or the first or second half of them."""
 
+Augmentation = Literal[
+    "none",
+    "flip",
+    "crop_flip",
+    "resize_crop_flip",
+    "squash_crop_flip",
+    "randaugment",
+    "flip+randaugment",
+    "crop_flip+randaugment",
+    "resize_crop_flip+randaugment",
+    "squash_crop_flip+randaugment",
+]
+"""What changes where pixels are, and whether RandAugment follows."""
+
 
 class Split(BaseModel):
     """How examples are split.
@@ -88,7 +102,8 @@ class ImageSettings(BaseModel):
         augmentation: Of the training images alone. crop_flip is a random resized crop (8 to 100 % of the area) with a
             horizontal flip, as FGVC is trained in the SPT paper; resize_crop_flip resizes as the test does, then cuts
             a random square and flips, as in VPT's; squash_crop_flip resizes both sides to image_size, then crops
-            and flips as crop_flip, as CoOp did at first; flip is the flip alone.
+            and flips as crop_flip, as CoOp did at first; flip is the flip alone. RandAugment (arXiv 1909.13719)
+            stands alone or comes last.
         value_range: The values that become black and white in images of more than 8 bits a channel; left open, the
             training images decide.
     """
@@ -101,7 +116,7 @@ class ImageSettings(BaseModel):
     interpolation: Interpolation = "bicubic"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.229, 0.224, 0.225)
-    augmentation: Literal["none", "flip", "crop_flip", "resize_crop_flip", "squash_crop_flip"] = "none"
+    augmentation: Augmentation = "none"
     value_range: tuple[float, float] | None = None
 
 

@@ -209,6 +209,11 @@ class Method(SharedFields, ABC):
         """The same, as it trains on other data the prompts that it starts from."""
         return self
 
+    @optional
+    def rehearsed(self) -> Method:
+        """The same, for a training of few examples and epochs whose steps take as long."""
+        return self
+
     @property
     def averages(self) -> bool:
         """Whether the readout is a mean, in which the prompts' outputs take part."""
@@ -283,6 +288,11 @@ class PromptMethod(Method, PromptFields, ABC):
 
     def trainable(self) -> Trainable:
         return "head" if self.frozen_prompts else "prompts"
+
+    @optional
+    def rehearsed(self) -> PromptMethod:
+        """One that needs no directions of many epochs, and no large share of the examples."""
+        return self.model_copy(update={"subspace": None, "prototype_share": 1.0})
 
     @optional
     def trained_first(self) -> PromptMethod:

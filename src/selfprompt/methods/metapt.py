@@ -60,6 +60,9 @@ class MetaPT(PPT):
         )
         return (Stage(recipe, penalties=self.penalties(), rule=rule),)
 
+    def rehearsed(self) -> MetaPT:
+        return self.model_copy(update={"groups": 1})
+
     def first_recipe(self) -> Recipe:
         own = {"clip_grad": None, "precision": "float32" if self.meta_order == 2 else "auto"}
         return super().first_recipe().model_copy(update=own)  # differences of bf16's gradients are noise

@@ -8,6 +8,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from selfprompt.data.tables import Kind
+from selfprompt.errors import UserError
+
 LARGEST = 1e30  # of a number that weights are multiplied by, or start at: float32 ends at 3e38
 
 
@@ -32,6 +35,11 @@ class Recipe(BaseModel):
         min_lr: Learning rate at the end.
         ema_decay: Keep, select and save an exponential moving average of the trained weights, with this decay.
         clip_grad: Clip gradients to this norm.
+        mixup: Mix each training image and its label with another's of the batch, in shares drawn from Beta(alpha,
+            alpha) at this alpha (arXiv 1710.09412). With cutmix, too, each batch has one of both.
+        cutmix: Put a part of another training image of the batch into each, of an area drawn so, and mix the labels
+            by it (arXiv 1905.04899).
+        label_smoothing: Share of each label that all classes have alike, in training.
         patience: Stop after this many epochs without a better validation accuracy.
         precision: auto is bf16 where the device computes it fast, else float32.
         balance: What is done where classes have unequal numbers of training images. loss weighs each image by one
@@ -58,11 +66,28 @@ class Recipe(BaseModel):
     min_lr: float = Field(default=1e-8, ge=0, le=LARGEST)
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
     clip_grad: float | None = Field(default=None, gt=0, le=LARGEST)
+    mixup: float | None = Field(default=None, ge=1e-3, le=1e3)
+    cutmix: float | None = Field(default=None, ge=1e-3, le=1e3)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     patience: int | None = Field(default=None, ge=1)
     precision: Literal["auto", "float32", "bf16"] = "auto"
     balance: Literal["none", "loss", "sampler", "auto"] = "none"
     compile: bool = False
     checkpointing: bool = False
+
+    @property
+    def mixes(self) -> bool:
+        """Whether training images are mixed."""
+        return self.mixup is not None or self.cutmix is not None
+
+    def check(self, inputs: Kind, several: bool = False) -> None:
+        """Raise `UserError` where it asks for what inputs of a kind, or with ``several`` labels each, do not have."""
+        mixes = "--cutmix" if self.mixup is None else "--mixup"
+        if self.mixes and inputs == "text":
+            raise UserError(f"{mixes} mixes images, and texts cannot be mixed: leave it out.")
+        if several and (self.mixes or self.label_smoothing):
+            flag = mixes if self.mixes else "--label-smoothing"
+            raise UserError(f"{flag} is for images of one class each: leave it out.")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from selfprompt.prompts.condensation.base import Condensation
 from selfprompt.rules.base import Rule
 from selfprompt.rules.plain import Plain
 
-LABELS, PLAIN = Labels(), Plain()
+PLAIN = Plain()
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Stage:
 
     Args:
         recipe: Its optimisation.
-        objective: The loss of each example.
+        objective: The loss of each example; left open, the cross-entropy with labels as the recipe smooths them.
         penalties: Terms that need no batch.
         rule: What a step does with its examples.
         until: End after so many epochs of the recipe, whose schedule stays; None goes to its end.
@@ -33,11 +33,16 @@ class Stage:
     """
 
     recipe: Recipe
-    objective: Objective = LABELS
+    objective: Objective | None = None
     penalties: tuple[Penalty, ...] = ()
     rule: Rule = PLAIN
     until: int | None = None
     then: Condensation | Again | None = None
+
+    @property
+    def loss(self) -> Objective:
+        """The loss of each example."""
+        return self.objective or Labels(self.recipe.label_smoothing)
 
     @property
     def epochs(self) -> int:

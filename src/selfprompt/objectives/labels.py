@@ -13,19 +13,28 @@ from torch import Tensor
 from selfprompt.inputs import Batch, Inputs
 from selfprompt.objectives.base import Objective
 
+Targets = Int64[Tensor, " batch"] | Bool[Tensor, "batch classes"] | Float[Tensor, "batch classes"]
+
 
 def cross_entropy(
-    scores: Float[Tensor, "batch classes"], labels: Int64[Tensor, " batch"] | Bool[Tensor, "batch classes"]
+    scores: Float[Tensor, "batch classes"],
+    labels: Targets,
+    weights: Float[Tensor, " classes"] | Float[Tensor, "2 classes"] | None = None,
+    smoothing: float = 0.0,
 ) -> Float32[Tensor, " batch"]:
     """(B, C) scores to (B,) losses in float32.
 
     Args:
         scores: Of each class.
-        labels: (B,) classes; or (B, C) booleans, with which it is the mean binary cross-entropy over classes.
+        labels: (B,) classes, or (B, C) shares of classes; or (B, C) booleans, with which it is the mean binary
+            cross-entropy over classes.
+        weights: Of examples of each class; with booleans two rows, of examples without the class and with it.
+        smoothing: Share of the label that all classes have alike (Szegedy et al., arXiv 1512.00567).
     """
-    if labels.ndim == 2:
-        return _binary(scores, labels).mean(dim=-1)
-    return F.cross_entropy(scores.float(), labels, reduction="none")
+    if labels.dtype != torch.bool:
+        return F.cross_entropy(scores.float(), labels, weights, reduction="none", label_smoothing=smoothing)
+    losses = F.binary_cross_entropy_with_logits(scores.float(), labels.float(), reduction="none")
+    return (losses if weights is None else torch.where(labels, weights[1], weights[0]) * losses).mean(dim=-1)
 
 
 @dataclass(frozen=True)
@@ -33,22 +42,14 @@ class Labels(Objective):
     """The cross-entropy of each example with its label or labels.
 
     Args:
-        weights: Of examples of each class, C of them; with several labels two rows, of examples without the class and
-            with it. None weighs all alike.
+        smoothing, weights: See `cross_entropy`; None weighs all alike.
     """
 
+    smoothing: float = 0.0
     weights: tuple[float, ...] | tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     def __call__(self, network: Callable[[Inputs], Tensor], batch: Batch) -> Float32[Tensor, " batch"]:
-        scores, labels = network(batch.inputs), batch.labels
-        assert labels is not None
-        if self.weights is None:
-            return cross_entropy(scores, labels)
-        weights = torch.tensor(self.weights, device=scores.device)
-        if labels.ndim == 2:
-            return (torch.where(labels, weights[1], weights[0]) * _binary(scores, labels)).mean(dim=-1)
-        return weights[labels] * cross_entropy(scores, labels)
-
-
-def _binary(scores: Tensor, labels: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(scores.float(), labels.float(), reduction="none")
+        scores = network(batch.inputs)
+        assert batch.labels is not None
+        weights = None if self.weights is None else torch.tensor(self.weights, device=scores.device)
+        return cross_entropy(scores, batch.labels, weights, self.smoothing)

@@ -120,6 +120,7 @@ class RunConfig(BaseModel):
             )
         except ValidationError as error:
             raise out_of_range(error) from None
+        made.recipe.check(made.protocol.inputs)
         return made
 
     def before(self) -> RunConfig | None:

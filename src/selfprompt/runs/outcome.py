@@ -23,6 +23,7 @@ from selfprompt.scores.verdicts import Verdict, label_verdict, verdict
 from selfprompt.tuning.answers import Answers
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import probabilities
+from selfprompt.watch import stage
 
 TRAINED_ON = "validation examples were trained on, too: none is left for a temperature"
 
@@ -86,11 +87,13 @@ def verdicts(
         plain = [Decoded(part.examples, bare.protocol) for part in plain]
     with engine.computing(bare), engine.autocast():
         features = frozen(bare, *plain)
-    neighbours, count = nearest(*features)
-    rivals = {
-        "linear probe": linear_probe(*features),
-        "nearest neighbour" if count == 1 else f"{count} nearest neighbours": neighbours,
-    }
+    with stage("probe", len(train)) as advance:
+        neighbours, count = nearest(*features)
+        rivals = {
+            "linear probe": linear_probe(*features),
+            "nearest neighbour" if count == 1 else f"{count} nearest neighbours": neighbours,
+        }
+        advance(len(train), "")
     inputs = model.protocol.inputs
     if model.multi_label:
         return [

@@ -43,6 +43,7 @@ from selfprompt.tuning.records import (
     write_metrics,
     write_predictions,
 )
+from selfprompt.watch import stage
 
 FIRST = "first"
 """The folder, in a run's own, of the run that trains the prompts it starts from."""
@@ -95,7 +96,8 @@ def tune(
                 write_settings(folder, config, command)
             engine.wait()
             there = folder / FIRST
-            tune(before, there, resume=begun(there), on_step=on_step, command=command, **options)
+            own = {name: value for name, value in options.items() if name != "ends"}
+            tune(before, there, resume=begun(there), on_step=on_step, command=command, **own)
         engine = Engine(config.recipe.precision, config.trackers, folder)
         return run_in(folder, config, engine, resume, on_step, command, analysed, material, options)
 
@@ -148,7 +150,8 @@ def run_in(
     made = splits_for(dataset, config.protocol, out, seed=config.seed) if resume else None
     splits = made or with_splits(dataset, config.protocol, config.seed)
     classes = list(splits.class_names)
-    backbone = load_backbone(config.backbone, config.protocol.side)
+    with stage("loading the backbone"):
+        backbone = load_backbone(config.backbone, config.protocol.side)
     method = config.method.for_names(classes, [name for name in dataset.class_names if name not in classes])
     if config.first:
         method = starting(method, str(out.absolute() / FIRST))
@@ -223,6 +226,7 @@ def run_in(
         write_answers(out, answers)
         write_metrics(out, metrics)
         if val and analysed:
-            analyse_run(out, model, classes, train, val, test, tested.names, predicted, sure)
+            with stage("analysis"):
+                analyse_run(out, model, classes, train, val, test, tested.names, predicted, sure)
     engine.wait()
     return Result(metrics, result.history, out)

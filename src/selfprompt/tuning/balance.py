@@ -54,14 +54,15 @@ def balanced(stage: Stage, labels: Tensor, classes: int) -> Stage:
     if balance == "sampler" and (labels.ndim == 2 or stage.rule.own_order):
         odd = "an image may have several labels" if labels.ndim == 2 else "the method draws tasks of its own"
         raise UserError(f"There is no --balance sampler where {odd}: use --balance loss.")
-    if not isinstance(stage.objective, Labels) or balance in ("none", "sampler"):
+    objective = stage.loss
+    if not isinstance(objective, Labels) or balance in ("none", "sampler"):
         return stage
     if balance == "auto" and not is_skewed(counts):
         return stage
     parts = np.stack([len(labels) - counts, counts]) if labels.ndim == 2 else counts[None]
     shares = np.maximum(parts, 1) * (2 if labels.ndim == 2 else np.count_nonzero(counts))
     rows = [tuple((len(labels) / row).tolist()) for row in shares]
-    return replace(stage, objective=replace(stage.objective, weights=tuple(rows) if labels.ndim == 2 else rows[0]))
+    return replace(stage, objective=replace(objective, weights=tuple(rows) if labels.ndim == 2 else rows[0]))
 
 
 def drawn(labels: Tensor, seed: int, epoch: int) -> np.ndarray:

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from selfprompt.data.batches import Batches, in_order
 from selfprompt.errors import Diverged
 from selfprompt.heads.base import Head
-from selfprompt.inputs import move
+from selfprompt.inputs import move, size
 from selfprompt.objectives.labels import cross_entropy
 from selfprompt.scores.asked import Metric
 from selfprompt.scores.metrics import measured
 from selfprompt.tuning.engine import Engine
+from selfprompt.watch import counted
 
 
 def probabilities(
@@ -30,7 +31,7 @@ def probabilities(
         Diverged: An answer is NaN or infinite.
     """
     rows = torch.zeros(len(images), classes)
-    return gathered(network, images, engine, batch_size, rows, lambda found: found)
+    return gathered(network, images, engine, batch_size, rows, lambda found: found, "test")
 
 
 def validated(
@@ -54,7 +55,11 @@ def validated(
 def evaluate_network(network: nn.Module, images: Batches, engine: Engine, batch_size: int) -> tuple[float, float]:
     """Top-1 accuracy in percent and mean cross-entropy over all images; errors as of `probabilities`."""
     rows = torch.zeros(len(images), dtype=torch.int64)
-    predicted, losses = gathered(network, images, engine, batch_size, rows, lambda found: found.max(dim=-1).indices)
+
+    def likeliest(found: Tensor) -> Tensor:
+        return found.max(dim=-1).indices
+
+    predicted, losses = gathered(network, images, engine, batch_size, rows, likeliest, "validation")
     return 100 * int((predicted == images.labels).sum()) / len(images), losses.mean().item()
 
 
@@ -66,6 +71,7 @@ def gathered(
     batch_size: int,
     rows: Tensor,
     kept: Callable[[Tensor], Tensor],
+    name: str,
 ) -> tuple[Tensor, Tensor]:
     """Rows of 0 filled with what is kept of the probabilities (B, C) of each batch, each image answered once over all
     processes; and every image's cross-entropy."""
@@ -76,7 +82,8 @@ def gathered(
     with ExitStack() as folded:
         for head in (module for module in network.modules() if isinstance(module, Head)):
             folded.enter_context(head.folded())
-        for indices, (inputs, labels) in zip(order, images.batches(order)):
+        batches = counted(images.batches(order), name, sum(map(len, order)), size)
+        for indices, (inputs, labels) in zip(order, batches):
             assert labels is not None
             with engine.autocast():
                 logits = network(move(inputs, engine.device)).float()

@@ -27,7 +27,7 @@ from selfprompt.tuning.checkpoint import FIX, Progress, Settings, data_of, setti
 from selfprompt.tuning.checkpoint import NAME as CHECKPOINT
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import validated
-from selfprompt.tuning.loop import Loop, OnStep
+from selfprompt.tuning.loop import Ends, Loop, OnStep
 from selfprompt.tuning.optimization import images_that_fit, make_optimizer, trained_besides_head
 from selfprompt.tuning.passes import condense, frozen_states, is_condensed, rewind, start_prompts
 from selfprompt.tuning.records import Kept, Metrics, write_logs, write_metrics
@@ -54,6 +54,7 @@ def fit(
     engine: Engine | None = None,
     on_step: OnStep | None = None,
     checkpoint_seconds: float = 60.0,
+    ends: Ends | None = None,
 ) -> Result:
     """Train what the model's method trains, and leave the model at the epoch that validation selects.
 
@@ -73,6 +74,7 @@ def fit(
         engine: One that has its trackers already and outlives the fit; by default one is made, and closed at the end.
         on_step: Called after every step.
         checkpoint_seconds: Least time between two checkpoints within an epoch; epochs end with one.
+        ends: Asked after every step whether its stage ends there (see `Ends`).
 
     Raises:
         UserError: A label is not of the model's classes, an image cannot be read, a tracker cannot be used, the loss
@@ -89,6 +91,7 @@ def fit(
     if val and (shared := shared_file(train, val)):
         logger.warning("Training and validation share images, such as %s: the validation accuracy says less.", shared)
     recipe = recipe or default_recipe(model)
+    recipe.check(model.protocol.inputs, several=train.multi_label)
     folder = None if output_dir is None else Path(output_dir)
     for name in (dataset, *(model.class_names or ())):
         must_be_utf8("The class or data set", name)
@@ -121,7 +124,7 @@ def fit(
         if model.multi_label and not stages:
             raise UserError(f"{model.method.name} is not trained, and says which one class is likeliest: train coop.")
         stages = [balanced(stage, train_batches.labels, model.num_classes) for stage in stages]
-        training = Training(model, engine, folder, seed, run, on_step, checkpoint_seconds)
+        training = Training(model, engine, folder, seed, run, on_step, checkpoint_seconds, ends)
         progress = training.go_through(stages, train_batches, val_batches, progress)
         metrics = measured(training, progress, stages, recipe, dataset, time.monotonic() - begun)
         model.metrics = {k: metrics[k] for k in KEPT}
@@ -138,7 +141,7 @@ class Training:
     """The stages of a fit, one after the other.
 
     Args:
-        model, engine, folder, seed, on_step, checkpoint_seconds: Of `fit`.
+        model, engine, folder, seed, on_step, checkpoint_seconds, ends: Of `fit`.
         run: Whose the checkpoints are (see `Progress`).
     """
 
@@ -151,9 +154,10 @@ class Training:
         run: Settings,
         on_step: OnStep | None,
         checkpoint_seconds: float,
+        ends: Ends | None,
     ) -> None:
         self.model, self.engine, self.folder, self.seed, self.run = model, engine, folder, seed, run
-        self.on_step, self.checkpoint_seconds = on_step, checkpoint_seconds
+        self.on_step, self.checkpoint_seconds, self.ends = on_step, checkpoint_seconds, ends
         self.seconds = self.waiting = self.compiling = 0.0
 
     def go_through(
@@ -170,7 +174,10 @@ class Training:
                 optimizer = self.optimizer(stage, progress)
             else:
                 optimizer = self.resumed(stage, progress)
-            rest = (self.folder, self.seed, self.on_step, self.checkpoint_seconds)
+            share = sum(s.epochs for s in stages[: number + 1]) / sum(s.epochs for s in stages)
+            whole = isinstance(stage.then, Again)  # the next stage takes its directions from all of its epochs
+            ends = None if self.ends is None or whole else partial(self.ends, share)
+            rest = (self.folder, self.seed, self.on_step, self.checkpoint_seconds, ends)
             loop = Loop(self.model, optimizer, stage, self.engine, progress, *rest)
             loop.run(train, val)
             self.waiting += loop.waiting
@@ -240,7 +247,7 @@ class Training:
             self.model.load_adapter_state(progress.start)
             return
         with self.engine.computing(self.model), self.engine.autocast():
-            condense(self.model, stage.then, stage.objective, train, progress.micro_batch)
+            condense(self.model, stage.then, stage.loss, train, progress.micro_batch)
         if stage.then.rewinds:
             with self.engine.autocast():
                 rewind(self.model, train, self.seed)

@@ -6,8 +6,9 @@ import torch
 
 from selfprompt.data.batches import Batches, Features, in_order
 from selfprompt.errors import UserError
-from selfprompt.inputs import move
+from selfprompt.inputs import move, size
 from selfprompt.model import PromptedModel
+from selfprompt.watch import counted
 
 
 def features_are_fixed(model: PromptedModel) -> bool:
@@ -26,7 +27,8 @@ def frozen_features(model: PromptedModel, images: Batches, batch_size: int) -> F
     model.eval()
     device = next(model.parameters()).device
     order = in_order(len(images), batch_size)
-    rows = [model.features(move(inputs, device)).float().cpu() for inputs, _ in images.batches(order)]
+    batches = counted(images.batches(order), "features", len(images), size)
+    rows = [model.features(move(inputs, device)).float().cpu() for inputs, _ in batches]
     features = torch.cat(rows)
     if not features.isfinite().all():
         raise UserError(

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from selfprompt import watch
 from selfprompt.adapters.kept import not_finite
 from selfprompt.data.batches import Batches
 from selfprompt.errors import Diverged, UserError
@@ -32,6 +33,9 @@ SNAPSHOTS = 10
 
 OnStep = Callable[[int, int, str], None]
 """Called with (steps done, steps in all, a few words)."""
+Ends = Callable[[float], bool]
+"""Asked after every step, with the share of all epochs that there are to the end of its stage: whether this one ends
+here, with the best of its epochs so far."""
 
 
 class Loop:
@@ -53,11 +57,13 @@ class Loop:
         seed: int,
         on_step: OnStep | None,
         checkpoint_seconds: float,
+        ends: Callable[[], bool] | None = None,
     ) -> None:
         self.model, self.optimizer, self.stage, self.engine = model, optimizer, stage, engine
         self.recipe = recipe = stage.recipe
         self.progress, self.folder, self.seed = progress, folder, seed
         self.on_step, self.checkpoint_seconds = on_step, checkpoint_seconds
+        self.ends, self.ended = ends, False
         self.seconds = self.waiting = self.compiling = 0.0
         self.weights = trained_besides_head(model)
         self.average: MovingAverage | None = None
@@ -81,13 +87,18 @@ class Loop:
                 f"have a part each: use --head-norm none, or one process."
             )
         self.network: nn.Module = model
-        self.fixed = features_are_fixed(model) and not train.augmented
+        self.fixed = features_are_fixed(model) and not (train.augmented or self.recipe.mixes)
+        self.mix: Callable[[Batch], Batch] | None = None
+        if self.recipe.mixes:
+            from selfprompt.tuning.mixing import Mixing  # it imports torchvision
+
+            self.mix = Mixing(self.recipe, model.num_classes)
         if self.fixed:
             with self.engine.autocast():
                 train = frozen_features(model, train, 2 * progress.micro_batch)
                 val = None if val is None else frozen_features(model, val, 2 * progress.micro_batch)
             self.network = model.head
-        task = Task(self.network, self.stage.objective, self.stage.penalties, model)
+        task = Task(self.network, self.stage.loss, self.stage.penalties, model)
         self.prepared = self.engine.prepare(task)
         compiled: Any = torch.compile(self.prepared, fullgraph=True) if self.recipe.compile else self.prepared
         self.task: nn.Module = compiled
@@ -96,19 +107,22 @@ class Loop:
         if not (progress.epoch or progress.step):
             self._snapshot()
         while progress.epoch < self.stage.epochs and not progress.finished:
-            begun = time.monotonic()
-            self._epoch(train, steps)
-            self.seconds += time.monotonic() - begun
-            self._validate(val)
-            progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
-            self._snapshot()
-            if isinstance(self.stage.then, Again):
-                progress.path.append(flat(self.weights).detach().cpu())
-            waited = len(progress.history) - 1 - progress.best_epoch
-            progress.finished = progress.epoch == self.stage.epochs or waited >= (self.recipe.patience or math.inf)
-            self._checkpoint()
+            done = progress.epoch * steps + progress.step
+            with watch.stage("training", steps * self.stage.epochs, "steps", done) as advance:
+                begun = time.monotonic()
+                self._epoch(train, steps, advance)
+                self.seconds += time.monotonic() - begun
+                self._validate(val)
+                progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
+                self._snapshot()
+                if isinstance(self.stage.then, Again):
+                    progress.path.append(flat(self.weights).detach().cpu())
+                waited = len(progress.history) - 1 - progress.best_epoch
+                last = progress.epoch == self.stage.epochs or self.ended
+                progress.finished = last or waited >= (self.recipe.patience or math.inf)
+                self._checkpoint()
 
-    def _epoch(self, train: Batches, steps: int) -> None:
+    def _epoch(self, train: Batches, steps: int, advance: watch.Advance) -> None:
         progress, recipe = self.progress, self.recipe
         order = self.stage.rule.order(len(train), recipe.batch_size, self.seed, progress.epoch, progress.held)
         if recipe.balance == "sampler":
@@ -124,6 +138,9 @@ class Loop:
             done = progress.epoch * steps + progress.step
             torch.manual_seed(hash((self.seed, done, self.engine.rank)) % 2**63)
             set_rates(self.optimizer, recipe, done, steps * recipe.epochs)
+            if self.mix:
+                batch = place(batch, self.engine.device)
+                batch = self.mix(batch._replace(inputs=self.model.normalize(batch.inputs)))
             loss = self._step(batch, len(indices))
             if not math.isfinite(loss):
                 raise self._diverged(f"The loss became {loss}")
@@ -131,8 +148,13 @@ class Loop:
             progress.step += 1
             if self.average:
                 self.average.update(self.model.adapter_state())
+            words = f"epoch {progress.epoch + 1}, loss {loss:.3f}"
             if self.on_step:
-                self.on_step(done + 1, steps * self.stage.epochs, f"epoch {progress.epoch + 1}, loss {loss:.3f}")
+                self.on_step(done + 1, steps * self.stage.epochs, words)
+            advance(1, words)
+            self.ended = self.ends is not None and self.engine.from_main(self.ends)
+            if self.ended:
+                break
             if progress.step < steps and time.monotonic() - self.saved >= self.checkpoint_seconds:
                 self._checkpoint()
 

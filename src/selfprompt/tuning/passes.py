@@ -8,12 +8,13 @@ from torch import Tensor
 
 from selfprompt.backbones.base import UNEDITED
 from selfprompt.data.batches import Batches, in_order
-from selfprompt.inputs import Text, move, place
+from selfprompt.inputs import Text, move, place, size
 from selfprompt.methods.base import PromptMethod
 from selfprompt.model import PromptedModel, build
 from selfprompt.objectives.base import Objective
 from selfprompt.prompts.condensation.base import Condensation
 from selfprompt.prompts.insertion.prompted import PromptInsertion
+from selfprompt.watch import counted
 
 
 def start_prompts(model: PromptedModel, train: Batches, seed: int, batch_size: int = 32) -> None:
@@ -25,10 +26,10 @@ def start_prompts(model: PromptedModel, train: Batches, seed: int, batch_size: i
     share = model.method.prototype_share if isinstance(model.method, PromptMethod) else 1.0
     chosen = np.arange(count)
     if share < 1:
-        size = max(1, round(share * count))
-        chosen = np.sort(np.random.default_rng(seed).choice(count, size=size, replace=False))
+        few = max(1, round(share * count))
+        chosen = np.sort(np.random.default_rng(seed).choice(count, size=few, replace=False))
     order = [chosen[batch] for batch in in_order(len(chosen), batch_size)]
-    model.initialize(train.batches(order, epoch=None), seed=seed)
+    model.initialize(counted(train.batches(order, epoch=None), "prototypes", len(chosen), size), seed=seed)
     if model.sources is not None:
         model.sources[..., 0] = torch.from_numpy(chosen)[model.sources[..., 0]]
 
@@ -38,7 +39,7 @@ def frozen_states(model: PromptedModel, train: Batches, batch_size: int) -> Tens
     """(N, F) features of the training examples by the backbone without prompts: of texts, the mean of their words."""
     backbone, rows = model.backbone, []
     device = next(model.parameters()).device
-    for inputs, _ in train.batches(in_order(len(train), batch_size), epoch=None):
+    for inputs, _ in counted(train.batches(in_order(len(train), batch_size), None), "features", len(train), size):
         inputs = move(backbone.as_input(inputs, model.normalize), device)
         if isinstance(inputs, Text):  # where prompts would stand there is nothing
             inputs = Text(inputs.ids, inputs.mask & (inputs.ids >= 0), inputs.at)
@@ -56,7 +57,8 @@ def condense(
     model.eval()
     model.tower.checkpointing = False
     order = in_order(len(train), batch_size)
-    batches = (place(batch, device) for batch in train.batches(order))
+    told = counted(train.batches(order), "condensation", len(train), size)
+    batches = (place(batch, device) for batch in told)
     kept = condensation.apply(insertion, model.prompted.backbone, lambda batch: objective(model, batch), batches)
     if model.sources is not None and kept is not None:
         model.sources = torch.where(kept[..., None], model.sources, -1)

@@ -51,7 +51,7 @@ class ImageView(View):
         rng = np.random.default_rng((variation.seed, zlib.crc32(plain.tobytes())))
         crop = partial(random_crop, image, self.protocol, rng, variation.scale)
         mirror = rng if variation.flip else None
-        return [plain] + [flipped(crop(), mirror) for _ in range(variation.count - 1)]
+        return [plain] + [pixels(flipped(crop(), mirror)) for _ in range(variation.count - 1)]
 
     def collate(self, read: Iterable[Any], count: int) -> Tensor:
         side = self.protocol.image_size
@@ -75,9 +75,10 @@ class ImageView(View):
 def prepare_image(image: Image.Image, protocol: Protocol, rng: np.random.Generator | None = None) -> np.ndarray:
     """Resize, crop and (with ``rng``) augment one RGB image to a (3, S, S) uint8 array."""
     size, how = protocol.image_size, FILTERS[protocol.interpolation]
-    if rng is not None and protocol.augmentation == "squash_crop_flip":
+    moved = protocol.augmentation.removesuffix("randaugment").removesuffix("+")
+    if rng is not None and moved == "squash_crop_flip":
         image = image.resize((size, size), how)
-    if rng is not None and protocol.augmentation in ("crop_flip", "squash_crop_flip"):
+    if rng is not None and moved in ("crop_flip", "squash_crop_flip"):
         image = random_crop(image, protocol, rng)
     elif protocol.resize == "squash":
         image = image.resize((size, size), how)
@@ -86,7 +87,7 @@ def prepare_image(image: Image.Image, protocol: Protocol, rng: np.random.Generat
         scale = short / min(image.size)
         width, height = (max(short, round(side * scale)) for side in image.size)
         left, top = (width - size) // 2, (height - size) // 2
-        if rng is not None and protocol.augmentation == "resize_crop_flip":
+        if rng is not None and moved == "resize_crop_flip":
             left, top = int(rng.integers(width - size + 1)), int(rng.integers(height - size + 1))
         if width * height <= MOST_PIXELS:
             image = image.resize((width, height), how).crop((left, top, left + size, top + size))
@@ -94,7 +95,12 @@ def prepare_image(image: Image.Image, protocol: Protocol, rng: np.random.Generat
             x, y = image.width / width, image.height / height
             right, bottom = min(image.width, (left + size) * x), min(image.height, (top + size) * y)
             image = image.resize((size, size), how, box=(left * x, top * y, right, bottom))
-    return flipped(image, rng if protocol.augmentation != "none" else None)
+    image = flipped(image, rng if moved not in ("", "none") else None)
+    if rng is not None and protocol.augmentation.endswith("randaugment"):
+        from selfprompt.data.views.randaugment import randaugment  # it imports torchvision
+
+        image = randaugment(image, rng)
+    return pixels(image)
 
 
 def random_crop(image: Image.Image, protocol: Protocol, rng: np.random.Generator, least: float = 0.08) -> Image.Image:
@@ -103,10 +109,13 @@ def random_crop(image: Image.Image, protocol: Protocol, rng: np.random.Generator
     return image.resize((size, size), FILTERS[protocol.interpolation], box=box)
 
 
-def flipped(image: Image.Image, rng: np.random.Generator | None) -> np.ndarray:
-    """An RGB image as a (3, H, W) uint8 array; with ``rng``, half of the time its mirror image."""
-    if rng is not None and rng.random() < 0.5:
-        image = ImageOps.mirror(image)
+def flipped(image: Image.Image, rng: np.random.Generator | None) -> Image.Image:
+    """An image; with ``rng``, half of the time its mirror image."""
+    return ImageOps.mirror(image) if rng is not None and rng.random() < 0.5 else image
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    """An RGB image as a (3, H, W) uint8 array."""
     return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
 
 
