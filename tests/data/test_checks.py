@@ -10,14 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageEnhance
 
-from conftest import write_image
+from conftest import make_backbone, write_image
+from selfprompt.data.batches import Decoded, Features
 from selfprompt.data.checks import doubles
 from selfprompt.data.checks.doubles import exact, fingerprint, near
+from selfprompt.data.checks.findings import Findings
 from selfprompt.data.checks.labels import FOLDS, out_of_fold, ranked, suspects
 from selfprompt.data.checks.look import numbered
+from selfprompt.data.datasets import Examples, Splits
+from selfprompt.data.protocol import protocol_for
 from selfprompt.doctor import check_data
+from selfprompt.runs import data_check
+from selfprompt.runs.data_check import look_at_data
 
 
 def picture(seed: int, size: int = 64) -> Image.Image:
@@ -125,7 +132,9 @@ def test_what_cannot_be_judged_is_left_out() -> None:
     probabilities = out_of_fold(features[kept], labels[kept], 3)
     assert np.isnan(probabilities).all(axis=1).tolist() == (labels[kept] == 2).tolist()
     assert not set(ranked(probabilities, labels[kept])) & set(np.flatnonzero(labels[kept] == 2))
-    one_place = np.where(labels == 1, 1000, np.arange(len(labels)))  # a class in one group is never learned without it
+    one_place = np.where(
+        labels == 1, 1000, np.arange(len(labels))
+    )  # a class in one group is never learned without it
     probabilities = out_of_fold(features, labels, 3, one_place)
     assert np.isnan(probabilities).any(axis=1).tolist() == (labels == 1).tolist()
     assert np.isnan(out_of_fold(features[:4], labels[:4], 3)).all()
@@ -184,6 +193,36 @@ def test_what_cannot_be_read_is_not_looked_at(planted: Path) -> None:
     assert sum("3.png is no image" in problem for problem in problems) == 1
     assert [Path(pair.other.name).name for pair in found.exact] == ["other.png"]
     assert found.judged == 57
+
+
+def test_a_run_looks_at_what_it_has_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of all parts, labels of the first two; what would take long is left out, and said."""
+    features, labels = clusters(12)
+    pixels = np.stack([np.asarray(picture(i, 32)) for i in range(36)])
+    pixels[35], pixels[3] = pixels[0], np.asarray(saved_anew(picture(2, 32)))
+    cuts = {"train": slice(0, 20), "val": slice(20, 30), "test": slice(30, 36)}
+    examples = {name: Examples(list(pixels[cut]), labels[cut]) for name, cut in cuts.items()}
+    splits = Splits(**examples, record={}, class_names=("ant", "bee", "cow"))
+    protocol = protocol_for(make_backbone().info)
+    rows = torch.from_numpy(features).float()
+    found = [Features(rows[cut], torch.from_numpy(labels[cut])) for cut in cuts.values()]
+
+    def look(keep: bool = True) -> Findings:
+        parts = {name: Decoded(part, protocol, keep=keep) for name, part in examples.items()}
+        return look_at_data(splits, parts, found, "tiny")
+
+    data = look()
+    assert [(pair.one.split, pair.one.name, pair.other.name) for pair in data.exact] == [("train", "0", "5")]
+    assert [(pair.one.name, pair.other.name) for pair in data.near] == [("2", "3")]
+    assert (data.judged, data.right, data.left_out) == (30, 1, [])
+    assert look(keep=False).exact == []
+    assert "doubles: the examples are not kept in memory" in look(keep=False).left_out[0]
+    monkeypatch.setattr(data_check, "COMPARED", 35)
+    monkeypatch.setattr(data_check, "JUDGED", 30 * 8 * 3 - 1)
+    assert [why.partition(" are many")[0] for why in look().left_out] == [
+        "doubles: 36 examples",
+        "labels: 30 examples of 3 classes",
+    ]
 
 
 def test_a_csv_is_of_data(fails: Callable) -> None:

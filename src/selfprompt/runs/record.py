@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from selfprompt.data.checks.findings import Findings
 from selfprompt.data.tables import Kind
 from selfprompt.errors import UserError
 from selfprompt.files import damaged, read_as, replace_file
@@ -157,6 +158,7 @@ class Analysis(Found):
         texts: None where classes are no texts.
         inputs: What was classified.
         words: Nearest to the prompts of a language model.
+        data: What a look at the examples found; None where nobody looked.
     """
 
     classes: list[str]
@@ -169,6 +171,7 @@ class Analysis(Found):
     texts: TextAnalysis | None = None
     inputs: Kind = "image"
     words: list[Words] = []
+    data: Findings | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Analysis:

@@ -22,8 +22,9 @@ from selfprompt.files import claimed, replace_file, unused
 from selfprompt.model import build
 from selfprompt.runs.analysis import analyse_run
 from selfprompt.runs.config import NAME, RunConfig, read_run, starting
+from selfprompt.runs.data_check import look_at_data
 from selfprompt.runs.material import Material
-from selfprompt.runs.outcome import answers_of, calibrated, surest, verdicts
+from selfprompt.runs.outcome import answers_of, calibrated, plain_features, surest, verdicts
 from selfprompt.scores.classes import scores, summary
 from selfprompt.tuning.answers import write_answers
 from selfprompt.tuning.checkpoint import Settings, same_run, settings_of
@@ -191,14 +192,18 @@ def run_in(
         metrics["uncalibrated"] = uncalibrated
     else:
         metrics["temperature"] = temperature
-    measured = {"test_accuracy": accuracy}
+    measured, looked = {"test_accuracy": accuracy}, None
     probed = config.probe and config.method.trainable() == "prompts"
     if val is None and (probed or analysed):  # it was trained on, too
         count = len(splits.train)
         train, val = train.take(np.arange(count)), train.take(np.arange(count, len(train)))
     if val and probed:
         protocol = config.protocol.completed(examples)
-        metrics["worth"] = verdicts(model, backbone, protocol, engine, (train, val, test), tested)
+        plain, features = plain_features(model, backbone, protocol, engine, (train, val, test))
+        metrics["worth"] = verdicts(features, tested, config.protocol.inputs)
+        if analysed and engine.is_main:
+            parts = dict(zip(("train", "val", "test"), plain))
+            looked = look_at_data(splits, parts, features, model.backbone.info.name)
         probe = metrics["worth"][0]["rival_test_accuracy"]
         metrics["linear_probe_test_accuracy"] = measured["linear_probe_test_accuracy"] = probe
     engine.track(measured, step=len(result.history))
@@ -212,6 +217,6 @@ def run_in(
         write_answers(out, answers)
         write_metrics(out, metrics)
         if val and analysed:
-            analyse_run(out, model, classes, train, val, test, tested.names, predicted, sure)
+            analyse_run(out, model, classes, train, val, test, tested.names, predicted, sure, looked)
     engine.wait()
     return Result(metrics, result.history, out)
