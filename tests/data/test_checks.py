@@ -149,7 +149,7 @@ def test_groups_of_several_splits_are_one_numbering() -> None:
 
 @pytest.fixture
 def planted(tmp_path: Path) -> Path:
-    """Two splits with a copy saved as another PNG, one saved anew as JPEG, one under two labels, and a flipped label."""
+    """Two splits with a copy as another PNG, one saved anew as JPEG, one under two labels, and a flipped label."""
     for split, first, count in (("train", 0, 12), ("test", 100, 6)):
         for label, name in enumerate(("ant", "bee", "cow")):
             for index in range(first, first + count):
