@@ -39,9 +39,9 @@ def near(
 ) -> Iterator[tuple[int, int, float]]:
     """Each picture that is almost an earlier one: saved anew, scaled, brighter or darker; not cut out or turned.
 
-    Two are alike as their pixels correlate, each less its mean: what JPEG's noise or a brightness changes hardly moves
-    it. Of several earlier ones it is the likest of another split, if one is near, else the likest of its own. Memory
-    grows with N, not with its square.
+    Two are alike as their pixels correlate, each less its mean: JPEG's noise and another brightness hardly change it.
+    Of several earlier ones it is the likest of another split, if one is near, else the likest of its own.
+    Memory grows with N, not with its square.
 
     Args:
         small: (N, D) pictures made small (see `fingerprint`).
