@@ -1,4 +1,4 @@
-"""timm's VisionTransformer, Eva and Beit families: whatever their flags, features are the model's own, or it is refused."""
+"""timm's ViT, Eva and Beit families: whatever their flags, features are the model's own, or the model is refused."""
 
 from __future__ import annotations
 
