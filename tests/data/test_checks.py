@@ -17,7 +17,7 @@ from conftest import make_backbone, write_image
 from selfprompt.data.batches import Decoded, Features
 from selfprompt.data.checks import doubles
 from selfprompt.data.checks.doubles import exact, fingerprint, near
-from selfprompt.data.checks.findings import Findings
+from selfprompt.data.checks.findings import Double, Findings, Item
 from selfprompt.data.checks.labels import FOLDS, out_of_fold, ranked, suspects
 from selfprompt.data.checks.look import numbered
 from selfprompt.data.datasets import Examples, Splits
@@ -138,6 +138,14 @@ def test_what_cannot_be_judged_is_left_out() -> None:
     probabilities = out_of_fold(features, labels, 3, one_place)
     assert np.isnan(probabilities).any(axis=1).tolist() == (labels == 1).tolist()
     assert np.isnan(out_of_fold(features[:4], labels[:4], 3)).all()
+
+
+def test_findings_are_kept_whole() -> None:
+    """Whatever files are called, and where there is no label."""
+    items = [Item(split="train", name="\udcdf.png", label="ant"), Item(split="test", name="b.png")]
+    found = Findings(near=[Double(one=items[0], other=items[1], similarity=0.99)])
+    assert Findings.model_validate_json(found.model_dump_json(exclude_none=True)) == found
+    assert [row[3] for row in found.rows()] == ["\\udcdf.png"]
 
 
 def test_groups_of_several_splits_are_one_numbering() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from selfprompt.files import encoded
 
 COLUMNS = ("finding", "score", "split", "name", "label", "other_split", "other_name", "other_label")
 
@@ -19,8 +22,8 @@ class Item(Found):
     """An example: its split, its file or place, and its class; None where it has none."""
 
     split: str
-    name: str
-    label: str | None
+    name: Annotated[str, AfterValidator(lambda name: encoded(name).decode())]  # of a file that may not be UTF-8
+    label: str | None = None
 
 
 class Double(Found):
