@@ -52,6 +52,9 @@ def command(
         seed: Has no effect here; every command takes it.
         json: Print one JSON object.
     """
+    no_list = UserError("--csv lists what is found in DATA: give a folder, a table or a data set.")
+    if csv is not None and data is None:
+        raise no_list
     from selfprompt import doctor
     from selfprompt.comparison.suites import SUITES
     from selfprompt.data.listed import ROOT
@@ -62,8 +65,8 @@ def command(
     suite = (data or "").removeprefix(NAME)
     if suite in SUITES and data == suite and Path(suite).is_dir():
         raise UserError(f"{data} is a folder here and a benchmark: write ./{data} for the folder, or {NAME}{data}.")
-    if csv is not None and (data is None or suite in SUITES):
-        raise UserError("--csv lists what is found in DATA: give a folder, a table or a data set.")
+    if csv is not None and suite in SUITES:
+        raise no_list
     found = None
     if suite in SUITES:
         whole = next(iter(SUITES[suite].values()))
