@@ -17,7 +17,6 @@ from selfprompt.reports.table import Column, markdown, read_markdown
 from selfprompt.runs.config import RunConfig
 from selfprompt.runs.record import read_analysis
 from selfprompt.runs.tune import tune
-from selfprompt.tuning.records import Tested, read_metrics
 
 
 class Outline(HTMLParser):
@@ -120,14 +119,14 @@ def test_a_runs_page_has_what_a_look_at_its_data_found(folder: Path, weights: Pa
     config = RunConfig.resolve(
         str(folder), str(weights), "vpt", fields={"num_prompts": 1}, recipe={"epochs": 1, "batch_size": 16}
     )
-    tune(config, tmp_path / "run")
+    result = tune(config, tmp_path / "run")
     data = read_analysis(tmp_path / "run")[0].data
     assert data is not None
     assert data.left_out == []
     assert [{Path(item.name).name for item in (pair.one, pair.other)} for pair in data.exact] == [
         {"0.png", "copy.png"}
     ]
-    assert data.judged == len([*folder.glob("*/*")]) - read_metrics(tmp_path / "run", Tested)["test_images"]
+    assert data.judged == len([*folder.glob("*/*")]) - result.metrics["test_images"]
     page = report(tmp_path / "run")
     assert "The data" in outline(page).headings
     assert "1 image(s) are there twice" in page.read_text(encoding="utf-8")

@@ -52,7 +52,7 @@ def look_at_data(
         pictures = [part.kept for part in parts.values() if isinstance(part.kept, Tensor)]
         keys: list[Hashable] = [text for part in parts.values() for text in part.examples.images]
         if pictures:
-            keys = [hashlib.sha256(one.numpy()).digest() for many in pictures for one in many]
+            keys = [hashlib.sha256(one.numpy().tobytes()).digest() for many in pictures for one in many]
         found = look_for_doubles(items, keys, [one for many in pictures for one in small(many)] or None)
     chosen = list(parts)[:2]
     rows = [part for name, part in zip(parts, features) if name in chosen]

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from selfprompt.backbones.load import load_backbone
+from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import with_splits
 from selfprompt.data.recorded import NAME as SPLIT_NAME
 from selfprompt.data.recorded import splits_for
@@ -202,7 +203,7 @@ def run_in(
         plain, features = plain_features(model, backbone, protocol, engine, (train, val, test))
         metrics["worth"] = verdicts(features, tested, config.protocol.inputs)
         if analysed and engine.is_main:
-            parts = dict(zip(("train", "val", "test"), plain))
+            parts: dict[str, Decoded] = dict(zip(("train", "val", "test"), plain))
             looked = look_at_data(splits, parts, features, model.backbone.info.name)
         probe = metrics["worth"][0]["rival_test_accuracy"]
         metrics["linear_probe_test_accuracy"] = measured["linear_probe_test_accuracy"] = probe
