@@ -36,21 +36,22 @@ def out_of_fold(
         outside its fold.
     """
     from sklearn.linear_model import LogisticRegression  # it takes a second
-    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     found = np.full((len(labels), num_classes), np.nan)
     counts = np.bincount(labels, minlength=num_classes)
     able = np.flatnonzero(counts[labels] >= FOLDS)
-    alone = np.arange(len(labels)) + (0 if groups is None else groups.max() + 1)
-    together = alone if groups is None else np.where(groups < 0, alone, groups)
-    x, y, g = features[able], labels[able], together[able]
-    if len(np.unique(y)) < 2 or len(np.unique(g)) < FOLDS:
+    x, y, together, kind = features[able], labels[able], None, StratifiedKFold
+    if groups is not None:
+        alone = np.arange(len(able)) + groups.max() + 1
+        together, kind = np.where(groups[able] < 0, alone, groups[able]), StratifiedGroupKFold
+    if len(np.unique(y)) < 2 or (together is not None and len(np.unique(together)) < FOLDS):
         return found
     with warnings.catch_warnings():  # of a class with fewer groups than folds, and of iterations
         warnings.simplefilter("ignore")
-        for seen, left in StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(x, y, g):
+        for seen, left in kind(FOLDS, shuffle=True, random_state=seed).split(x, y, together):
             if not len(left) or len(known := np.unique(y[seen])) < 2:
                 continue
             model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=200))
