@@ -1,4 +1,4 @@
-"""timm's Eva and Beit families: whatever their flags, features are the model's own, or the model is refused."""
+"""timm's ViT, Eva and Beit families: whatever their flags, features are the model's own, or the model is refused."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import timm
 import torch
+from timm.layers.mlp import SwiGLUPacked
 from timm.layers.norm import RmsNorm
 from timm.models.beit import Beit
 from timm.models.eva import Eva, EvaBlock
+from timm.models.vision_transformer import ResPostBlock, VisionTransformer
 from torch import nn
 
 from conftest import TINY, entering, make_backbone
@@ -70,7 +72,37 @@ RELATIVE: dict[str, dict[str, Any]] = {
     "class token read": {"use_rel_pos_bias": True, "global_pool": "token"},
     "norm before pooling": {"use_rel_pos_bias": True, "use_fc_norm": False},
 }
-MODELS = [pytest.param(Eva, flags, id=f"Eva: {name}") for name, flags in FLAGS.items()]
+AVERAGE = {"class_token": False, "global_pool": "avg"}
+ADDED: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "registers": {"reg_tokens": 3},
+    "registers without positions": {"reg_tokens": 3, "no_embed_class": True},
+    "no class token": AVERAGE,
+    "no positions": {**AVERAGE, "pos_embed": "none"},
+    "dynamic size": {"dynamic_img_size": True},
+    "padded to whole patches": {"dynamic_img_size": True, "dynamic_img_pad": True},
+    "qk-norm": {"qk_norm": True},
+    "no biases": {"qkv_bias": False, "proj_bias": False},
+    "a norm inside attention": {"scale_attn_norm": True},
+    "a norm inside the MLP": {"scale_mlp_norm": True},
+    "LayerScale": {"init_values": 0.5},
+    "pre-norm": {"pre_norm": True},
+    "a norm of patches": {"embed_norm_layer": nn.LayerNorm},
+    "RMS norm": {"norm_layer": partial(RmsNorm, eps=1e-5), "qk_norm": True},
+    "no final norm": {"final_norm": False},
+    "post-norm": {"block_fn": ResPostBlock, "init_values": 0.5},
+    "SwiGLU, packed": {"mlp_layer": SwiGLUPacked},
+    "attention pooling": {"class_token": False, "global_pool": "map"},
+    "attention pooling beside a class token": {"global_pool": "map"},
+    "norm after pooling": {"global_pool": "avg", "fc_norm": True},
+    "norm before pooling": {"global_pool": "avg", "fc_norm": False},
+    "prefix tokens pooled, too": {"global_pool": "avg", "reg_tokens": 2, "pool_include_prefix": True},
+    "maximum": {"global_pool": "max"},
+    "average and maximum": {"global_pool": "avgmax"},
+    "dropout in training": {"drop_rate": 0.5, "pos_drop_rate": 0.5, "attn_drop_rate": 0.5, "patch_drop_rate": 0.5},
+}
+MODELS = [pytest.param(VisionTransformer, flags, id=f"ViT: {name}") for name, flags in ADDED.items()]
+MODELS += [pytest.param(Eva, flags, id=f"Eva: {name}") for name, flags in FLAGS.items()]
 MODELS += [pytest.param(Beit, flags, id=f"Beit: {name}") for name, flags in RELATIVE.items()]
 
 

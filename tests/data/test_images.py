@@ -197,7 +197,7 @@ def test_dim_and_bright_stay_apart_in_one_data_set(tmp_path: Path) -> None:
     assert protocol.value_range == (0, 4095)
     bright, dim = (Decoded(train, protocol).get(np.array([i])).float().mean().item() for i in (0, 3))
     assert bright / dim == pytest.approx(6, rel=0.2)
-    facts, problems = check_data(str(tmp_path))
+    facts, problems, _ = check_data(str(tmp_path))
     assert facts["images of more than 8 bits"] == "0 is black, 4,095 is white"
     assert problems == []
 

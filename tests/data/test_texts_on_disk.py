@@ -264,12 +264,12 @@ def test_as_many_shots_for_validation_as_are_asked_for() -> None:
 def test_the_doctor_names_everything_that_is_doubtful(write: Write) -> None:
     table = "text,label\n" + "".join(f"text number {i},{i % 2}\n" for i in range(20))
     path = write({"t.csv": table + "text number 3,1\ntext number 4,1\ngroÃŸ,0\n"}) / "t.csv"
-    facts, problems = doctor.check_data(str(path))
+    facts, problems, _ = doctor.check_data(str(path))
     assert (facts["classes"], facts["train texts"]) == (2, 23)
     assert facts["words"] == "3 in the median, 3 at most"
     assert len(problems) == 3
-    assert "1 text(s) of train stand there more than once, such as" in problems[0]
-    assert f"{path}, line 6 (0) and {path}, line 23 (1): remove one of them" in problems[1]
+    assert f"{path}, line 6 (0) and {path}, line 23 (1): remove one of them" in problems[0]
+    assert "1 text(s) of train stand there more than once, such as" in problems[1]
     assert "another encoding than their own, such as" in problems[2]
     path.write_text("text,label\na,1\n,2\nb,\n", encoding="utf-8")
     problems = doctor.check_data(str(path))[1]

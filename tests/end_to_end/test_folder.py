@@ -105,6 +105,7 @@ def test_tune_evaluate_predict_and_load_work_together(mixed: Path, weights: Path
 
 def test_a_run_within_its_own_data(mixed: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(mixed)
+    (mixed / "ant" / "alpha.png").unlink()  # the same picture as 0.png
     short = ("--backbone", weights, "--num-prompts", 2, "--epochs", 1, "--no-probe")
     for more in ((), ("--out", "result")):
         selfprompt("tune", ".", *short, *more)
@@ -120,6 +121,7 @@ def test_listings_and_doctor(mixed: Path) -> None:
     assert selfprompt("list", "methods")["names"] == sp.list_methods()
     assert "vit_base_patch16_224.mae" in selfprompt("list", "backbones")["names"]
     assert {"digits", "elpv", "mnist5k"} <= set(selfprompt("list", "datasets")["names"])
+    (mixed / "ant" / "alpha.png").unlink()  # the same picture as 0.png
     assert selfprompt("doctor", mixed)["problems"] == []
     assert selfprompt("doctor")["problems"] == []
 

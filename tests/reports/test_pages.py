@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from conftest import write_image
 from selfprompt.errors import UserError
 from selfprompt.reports import report
 from selfprompt.reports.table import Column, markdown, read_markdown
 from selfprompt.runs.config import RunConfig
+from selfprompt.runs.record import read_analysis
 from selfprompt.runs.tune import tune
 
 
@@ -109,3 +111,22 @@ def test_a_folder_without_a_finished_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}", encoding="utf-8")
     with pytest.raises(UserError, match="--resume"):
         report(tmp_path)
+
+
+def test_a_runs_page_has_what_a_look_at_its_data_found(folder: Path, weights: Path, tmp_path: Path) -> None:
+    (folder / "bee" / "copy.png").write_bytes((folder / "ant" / "0.png").read_bytes())
+    write_image(folder / "cow" / "flipped.png", 0, 50)
+    config = RunConfig.resolve(
+        str(folder), str(weights), "vpt", fields={"num_prompts": 1}, recipe={"epochs": 1, "batch_size": 16}
+    )
+    result = tune(config, tmp_path / "run")
+    data = read_analysis(tmp_path / "run")[0].data
+    assert data is not None
+    assert data.left_out == []
+    assert [{Path(item.name).name for item in (pair.one, pair.other)} for pair in data.exact] == [
+        {"0.png", "copy.png"}
+    ]
+    assert data.judged == len([*folder.glob("*/*")]) - result.metrics["test_images"]
+    page = report(tmp_path / "run")
+    assert "The data" in outline(page).headings
+    assert "1 image(s) are there twice" in page.read_text(encoding="utf-8")

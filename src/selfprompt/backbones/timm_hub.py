@@ -6,6 +6,7 @@ from typing import Any
 
 import timm
 import torch
+from huggingface_hub import HfApi, constants, try_to_load_from_cache
 from timm.data.config import resolve_model_data_config
 from torch import nn
 
@@ -27,6 +28,10 @@ MODULES = ("vision_transformer", "deit", "eva", "beit")
 
 OTHERS = ("vit_dlittle_*", "vit_dwee_*", "vit_dpwee_*", "vit_pwee_*", "*_18x2_*", "*_xp_*", "*_distilled_*")
 """Of these, those with differential attention, parallel branches, or two classifiers."""
+
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+"""Files of the hub that timm reads."""
+PATIENCE = 3.0  # seconds for the hub's answer
 
 
 def list_names() -> list[str]:
@@ -77,6 +82,21 @@ def hub_id(name: str) -> str | None:
     bare = name.removeprefix("timm/")
     known = timm.get_pretrained_cfg(bare, allow_unregistered=False) if timm.is_model(bare) else None
     return known.hf_hub_id if known and known.has_weights else None
+
+
+def out_of_reach(name: str) -> str | None:
+    """Why a timm model's weights cannot be had: the hub is away, or told to be; None where they can, or are here."""
+    repository = hub_id(name)
+    assert repository is not None
+    if any(isinstance(try_to_load_from_cache(repository, file), str) for file in WEIGHTS):
+        return None
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    try:
+        HfApi().model_info(repository, timeout=PATIENCE)
+    except Exception as error:  # the hub's client raises whatever its many layers do
+        return first_line(error)[:200]
+    return None
 
 
 def create(name: str, **options: Any) -> nn.Module:

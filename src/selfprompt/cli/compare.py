@@ -50,7 +50,8 @@ def command(
             probe, full fine-tuning, VPT and SPT).
         study: One of the SPT paper's studies: of the prompts' number, of prototypes and the share of the images that
             they are made of, of the size of the training set and of the model.
-        backbone: A timm name, a weights file, or builtin (the default).
+        backbone: A timm name, a weights file, builtin, or auto (the default): a general one for images of your own,
+            where the hub's cache has it or the hub can be reached, else builtin.
         seeds: Runs of each method at its best settings.
         trials: Points that each search tries (5; 3 without DATA).
         search: climb steps from the published settings to better ones; grid tries the paper's own grid.
@@ -68,6 +69,7 @@ def command(
     from selfprompt.comparison.workers import Workers
     from selfprompt.methods import compared
     from selfprompt.reports.table import footer
+    from selfprompt.runs.unnamed import AUTO, unnamed
 
     data = with_columns(data, given(column_flags))
     size = {} if image_size is None else {"image_size": image_size}
@@ -79,7 +81,9 @@ def command(
         if data is None:
             tried = {} if trials is None else {"trials": trials}
             return task_of(MINI, "mnist5k", chosen, protocol=settings, **changes, **tried)
-        chosen = chosen or "builtin"
+        if chosen in (None, AUTO):
+            chosen, side = unnamed("builtin", data)
+            settings = ({} if side is None else {"image_size": side}) | settings
         settings = protocol_of(chosen, **settings)
         return Comparison(
             data=data, backbone=chosen, protocol=settings, trials=5 if trials is None else trials, **changes

@@ -49,8 +49,9 @@ def command(
         data: A folder of class folders (flat, or under train/, val/, test/), a table (.csv, .tsv, .jsonl, .parquet),
             a folder of one table of texts for each split (train.tsv, dev.tsv), a registered name, or hf:NAME. Where
             a registered name is a folder here, too, write ./NAME or name:NAME.
-        backbone: A timm name, a weights file, text:NAME_OR_FOLDER for a language model, which takes texts, or builtin
-            (the default).
+        backbone: A timm name, a weights file, text:NAME_OR_FOLDER for a language model, which takes texts, builtin,
+            or auto (the default): a general one for images of your own, where the hub's cache has it or the hub can
+            be reached, else the built-in one; what is used is said.
         method: A name of `selfprompt list methods` (spt), with fields of its own where wanted: gatevpt:gate_init=10.
         image_size: Side of the input in pixels, if not the backbone's own.
         first: Data that the prompts are trained on before, in OUT/first, such as pairs:CORPUS for ppt.

@@ -89,6 +89,11 @@ class Decoded(Batches):
     def labels(self) -> Tensor:
         return torch.from_numpy(self.examples.known_labels)
 
+    @property
+    def kept(self) -> Inputs | None:
+        """All examples, where they are in memory."""
+        return self._kept
+
     def _batch(self, inputs: Inputs, indices: np.ndarray) -> Batch:
         return Batch(inputs, None if self._labels is None else self._labels[torch.from_numpy(indices)])
 

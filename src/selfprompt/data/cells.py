@@ -16,6 +16,9 @@ logger = logging.getLogger("selfprompt")
 Label = str | tuple[str, ...]
 """The label of an example; of those that may have several, all of its labels."""
 
+JOINED = "|"
+"""Between several labels of an example, where they stand in one string."""
+
 FLAGS = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True}
 SEPARATORS = "|;"
 
@@ -80,3 +83,8 @@ def numbered(labels: Sequence[tuple[str, ...]], names: Sequence[str], several: b
     for row, own in zip(found, labels):
         row[[number[name] for name in own]] = True
     return found
+
+
+def joined(label: Label | None) -> str | None:
+    """The label of an example in one string."""
+    return JOINED.join(label) if isinstance(label, tuple) else label

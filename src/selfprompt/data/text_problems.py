@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 
-from selfprompt.data.cells import Label
+from selfprompt.data.cells import Label, joined
+from selfprompt.data.checks.doubles import doubles, exact, problems
+from selfprompt.data.checks.findings import Double, Item
 from selfprompt.data.datasets import Dataset
 from selfprompt.data.examples import Examples
 from selfprompt.data.templates import Reader
@@ -34,36 +35,22 @@ def labels_of(part: Examples, names: Sequence[str]) -> list[Label]:
 
 def doubtful(parts: Parts) -> list[str]:
     """Problems of texts, in sentences, each with the first place."""
-    first: dict[tuple[str, ...], tuple[str, Entry]] = {}
-    found: dict[str, list[tuple[Entry, Entry]]] = defaultdict(list)
-    misread = []
-    for split, part in parts.items():
-        for entry in part:
-            before, other = first.setdefault(entry.texts, (split, entry))
-            if other is not entry:
-                two = None not in (other.label, entry.label) and other.label != entry.label
-                where = split if before == split else f"{before} and {split}"
-                found["label" if two else where].append((other, entry))
-            if any(map(is_misread, entry.texts)):
-                misread.append(entry)
-    problems = []
-    for kind, pairs in found.items():
-        one, other = pairs[0]
-        if kind == "label":
-            problems.append(
-                f"{len(pairs):,} text(s) stand under two labels, such as {one.where} ({one.label}) and {other.where} "
-                f"({other.label}): remove one of them."
-            )
-        else:
-            said = f"{len(pairs):,} text(s) of {kind} stand there more than once" if " and " not in kind else ""
-            said = said or f"{len(pairs):,} text(s) are in {kind}"
-            problems.append(f"{said}, such as {one.where} and {other.where}: remove one of them.")
+    every = [entry for part in parts.values() for entry in part]
+    misread = [entry for entry in every if any(map(is_misread, entry.texts))]
+    said = problems(doubled(parts), "text")
     if misread:
-        problems.append(
+        said.append(
             f"{len(misread):,} text(s) look as if they were read in another encoding than their own, such as "
             f"{misread[0].where} ({misread[0].texts[0][:40]!r}): save the file as UTF-8 anew."
         )
-    return problems
+    return said
+
+
+def doubled(parts: Parts) -> list[Double]:
+    """Texts that are there twice, to the letter."""
+    placed = [(split, entry) for split, part in parts.items() for entry in part]
+    items = [Item(split=split, name=entry.where, label=joined(entry.label)) for split, entry in placed]
+    return doubles(items, [(i, j, 1.0) for i, j in exact([entry.texts for _, entry in placed])])
 
 
 def is_misread(text: str) -> bool:

@@ -13,6 +13,7 @@ from selfprompt.data.tables import Kind
 from selfprompt.files import read_text
 from selfprompt.methods import record_of
 from selfprompt.reports import figures, pictures
+from selfprompt.reports.data import data_section
 from selfprompt.reports.page import Section, write_page
 from selfprompt.reports.scores import scores_section, worth_section
 from selfprompt.reports.words import looks_section, mistakes_table, words_section
@@ -54,6 +55,8 @@ def run_page(folder: Path) -> Path:
         sections.insert(1, worth_section(metrics["worth"]))
     if "scores" in metrics:
         sections.append(scores_section(metrics["scores"], metrics, found.inputs))
+    if found.data:
+        sections.append(data_section(found.data, found.inputs))
     if found.looks:
         sections.append(overlays(found, thumbnails))
     if found.word_looks:

@@ -18,6 +18,7 @@ from selfprompt.analysis.texts import look_at_texts
 from selfprompt.analysis.word_relevance import word_relevance
 from selfprompt.analysis.words import look_at_words
 from selfprompt.data.batches import Decoded, in_order
+from selfprompt.data.checks.findings import Findings
 from selfprompt.data.recorded import image_names, splits_for
 from selfprompt.data.sources import load_located
 from selfprompt.inputs import Text, images_of, move
@@ -50,6 +51,7 @@ def analyse_run(
     names: Sequence[str],
     predicted: Tensor,
     probability: Tensor,
+    data: Findings | None = None,
 ) -> None:
     """Write analysis.json, and for images thumbnails.png.
 
@@ -60,9 +62,10 @@ def analyse_run(
         train, val, test: Its images.
         names: Of the test images.
         predicted, probability: (N,) each, of the test images.
+        data: What a look at all of them found.
     """
     if model.protocol.inputs == "text":
-        record_words(folder, model, classes, train, test, names, predicted, probability)
+        record_words(folder, model, classes, train, test, names, predicted, probability, data)
         return
     prompts = look_into(model, train, val, run=folder) if has_prompts(model) else None
     texts = look_at_texts(model)
@@ -74,6 +77,7 @@ def analyse_run(
         grid=round(model.backbone.num_patches**0.5),
         prompts=None if prompts is None else PromptAnalysis.model_validate(prompts),
         texts=None if texts is None else TextAnalysis.model_validate(texts),
+        data=data,
     )
 
     def pixels(split: str, image: int) -> np.ndarray:
@@ -94,6 +98,7 @@ def record_words(
     names: Sequence[str],
     predicted: Tensor,
     probability: Tensor,
+    data: Findings | None,
 ) -> None:
     """`analyse_run`, of texts."""
     found = Analysis(
@@ -102,6 +107,7 @@ def record_words(
         inputs="text",
         words=[Words.model_validate(row) for row in look_at_words(model, train)],
         word_looks=word_looks(model, test, predicted),
+        data=data,
     )
     write_analysis(folder, found, {})
 

@@ -17,6 +17,7 @@ from selfprompt.methods import for_recipe, from_description, make_method, read_s
 from selfprompt.methods.base import Method, PromptMethod
 from selfprompt.methods.recipe import Recipe
 from selfprompt.runs.presets import PRESETS
+from selfprompt.runs.unnamed import AUTO, unnamed
 
 NAME = "run.json"
 
@@ -74,7 +75,7 @@ class RunConfig(BaseModel):
         first: str | None = None,
         **rest: Any,
     ) -> RunConfig:
-        """Fill in what the user left open: the backbone's own protocol, and the method's published recipe.
+        """Fill in what the user left open: a backbone, its own protocol, and the method's published recipe.
 
         ``method`` may carry fields of its own and of its recipe (see `read_spec`).
         """
@@ -88,7 +89,9 @@ class RunConfig(BaseModel):
         method, own_fields = read_spec(method)
         recipe = (recipe or {}) | for_recipe(method, own_fields)
         packaged: str = record_of(method).factory.packaged
-        backbone = backbone or packaged
+        if backbone in (None, AUTO):
+            backbone, side = unnamed(packaged, data)
+            image_size = image_size or side
         default = PRESETS.get(backbone, {}) if data is None else {}
         if data is None and not default:
             raise UserError(

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.clip import DualEncoder
-from selfprompt.data.batches import Decoded
+from selfprompt.data.batches import Decoded, Features
 from selfprompt.data.datasets import Splits
 from selfprompt.data.protocol import BaseProtocol
 from selfprompt.data.recorded import image_names
+from selfprompt.data.tables import Kind
 from selfprompt.methods.linear import Linear
 from selfprompt.model import PromptedModel, build
 from selfprompt.runs.probe import frozen, linear_probe, nearest
@@ -61,23 +62,21 @@ def surest(tested: Answers, temperature: float | None) -> NDArray[np.floating]:
     return found.max(axis=1)
 
 
-def verdicts(
+def plain_features(
     model: PromptedModel,
     backbone: Backbone | DualEncoder,
     protocol: BaseProtocol,
     engine: Engine,
     parts: Sequence[Decoded],
-    tested: Answers,
-) -> list[Verdict]:
-    """A model with prompts held against a linear probe and against nearest neighbours.
+) -> tuple[list[Decoded], list[Features]]:
+    """Examples without augmentation, and their features by the frozen backbone alone.
 
     Args:
-        model: The model.
+        model: The model with prompts.
         backbone: That it was built on.
         protocol: Of what they read; the model's own has its template, too.
         engine: Where to compute.
         parts: Training, validation and test images.
-        tested: The model's answers for the last.
     """
     bare = build(Linear(readout=model.method.readout), backbone, model.num_classes, protocol)
     engine.place(bare)
@@ -86,16 +85,26 @@ def verdicts(
     if bare.protocol.hash != model.protocol.hash:  # texts stand in another template
         plain = [Decoded(part.examples, bare.protocol) for part in plain]
     with engine.computing(bare), engine.autocast():
-        features = frozen(bare, *plain)
+        return plain, frozen(bare, *plain)
+
+
+def verdicts(features: Sequence[Features], tested: Answers, inputs: Kind) -> list[Verdict]:
+    """A model with prompts held against a linear probe and against nearest neighbours.
+
+    Args:
+        features: Of training, validation and test examples (see `plain_features`).
+        tested: The model's answers for the last.
+        inputs: What they are.
+    """
+    train, val, test = features
     with stage("probe", len(train)) as advance:
-        neighbours, count = nearest(*features)
+        neighbours, count = nearest(train, val, test)
         rivals = {
-            "linear probe": linear_probe(*features),
+            "linear probe": linear_probe(train, val, test),
             "nearest neighbour" if count == 1 else f"{count} nearest neighbours": neighbours,
         }
         advance(len(train), "")
-    inputs = model.protocol.inputs
-    if model.multi_label:
+    if tested.labels.ndim == 2:
         return [
             label_verdict(tested.probabilities, found, tested.labels, name, inputs) for name, found in rivals.items()
         ]

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from selfprompt.data.checks.findings import Findings
 from selfprompt.data.tables import Kind
 from selfprompt.errors import UserError
 from selfprompt.files import damaged, read_as, replace_file
@@ -169,6 +170,7 @@ class Analysis(Found):
         inputs: What was classified.
         words: Nearest to the prompts of a language model.
         word_looks: Some test texts.
+        data: What a look at the examples found; None where nobody looked.
     """
 
     classes: list[str]
@@ -182,6 +184,7 @@ class Analysis(Found):
     inputs: Kind = "image"
     words: list[Words] = []
     word_looks: list[WordLook] = []
+    data: Findings | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Analysis:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from selfprompt.backbones.load import load_backbone
+from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import with_splits
 from selfprompt.data.recorded import NAME as SPLIT_NAME
 from selfprompt.data.recorded import splits_for
@@ -23,8 +24,9 @@ from selfprompt.files import claimed, replace_file, unused
 from selfprompt.model import build
 from selfprompt.runs.analysis import analyse_run
 from selfprompt.runs.config import NAME, RunConfig, read_run, starting
+from selfprompt.runs.data_check import look_at_data
 from selfprompt.runs.material import Material
-from selfprompt.runs.outcome import answers_of, calibrated, scored, surest, verdicts
+from selfprompt.runs.outcome import answers_of, calibrated, plain_features, scored, surest, verdicts
 from selfprompt.scores.classes import summary
 from selfprompt.scores.several import chosen_thresholds
 from selfprompt.tuning.answers import write_answers
@@ -200,7 +202,7 @@ def run_in(
         metrics["uncalibrated"] = uncalibrated
     else:
         metrics["temperature"] = temperature
-    measured = {"test_accuracy": accuracy}
+    measured, looked = {"test_accuracy": accuracy}, None
     if metric := metrics.get("metric"):
         measured[f"test_{metric}"] = score_of(metrics)
     probed = config.probe and config.method.trainable() == "prompts"
@@ -209,7 +211,11 @@ def run_in(
         train, val = train.take(np.arange(count)), train.take(np.arange(count, len(train)))
     if val and probed:
         protocol = config.protocol.completed(examples)
-        metrics["worth"] = verdicts(model, backbone, protocol, engine, (train, val, test), tested)
+        plain, features = plain_features(model, backbone, protocol, engine, (train, val, test))
+        metrics["worth"] = verdicts(features, tested, config.protocol.inputs)
+        if analysed and engine.is_main:
+            parts: dict[str, Decoded] = dict(zip(("train", "val", "test"), plain))
+            looked = look_at_data(splits, parts, features, model.backbone.info.name)
         if (probe := metrics["worth"][0].get("rival_test_accuracy")) is not None:
             metrics["linear_probe_test_accuracy"] = measured["linear_probe_test_accuracy"] = probe
     engine.track(measured, step=len(result.history))
@@ -227,6 +233,6 @@ def run_in(
         write_metrics(out, metrics)
         if val and analysed:
             with stage("analysis"):
-                analyse_run(out, model, classes, train, val, test, tested.names, predicted, sure)
+                analyse_run(out, model, classes, train, val, test, tested.names, predicted, sure, looked)
     engine.wait()
     return Result(metrics, result.history, out)

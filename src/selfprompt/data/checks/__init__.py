@@ -1,0 +1,1 @@
+"""A look at data before training: examples that are there twice, and labels that look wrong."""
