@@ -33,6 +33,7 @@ COMMANDS = (
     "export",
     "push",
     "serve",
+    "studio",
     "pretrain",
     "list",
     "doctor",
