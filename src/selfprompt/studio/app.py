@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from selfprompt.adapters.format import CONFIG_NAME
+from selfprompt.adapters.format import CONFIG_NAME, read_adapter
 from selfprompt.errors import Diverged, UserError
 from selfprompt.serving import server
 from selfprompt.serving.pool import AdapterPool
@@ -73,14 +73,15 @@ def start(offered: Offered, settings: Settings, started: Callable[[str], None]) 
         UserError: The address cannot be used.
     """
     token = secrets.token_urlsafe(18)
-    made = app(offered, pool_of(offered.folders().values()), settings, token)
+    made = app(offered, pool_of(offered), settings, token)
     server.serve(made, settings, lambda url: started(f"{url}/?token={token}"))
 
 
-def pool_of(folders: Iterable[Path]) -> AdapterPool:
+def pool_of(offered: Offered) -> AdapterPool:
     """An empty pool on the backbone of the first adapter of images; without any, on the packaged one."""
-    for folder in folders:
+    for folder in offered.folders().values():
         if (folder / CONFIG_NAME).is_file():
             with suppress(UserError):
+                offered.must_have(read_adapter(folder)[0].backbone.name)
                 return pool_for([folder], None, None)
     return AdapterPool(EMBEDDED)

@@ -6,7 +6,7 @@ import io
 from collections import Counter
 from typing import Any, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, HTTPException, Response
 from PIL import Image, ImageOps
 
 from selfprompt.data.datasets import Dataset
@@ -87,6 +87,8 @@ def routes(studio: Studio) -> APIRouter:
     @router.get("/{split}/{place}")
     def image(name: str, split: Split, place: int) -> Response:
         part = studio.dataset(of(known, name, "data set")).own.get(split)
-        return picture(of(dict(enumerate(part.images)) if part else {}, place, "image"))
+        if part is None or not 0 <= place < len(part):
+            raise HTTPException(404, "There is no such image.")
+        return picture(part.images[place])
 
     return router

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -21,7 +22,7 @@ from selfprompt.runs.config import RunConfig, read_run
 from selfprompt.serving.repository import Repository
 from selfprompt.serving.service import Service
 from selfprompt.studio.offered import Data, Offered
-from selfprompt.studio.work import shown, state
+from selfprompt.studio.work import state
 
 
 class Studio:
@@ -46,7 +47,10 @@ class Studio:
             undefined=StrictUndefined,
         )
         self.templates.filters |= {"at": lambda name: quote(str(name), safe=""), "visible": visible}
-        self.templates.globals |= {"shown": shown, "rows_of": lambda found: [list(row.values()) for row in found]}
+        self.templates.globals |= {
+            "shown": shlex.quote,
+            "rows_of": lambda found: [list(row.values()) for row in found],
+        }
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """A page, or a part of one."""

@@ -45,12 +45,11 @@ class Level:
     embedded: int | None
 
 
+PROMPTS: dict[Kind, str] = {"image": "spt", "text": "prompt-tuning"}
 LEVELS = (
-    Level(
-        "fast", "A first answer: a head alone, or few epochs.", {"image": "linear", "text": "prompt-tuning"}, 10, None
-    ),
-    Level("balanced", "Prompts, for less time than published.", {"image": "spt", "text": "prompt-tuning"}, 30, None),
-    Level("best", "Prompts, for as long as published.", {"image": "spt", "text": "prompt-tuning"}, None, 36),
+    Level("fast", "A first answer: a head alone, or few epochs.", {**PROMPTS, "image": "linear"}, 10, None),
+    Level("balanced", "Prompts, for less time than published.", PROMPTS, 30, None),
+    Level("best", "Prompts, for as long as published.", PROMPTS, None, 100),
 )
 BY_NAME = {level.name: level for level in LEVELS}
 
@@ -101,7 +100,8 @@ def wish(level: str, method: str, backbone: str, epochs: str, seed: str) -> Wish
         UserError: One is no number, or out of range.
     """
     try:
-        return Wish(level=level, method=method, backbone=backbone, epochs=epochs or None, seed=seed or 0)
+        count = int(epochs) if epochs else None
+        return Wish(level=level, method=method, backbone=backbone, epochs=count, seed=int(seed or 0))
     except ValueError:
         raise UserError("Epochs and seed are whole numbers: epochs from 1, a seed from 0.") from None
 

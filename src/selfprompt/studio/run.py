@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class Curve:
     last: list[tuple[str, float]]
 
 
-def curve(title: str, epochs: int, lines: dict[str, Sequence[float]]) -> Curve | None:
+def curve(title: str, epochs: int, lines: Mapping[str, Sequence[float]]) -> Curve | None:
     """Lines of at least one value each over so many epochs; None where there are none."""
     lines = {name: values for name, values in lines.items() if values}
     values = [value for line in lines.values() for value in line]

@@ -1,4 +1,4 @@
-"""Try: an adapter's answers for images that are dropped, or texts; what a threshold keeps, and how often it is right."""
+"""Try: an adapter's answers for images that are dropped, or texts; what a threshold keeps, and how much is right."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ STEPS = 100
 def kept(answers: Answers, temperature: float) -> list[dict[str, float]]:
     """For each of so many thresholds, how many validation examples it keeps, and how often these are right.
 
-    ``coverage``, ``precision`` and its Wilson interval's lower end ``least`` are in percent; where nothing is kept the
-    last two are left out.
+    ``coverage``, ``precision`` and the lower end of its Wilson interval, ``least``, are in percent; where nothing is
+    kept the last two are left out.
     """
     sure = tempered(answers.probabilities, temperature).max(axis=1)
     found = []

@@ -1,4 +1,4 @@
-"""The commands that a page starts: each is a process of its own, and what is known of it stands in its run's folder."""
+"""The commands that a page starts: each is a process of its own, and what is known of it stands in its folder."""
 
 from __future__ import annotations
 
