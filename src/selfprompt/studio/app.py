@@ -37,6 +37,7 @@ def app(offered: Offered, pool: AdapterPool, settings: Settings, token: str) -> 
     """
     made = server.app(pool, settings)
     studio = Studio(offered, made.state.service, Repository(pool, None, settings.max_adapters))
+    made.state.studio = studio
     for page in PAGES:
         made.include_router(page.routes(studio), include_in_schema=False)
     made.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))

@@ -111,3 +111,8 @@ class Studio:
         data = None if config is None else self.offered.data_of(config.data)
         named = None if data is None else data.name
         return {"name": name, "folder": folder, "data": named, "state": state(folder), "config": config}
+
+
+def rows_of(found: list[dict[str, Any]]) -> list[list[Any]]:
+    """The cells of a table of objects with the same keys."""
+    return [list(row.values()) for row in found]
