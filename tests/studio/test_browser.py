@@ -76,7 +76,7 @@ def fits_and_is_readable(page: Any) -> None:
 
 
 def test_from_data_to_a_downloaded_adapter(address: str, browser: Any, tmp_path: Path) -> None:
-    page = browser.new_context(accept_downloads=True).new_page()
+    page = browser.new_page()
     page.set_default_timeout(PATIENCE)
     said, outside = [], []
     page.on("console", lambda message: said.append(message.text))

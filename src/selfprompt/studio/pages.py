@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock
 from typing import Any
 from urllib.parse import quote
 
@@ -36,7 +36,7 @@ class Studio:
 
     def __init__(self, offered: Offered, service: Service, repository: Repository) -> None:
         self.offered, self.service, self.repository = offered, service, repository
-        self.computing = Lock()
+        self.computing, self.reading = Lock(), RLock()  # a page asks for many images at once
         self._datasets: dict[str, Dataset] = {}
         self._splits: dict[str, Splits] = {}
         self.templates = Environment(
@@ -71,9 +71,10 @@ class Studio:
         Raises:
             UserError: It is not in order.
         """
-        if anew or data.located not in self._datasets:
-            self._datasets[data.located] = load_located(data.located)
-        return self._datasets[data.located]
+        with self.reading:
+            if anew or data.located not in self._datasets:
+                self._datasets[data.located] = load_located(data.located)
+            return self._datasets[data.located]
 
     def tested(self, folder: Path) -> Splits:
         """The splits of a run, whose data may be read.
@@ -84,9 +85,11 @@ class Studio:
         config = read_run(folder)
         data = self.must_be_offered(config)
         key = str(folder.resolve())
-        if key not in self._splits:
-            self._splits[key] = splits_for(self.dataset(data), config.protocol, folder, whole=False, seed=config.seed)
-        return self._splits[key]
+        with self.reading:
+            if key not in self._splits:
+                dataset = self.dataset(data)
+                self._splits[key] = splits_for(dataset, config.protocol, folder, whole=False, seed=config.seed)
+            return self._splits[key]
 
     def must_be_offered(self, config: RunConfig) -> Data:
         """The data of a run, which also may have its backbone.
@@ -108,9 +111,9 @@ class Studio:
         """
         folder = self.offered.folder(name)
         config: RunConfig | None = read_run(folder) if (folder / RUN).is_file() else None
-        data = None if config is None else self.offered.data_of(config.data)
-        named = None if data is None else data.name
-        return {"name": name, "folder": folder, "data": named, "state": state(folder), "config": config}
+        located = None if config is None else config.data
+        data = next((one.name for one in self.offered.data.values() if one.located == located), None)
+        return {"name": name, "folder": folder, "data": data, "state": state(folder), "config": config}
 
 
 def rows_of(found: list[dict[str, Any]]) -> list[list[Any]]:

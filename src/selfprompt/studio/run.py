@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Response
 from starlette.responses import HTMLResponse, RedirectResponse, StreamingResponse
@@ -107,6 +108,11 @@ def event(text: str) -> str:
     return "".join(f"data: {line}\n" for line in text.splitlines()) + "\n"
 
 
+def there(name: str) -> Response:
+    """The way back to a run's page."""
+    return RedirectResponse(f"/runs/{quote(name, safe='')}", 303)
+
+
 def routes(studio: Studio) -> APIRouter:
     """The pages."""
     router = APIRouter(prefix="/runs/{name}")
@@ -116,7 +122,7 @@ def routes(studio: Studio) -> APIRouter:
         steps = studio.steps(name)
         folder = steps["folder"]
         if steps["state"] == "adapter":
-            return RedirectResponse(f"/adapters/{name}/try", 303)
+            return RedirectResponse(f"/adapters/{quote(name, safe='')}/try", 303)
         done = (folder / METRICS).is_file()
         asked = read_text(folder / "command.txt", "remove it").strip() if (folder / "command.txt").is_file() else ""
         rest = {
@@ -149,7 +155,7 @@ def routes(studio: Studio) -> APIRouter:
     @router.post("/stop")
     def stopped(name: str) -> Response:
         stop(studio.offered.folder(name))
-        return RedirectResponse(f"/runs/{name}", 303)
+        return there(name)
 
     @router.post("/resume")
     def resumed(name: str) -> Response:
@@ -158,7 +164,7 @@ def routes(studio: Studio) -> APIRouter:
             raise UserError(f"{steps['folder']} holds no run to resume: start it again from its plan.")
         studio.must_be_offered(steps["config"])
         begin(["tune", "--resume", str(steps["folder"])], steps["folder"])
-        return RedirectResponse(f"/runs/{name}", 303)
+        return there(name)
 
     @router.get("/report")
     def report(name: str) -> Response:
