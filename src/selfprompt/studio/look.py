@@ -13,10 +13,12 @@ from selfprompt.reports.run import prompt_origins, surest_mistakes
 from selfprompt.reports.words import words_section
 from selfprompt.runs.record import NAME as ANALYSIS
 from selfprompt.runs.record import Analysis, read_analysis
+from selfprompt.scores.calibration import tempered
 from selfprompt.studio.data import picture
 from selfprompt.studio.offered import of
 from selfprompt.studio.pages import Studio
 from selfprompt.tuning.answers import Answers, read_answers
+from selfprompt.tuning.records import Tested, read_metrics
 
 NAMED = 30
 """Classes beyond which pairs are listed in the place of a matrix."""
@@ -64,7 +66,8 @@ def routes(studio: Studio) -> APIRouter:
         found, examples = answers_in(folder), studio.tested(folder).test
         if not 0 <= max(label, predicted) < found.probabilities.shape[1] or min(label, predicted) < 0:
             raise HTTPException(404, "There is no such class.")
-        sure = found.probabilities[:, predicted]
+        temperature = read_metrics(folder, Tested).get("temperature", 1.0)
+        sure = tempered(found.probabilities, temperature)[:, predicted]
         own = np.flatnonzero((found.labels == label) & (found.predicted == predicted))
         own = own[np.argsort(-sure[own], kind="stable")]
         texts = bool(len(examples)) and isinstance(examples.images[0], tuple)
