@@ -54,6 +54,8 @@ LINES = {
         ["serve", "a=b", "a=c"],
         ["serve", "a=b", "--host", "0.0.0.0"],
         ["serve", "a=b", "--max-batch", "0"],
+        ["studio", "--port", "70000"],
+        ["studio", "--port", "x"],
     ],
 }
 

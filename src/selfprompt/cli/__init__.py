@@ -34,6 +34,7 @@ COMMANDS = (
     "export",
     "push",
     "serve",
+    "studio",
     "pretrain",
     "list",
     "doctor",

@@ -136,13 +136,7 @@ def mistakes(found: Analysis, thumbnails: Thumbnails) -> Section:
     matrix = np.zeros((len(names), len(names)), dtype=int)
     for label, predicted, images in found.confusion:
         matrix[label, predicted] = images
-    worst = [
-        (
-            pictures.source(thumbnails["test", one.image]),
-            f"{names[one.predicted]} ({100 * one.probability:.0f} %) for {names[one.label]}, {one.name}",
-        )
-        for one in (() if text else found.mistakes)
-    ]
+    worst = surest_mistakes(found, thumbnails)
     plots: list[tuple[Any, str]] = []
     table: Sequence[Sequence[Any]] = []
     wrong = matrix * (1 - np.eye(len(names), dtype=int))
@@ -158,6 +152,18 @@ def mistakes(found: Analysis, thumbnails: Thumbnails) -> Section:
         words += " The surest mistakes:" if found.mistakes else ""
         head, table = mistakes_table(found) if found.mistakes else ((), [])
     return Section("Mistakes", words, plots=plots, galleries=galleries, head=head, rows=table)
+
+
+def surest_mistakes(found: Analysis, thumbnails: Thumbnails) -> list[tuple[str, str]]:
+    """The images that the model was surest of and wrong, each with what it said; of texts there are none."""
+    names, shown = found.classes, () if found.inputs == "text" else found.mistakes
+    return [
+        (
+            pictures.source(thumbnails["test", one.image]),
+            f"{names[one.predicted]} ({100 * one.probability:.0f} %) for {names[one.label]}, {one.name}",
+        )
+        for one in shown
+    ]
 
 
 def overlays(found: Analysis, thumbnails: Thumbnails) -> Section:
@@ -179,8 +185,8 @@ def overlays(found: Analysis, thumbnails: Thumbnails) -> Section:
     return Section("What it looks at", words, galleries=galleries)
 
 
-def prompt_sections(found: PromptAnalysis, grid: int, thumbnails: Thumbnails) -> list[Section]:
-    """Where prompts came from, what they share with patches, how far they moved and what they are worth."""
+def prompt_origins(found: PromptAnalysis, grid: int, thumbnails: Thumbnails) -> Section:
+    """The patches that prompts started from, and those nearest to what they became."""
 
     def shot(patch: Patch) -> str:
         return pictures.source(pictures.marked(thumbnails["train", patch.image], patch.row, patch.column, grid))
@@ -192,8 +198,12 @@ def prompt_sections(found: PromptAnalysis, grid: int, thumbnails: Thumbnails) ->
         nearest = [(shot(near), f"cosine {near.similarity:.2f}") for row in own for near in row.nearest[:1]]
         galleries.append((f"Block {layer + 1}: the patch nearest to each trained prompt", nearest))
     words = f"The first {PROMPTS} prompts of some blocks, in training images; the frame marks the patch."
-    sections = [Section("Where prompts come from", words, galleries=galleries)]
+    return Section("Where prompts come from", words, galleries=galleries)
 
+
+def prompt_sections(found: PromptAnalysis, grid: int, thumbnails: Thumbnails) -> list[Section]:
+    """Where prompts came from, what they share with patches, how far they moved and what they are worth."""
+    sections = [prompt_origins(found, grid, thumbnails)]
     blocks, layers = [str(row.layer + 1) for row in found.layers], sorted({row.layer for row in found.prompts})
     plots = []
     if len(found.training) > 1:

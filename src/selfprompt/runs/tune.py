@@ -117,10 +117,15 @@ def write_settings(folder: Path, config: RunConfig, command: str | None) -> None
 
 
 def default_folder(config: RunConfig) -> Path:
-    """runs/DATA-METHOD-TIME, of letters that every file system takes."""
-    name = re.split(r"[/\\]", config.data.removeprefix("hf:").rstrip("/\\"))[-1]
+    """runs/DATA-METHOD-TIME."""
+    return Path("runs") / named_folder(config.data, config.method.name)
+
+
+def named_folder(data: str, method: str) -> str:
+    """DATA-METHOD-TIME, of letters that every file system takes."""
+    name = re.split(r"[/\\]", data.removeprefix("hf:").rstrip("/\\"))[-1]
     stem = re.sub(r"[^\w.=+-]+", "-", name).strip(".-")[:60] or "data"
-    return Path("runs") / f"{stem}-{config.method.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return f"{stem}-{method}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def settings_in(config: RunConfig) -> Settings:

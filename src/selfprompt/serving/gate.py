@@ -46,7 +46,7 @@ class Gate:
             seconds, metrics = time.perf_counter() - start, self.service.metrics
             adapter, route = noted.get("adapter", ""), getattr(scope.get("route"), "path", "")
             metrics.requests.labels(route, adapter, status).inc()
-            metrics.request.observe(seconds)
+            metrics.request.labels(adapter).observe(seconds)
             if status in REASONS:
                 metrics.rejected.labels(REASONS[status]).inc()
             fields = {"route": route, "status": status, "ms": round(1000 * seconds, 2)}

@@ -158,9 +158,13 @@ def run(pool: AdapterPool, settings: Settings, started: Callable[[str], None] = 
     Raises:
         UserError: The address cannot be used, or see `app`.
     """
+    serve(app(pool, settings), settings, started)
+
+
+def serve(made: FastAPI, settings: Settings, started: Callable[[str], None]) -> None:
+    """`run`, of an application that `app` made."""
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    made = app(pool, settings)
     configure(settings.log)
     config = uvicorn.Config(
         made,

@@ -1,0 +1,121 @@
+"""What all pages share: what may be read, what was read already, and how a page is made."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from threading import Lock, RLock
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from selfprompt.data.datasets import Dataset, Splits
+from selfprompt.data.recorded import splits_for
+from selfprompt.data.sources import load_located
+from selfprompt.errors import UserError
+from selfprompt.markup import visible
+from selfprompt.runs.config import NAME as RUN
+from selfprompt.runs.config import RunConfig, read_run
+from selfprompt.serving.repository import Repository
+from selfprompt.serving.service import Service
+from selfprompt.studio.offered import Data, Offered
+from selfprompt.studio.work import state
+
+
+class Studio:
+    """What the pages are about.
+
+    Args:
+        offered: What may be read.
+        service: The server in whose process they are.
+        repository: What loads adapters into its pool.
+    """
+
+    def __init__(self, offered: Offered, service: Service, repository: Repository) -> None:
+        self.offered, self.service, self.repository = offered, service, repository
+        self.computing, self.reading = Lock(), RLock()  # a page asks for many images at once
+        self._datasets: dict[str, Dataset] = {}
+        self._splits: dict[str, Splits] = {}
+        self.templates = Environment(
+            loader=PackageLoader("selfprompt.studio"),
+            autoescape=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            undefined=StrictUndefined,
+        )
+        self.templates.filters |= {"at": lambda name: quote(str(name), safe=""), "visible": visible}
+        self.templates.globals |= {
+            "shown": shlex.quote,
+            "rows_of": lambda found: [list(row.values()) for row in found],
+        }
+
+    def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        """A page, or a part of one."""
+        return HTMLResponse(self.render(template, **values), status)
+
+    def render(self, template: str, **values: Any) -> str:
+        """The text of a page, or of a part of one."""
+        return self.templates.get_template(template).render(**values)
+
+    def problem(self, request: Request, words: str, status: int) -> HTMLResponse:
+        """What is wrong, as a page, or as a part of the one that asked."""
+        part = "hx-request" in request.headers
+        return self.page("problem_part.html" if part else "problem.html", status, words=words)
+
+    def dataset(self, data: Data, anew: bool = False) -> Dataset:
+        """A data set, read when it is first asked for.
+
+        Raises:
+            UserError: It is not in order.
+        """
+        with self.reading:
+            if anew or data.located not in self._datasets:
+                self._datasets[data.located] = load_located(data.located)
+            return self._datasets[data.located]
+
+    def tested(self, folder: Path) -> Splits:
+        """The splits of a run, whose data may be read.
+
+        Raises:
+            UserError: They may not, or are gone.
+        """
+        config = read_run(folder)
+        data = self.must_be_offered(config)
+        key = str(folder.resolve())
+        with self.reading:
+            if key not in self._splits:
+                dataset = self.dataset(data)
+                self._splits[key] = splits_for(dataset, config.protocol, folder, whole=False, seed=config.seed)
+            return self._splits[key]
+
+    def must_be_offered(self, config: RunConfig) -> Data:
+        """The data of a run, which also may have its backbone.
+
+        Raises:
+            UserError: They, or a backbone that is a file, were not named on the command line.
+        """
+        self.offered.must_have(config.backbone)
+        data = self.offered.data_of(config.data)
+        if data is None:
+            raise UserError(f"The data of this run were not offered: give {config.data} to selfprompt studio, too.")
+        return data
+
+    def steps(self, name: str) -> dict[str, Any]:
+        """What the row of steps of a run or an adapter needs to know.
+
+        Raises:
+            HTTPException: There is none of that name.
+        """
+        folder = self.offered.folder(name)
+        config: RunConfig | None = read_run(folder) if (folder / RUN).is_file() else None
+        located = None if config is None else config.data
+        data = next((one.name for one in self.offered.data.values() if one.located == located), None)
+        return {"name": name, "folder": folder, "data": data, "state": state(folder), "config": config}
+
+
+def rows_of(found: list[dict[str, Any]]) -> list[list[Any]]:
+    """The cells of a table of objects with the same keys."""
+    return [list(row.values()) for row in found]

@@ -1,0 +1,177 @@
+"""Plan: what is to be run, as the command that runs it, and its price before it begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Form, Query, Response
+from pydantic import BaseModel, Field
+from starlette.responses import RedirectResponse
+
+from selfprompt.backbones import RECORDS
+from selfprompt.data.tables import Kind
+from selfprompt.errors import UserError
+from selfprompt.files import unused
+from selfprompt.runs.tune import named_folder
+from selfprompt.studio.offered import Data, of
+from selfprompt.studio.pages import Studio
+from selfprompt.studio.work import ask, begin
+
+ESTIMATE = "--estimate"
+METHODS: dict[Kind, tuple[str, ...]] = {
+    "image": ("spt", "vpt", "linear", "vfpt", "e2vpt", "lntune", "bias", "full"),
+    "text": ("prompt-tuning", "prefix", "ipt", "linear", "bias", "full"),
+}
+BACKBONES: dict[Kind, str] = {"image": "builtin", "text": "builtin-text"}
+
+
+@dataclass(frozen=True)
+class Level:
+    """How much a run does.
+
+    Args:
+        name: What it is called.
+        words: What one gets for it.
+        method: By the inputs.
+        epochs: Of the recipe, where the data are the user's, and where they are the embedded ones; None for those of
+            the recipe itself.
+    """
+
+    name: str
+    words: str
+    method: dict[Kind, str]
+    epochs: int | None
+    embedded: int | None
+
+
+PROMPTS: dict[Kind, str] = {"image": "spt", "text": "prompt-tuning"}
+LEVELS = (
+    Level("fast", "A first answer: a head alone, or few epochs.", {**PROMPTS, "image": "linear"}, 10, None),
+    Level("balanced", "Prompts, for less time than published.", PROMPTS, 30, None),
+    Level("best", "Prompts, for as long as published.", PROMPTS, None, 100),
+)
+BY_NAME = {level.name: level for level in LEVELS}
+
+
+class Wish(BaseModel):
+    """What the form says; what is left open is the level's.
+
+    Args:
+        level: Of `LEVELS`.
+        method, epochs: In the place of the level's.
+        backbone: Of those that the page offers.
+        seed: Of the run.
+    """
+
+    level: str = "balanced"
+    method: str = ""
+    backbone: str = ""
+    epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
+    seed: Annotated[int, Field(ge=0, lt=2**32 - 1)] = 0
+
+
+def in_query(
+    level: str = "balanced",
+    method: str = "",
+    backbone: str = "",
+    epochs: Annotated[str, Query(max_length=6)] = "",
+    seed: Annotated[str, Query(max_length=10)] = "",
+) -> Wish:
+    """The form in an address; a field without a number is empty."""
+    return wish(level, method, backbone, epochs, seed)
+
+
+def in_form(
+    level: Annotated[str, Form()] = "balanced",
+    method: Annotated[str, Form()] = "",
+    backbone: Annotated[str, Form()] = "",
+    epochs: Annotated[str, Form(max_length=6)] = "",
+    seed: Annotated[str, Form(max_length=10)] = "",
+) -> Wish:
+    """The form in a body."""
+    return wish(level, method, backbone, epochs, seed)
+
+
+def wish(level: str, method: str, backbone: str, epochs: str, seed: str) -> Wish:
+    """The form's fields, read.
+
+    Raises:
+        UserError: One is no number, or out of range.
+    """
+    try:
+        count = int(epochs) if epochs else None
+        return Wish(level=level, method=method, backbone=backbone, epochs=count, seed=int(seed or 0))
+    except ValueError:
+        raise UserError("Epochs and seed are whole numbers: epochs from 1, a seed from 0.") from None
+
+
+def command(data: Data, inputs: Kind, wish: Wish, backbones: list[str]) -> list[str]:
+    """The command that a form asks for, without --out.
+
+    Raises:
+        HTTPException: It asks for something that is not on the page.
+    """
+    level = of(BY_NAME, wish.level, "plan")
+    method = of(dict.fromkeys(METHODS[inputs], wish.method), wish.method, "method") if wish.method else ""
+    method = method or level.method[inputs]
+    words = ["tune", *data.words, "--method", method]
+    if wish.backbone or (data.words and inputs == "text"):
+        chosen = wish.backbone or BACKBONES[inputs]
+        of(dict.fromkeys(backbones), chosen, "backbone")
+        words += ["--backbone", chosen]
+    epochs = wish.epochs or (level.epochs if data.words else level.embedded)
+    words += ["--epochs", str(epochs)] if epochs and (wish.epochs or method != "linear") else []
+    return words + (["--seed", str(wish.seed)] if wish.seed else [])
+
+
+def price(words: list[str]) -> dict[str, Any] | None:
+    """What a run would take; None where this version of the command does not say.
+
+    Raises:
+        UserError: The run would be refused.
+    """
+    try:
+        return ask([*words, ESTIMATE])
+    except UserError as error:
+        if ESTIMATE in str(error):
+            return None
+        raise
+
+
+def backbones_for(inputs: Kind, offered: tuple[str, ...]) -> list[str]:
+    """Those that a page offers: the packaged one, and what the command line named."""
+    return [name for name in (*offered, BACKBONES[inputs]) if name in offered or name in RECORDS]
+
+
+def routes(studio: Studio) -> APIRouter:
+    """The pages."""
+    router, known = APIRouter(prefix="/plan/{name}"), studio.offered.data
+
+    def words_of(name: str, wish: Wish) -> tuple[Data, list[str]]:
+        data = of(known, name, "data set")
+        inputs = studio.dataset(data).inputs
+        return data, command(data, inputs, wish, backbones_for(inputs, studio.offered.backbones))
+
+    @router.get("")
+    def page(name: str) -> Response:
+        inputs = studio.dataset(of(known, name, "data set")).inputs
+        backbones = backbones_for(inputs, studio.offered.backbones)
+        _, words = words_of(name, Wish(backbone=backbones[0] if studio.offered.backbones else ""))
+        rest = {"levels": LEVELS, "methods": METHODS[inputs], "backbones": backbones, "words": words}
+        return studio.page("plan.html", data=name, inputs=inputs, given=bool(studio.offered.backbones), **rest)
+
+    @router.get("/price")
+    def priced(name: str, wish: Annotated[Wish, Depends(in_query)]) -> Response:
+        _, words = words_of(name, wish)
+        return studio.page("price.html", words=words, price=price(words))
+
+    @router.post("")
+    def start(name: str, wish: Annotated[Wish, Depends(in_form)]) -> Response:
+        data, words = words_of(name, wish)
+        method = words[words.index("--method") + 1]
+        folder = unused(studio.offered.out / named_folder(data.located, method))
+        begin([*words, "--out", str(folder)], folder)
+        return RedirectResponse(f"/runs/{folder.name}", 303)
+
+    return router

@@ -1,0 +1,92 @@
+"""Try: an adapter's answers for images that are dropped, or texts; what a threshold keeps, and how much is right."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Body, Request, Response
+
+from selfprompt.adapters.format import AdapterConfig, read_adapter
+from selfprompt.runs.predict import predict
+from selfprompt.scores.calibration import tempered
+from selfprompt.scores.intervals import wilson
+from selfprompt.serving.bodies import images_of
+from selfprompt.studio.pages import Studio
+from selfprompt.tuning.answers import Answers, read_answers
+
+TOP = 3
+STEPS = 100
+"""Thresholds between 0 and 1."""
+
+
+def kept(answers: Answers, temperature: float) -> list[dict[str, float]]:
+    """For each of so many thresholds, how many validation examples it keeps, and how often these are right.
+
+    ``coverage``, ``precision`` and the lower end of its Wilson interval, ``least``, are in percent; where nothing is
+    kept the last two are left out.
+    """
+    sure = tempered(answers.probabilities, temperature).max(axis=1)
+    found = []
+    for threshold in np.arange(STEPS + 1) / STEPS:
+        own = answers.right[sure >= threshold]
+        one = {"threshold": float(threshold), "coverage": 100 * len(own) / len(sure), "count": len(own)}
+        if len(own):
+            least, _ = wilson(own.sum(), len(own))
+            one |= {"precision": 100 * float(own.mean()), "least": 100 * float(least)}
+        found.append(one)
+    return found
+
+
+def adapter_of(studio: Studio, name: str) -> tuple[Path, AdapterConfig]:
+    """An adapter's folder and its configuration.
+
+    Raises:
+        HTTPException: There is none of that name.
+        UserError: It is damaged, or its backbone is a file that was not offered.
+    """
+    folder = studio.offered.folder(name)
+    config, _ = read_adapter(folder)
+    studio.offered.must_have(config.backbone.name)
+    return folder, config
+
+
+def routes(studio: Studio) -> APIRouter:
+    """The pages."""
+    router = APIRouter(prefix="/adapters/{name}")
+
+    def answered(folder: Path, config: AdapterConfig, inputs: Any) -> list[Any]:
+        with studio.computing:
+            return list(predict(folder, inputs, top_k=min(TOP, config.num_classes)))
+
+    @router.get("/try")
+    def page(name: str) -> Response:
+        folder, config = adapter_of(studio, name)
+        validated = read_answers(folder).get("val")
+        temperature = config.calibration.temperature if config.calibration else 1.0
+        rest = {
+            "curve": kept(validated, temperature) if validated is not None and len(validated.labels) else [],
+            "suggested": config.calibration.thresholds if config.calibration else [],
+            "classes": config.class_names or [str(i) for i in range(config.num_classes)],
+            "texts": config.protocol.inputs == "text",
+            "most": studio.service.settings.max_images,
+        }
+        return studio.page("try.html", **studio.steps(name), **rest)
+
+    @router.post("/images")
+    async def images(request: Request, name: str) -> dict[str, Any]:
+        folder, config = await asyncio.to_thread(adapter_of, studio, name)
+        named = await images_of(request, studio.service.settings)
+        found = await asyncio.to_thread(answered, folder, config, [data for _, data in named])
+        for (file, _), one in zip(named, found):
+            one["image"] = str(file)
+        return {"predictions": found}
+
+    @router.post("/texts")
+    def texts(name: str, texts: Annotated[list[str], Body(embed=True, max_length=1000)]) -> dict[str, Any]:
+        folder, config = adapter_of(studio, name)
+        return {"predictions": answered(folder, config, texts)}
+
+    return router
