@@ -10,14 +10,12 @@ import numpy as np
 
 from selfprompt.data.rows import Row
 from selfprompt.errors import UserError
+from selfprompt.scores.several import SEPARATOR
 
 logger = logging.getLogger("selfprompt")
 
 Label = str | tuple[str, ...]
 """The label of an example; of those that may have several, all of its labels."""
-
-JOINED = "|"
-"""Between several labels of an example, where they stand in one string."""
 
 FLAGS = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True}
 SEPARATORS = "|;"
@@ -87,4 +85,4 @@ def numbered(labels: Sequence[tuple[str, ...]], names: Sequence[str], several: b
 
 def joined(label: Label | None) -> str | None:
     """The label of an example in one string."""
-    return JOINED.join(label) if isinstance(label, tuple) else label
+    return SEPARATOR.join(label) if isinstance(label, tuple) else label
