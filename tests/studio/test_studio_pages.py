@@ -79,6 +79,12 @@ def checked(answer: Any) -> str:
     return answer.text
 
 
+PRICE = {
+    **{"seconds": 61.5, "parts": {}, "epochs": 3, "steps": 4, "peak_memory_bytes": 10**9},
+    **{"trainable_parameters": 10, "total_parameters": 100, "adapter_bytes": 9000},
+}
+
+
 @pytest.fixture(scope="module")
 def place(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("out") / "runs"
@@ -114,39 +120,33 @@ def test_the_data_page_counts_classes_and_shows_images(client: TestClient) -> No
 
 
 def test_the_check_is_what_doctor_says(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = {"classes": 2, "problems": ["a.png is <b>broken</b>: remove it."], "pairs": [{"one": "a", "other": "b"}]}
+    one, other = ({"split": "train", "name": name, "label": "ant"} for name in ("a.png", "b.png"))
+    findings = {"near": [{"one": one, "other": other, "similarity": 0.99}], "left_out": ["labels: too few"]}
+    found = {"classes": 2, "problems": ["a.png is <b>broken</b>: remove it."], "findings": findings}
     monkeypatch.setattr("selfprompt.studio.data.ask", lambda words: dict(found))
     page = client.post("/data/data/check", headers=OWN).text
     assert "a.png is &lt;b&gt;broken&lt;/b&gt;: remove it." in page
-    assert "<td>a</td><td>b</td>" in page
+    assert "<td>near duplicate</td><td>0.9900</td><td>train</td><td>a.png</td>" in page
+    assert "Not looked at: labels: too few." in page
 
 
 def test_a_plan_is_a_command(
     client: TestClient, place: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[list[str]] = []
-    monkeypatch.setattr(plan, "ask", lambda words: asked.append(words) or {"seconds": 61.5, "adapter": "9 kB"})
+    monkeypatch.setattr(plan, "ask", lambda words: asked.append(words) or dict(PRICE))
     monkeypatch.setattr(plan, "begin", lambda words, folder: asked.append(words))
     data = str(finished.parent / "data")
     page = client.get("/plan/data/price?level=fast&seed=3").text
     assert asked.pop() == ["tune", data, "--method", "linear", "--seed", "3", "--estimate"]
     assert f"selfprompt tune {data} --method linear --seed 3" in words_of(page)
-    assert "61.5" in page
+    assert "<b>about 62 s</b><small>3 epochs of 4 steps</small>" in page
     started = client.post("/plan/data", data={"level": "best", "method": "vpt", "epochs": "7"}, headers=OWN)
     *words, out, folder = asked.pop()
     assert words == ["tune", data, "--method", "vpt", "--epochs", "7"]
     assert (out, Path(folder).parent) == ("--out", place)
     assert started.headers["location"] == f"/runs/{Path(folder).name}"
     Path(folder).rmdir()
-
-
-def test_a_price_that_the_command_does_not_know_is_not_available(client: TestClient) -> None:
-    def refuse(words: list[str]) -> dict[str, Any]:
-        raise sp.UserError('Unknown option: "--estimate".')
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "ask", refuse)
-        assert "Not available." in client.get("/plan/data/price").text
 
 
 def test_plans_name_methods_and_backbones_that_there_are(tmp_path: Path) -> None:

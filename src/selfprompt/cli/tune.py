@@ -106,7 +106,7 @@ def command(
             trackers=tuple(file.trackers or () if track is None else track),
         )
     from selfprompt.runs.budget import within
-    from selfprompt.runs.estimate import price
+    from selfprompt.runs.estimate import price, spoken
     from selfprompt.runs.material import Material
 
     material, deadline, found = Material(), None, None
@@ -146,6 +146,8 @@ def made(
 
 def cost(found: Estimate) -> str:
     """What a run will take, in lines."""
+    from selfprompt.runs.estimate import spoken
+
     parts = ", ".join(f"{name} {spoken(seconds)}" for name, seconds in found.parts.items() if seconds >= 0.5)
     return "\n".join(
         (
@@ -155,13 +157,6 @@ def cost(found: Estimate) -> str:
             f"adapter of {found.adapter_bytes / 1000:.0f} kB",
         )
     )
-
-
-def spoken(seconds: float) -> str:
-    """A time as people say it."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def summary(metrics: Tested, folder: Path, inputs: Kind = "image") -> str:

@@ -136,3 +136,10 @@ def rehearsed(config: RunConfig, material: Material, folder: Path, begun: float,
         peak += size(config, counts) - size(config, few)
     numbers = made.metrics["trainable_parameters"], made.metrics["total_parameters"]
     return Estimate(epochs, steps, once, epoch, after, peak, *numbers, (folder / WEIGHTS_NAME).stat().st_size)
+
+
+def spoken(seconds: float) -> str:
+    """A time as people say it."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
+from itertools import islice
 from typing import Any, Literal
 
+import numpy as np
 from fastapi import APIRouter, HTTPException, Response
 from PIL import Image, ImageOps
 
+from selfprompt.data.checks.findings import COLUMNS, Findings
 from selfprompt.data.datasets import Dataset
+from selfprompt.data.examples import class_counts
 from selfprompt.data.images import ImageSource, read_image
 from selfprompt.errors import UserError
 from selfprompt.studio.offered import Data, of
@@ -17,6 +20,7 @@ from selfprompt.studio.pages import Studio
 from selfprompt.studio.work import ask
 
 EXAMPLES = 6  # of each class
+SHOWN = 60  # findings
 CLASSES = 12  # of which examples are shown
 SIDE = 224  # pixels of a picture in a page
 Split = Literal["train", "val", "test"]
@@ -29,17 +33,17 @@ def check(data: Data) -> list[str]:
 
 def counts(dataset: Dataset) -> list[tuple[str, dict[str, int]]]:
     """Each class with its number of examples in each split."""
-    found = {split: Counter(part.known_labels.tolist()) for split, part in dataset.own.items()}
+    found = {
+        split: class_counts(part.known_labels, dataset.num_classes).tolist() for split, part in dataset.own.items()
+    }
     return [(n, {split: own[i] for split, own in found.items()}) for i, n in enumerate(dataset.class_names)]
 
 
 def examples(dataset: Dataset) -> list[tuple[str, list[tuple[int, Any]]]]:
     """Some classes, each with the numbers of its first training examples and, of texts, these."""
-    first: dict[int, list[int]] = {label: [] for label in range(min(CLASSES, dataset.num_classes))}
-    for place, label in enumerate(dataset.train.known_labels.tolist()):
-        if label in first and len(first[label]) < EXAMPLES:
-            first[label].append(place)
-    texts = dataset.inputs == "text"
+    labels, texts = dataset.train.known_labels, dataset.inputs == "text"
+    own = labels.T if labels.ndim == 2 else labels == np.arange(dataset.num_classes)[:, None]
+    first = {i: np.flatnonzero(has)[:EXAMPLES].tolist() for i, has in enumerate(own[:CLASSES])}
     return [
         (dataset.class_names[label], [(i, text(dataset.train.images[i]) if texts else None) for i in places])
         for label, places in first.items()
@@ -78,11 +82,11 @@ def routes(studio: Studio) -> APIRouter:
 
     @router.post("/check")
     def checked(name: str) -> Response:
-        found = ask(check(of(known, name, "data set")))
-        problems = found.pop("problems", [])
-        lists = {key: value for key, value in found.items() if isinstance(value, (list, dict)) and value}
-        facts = {key: value for key, value in found.items() if not isinstance(value, (list, dict))}
-        return studio.page("checked.html", facts=facts, problems=problems, lists=lists)
+        facts = ask(check(of(known, name, "data set")))
+        problems, found = facts.pop("problems"), Findings.model_validate(facts.pop("findings", {}))
+        rows = [[*row] for row in islice(found.rows(), SHOWN)]
+        rest = {"found": found, "rows": rows, "head": [column.replace("_", " ") for column in COLUMNS]}
+        return studio.page("checked.html", facts=facts, problems=problems, **rest)
 
     @router.get("/{split}/{place}")
     def image(name: str, split: Split, place: int) -> Response:

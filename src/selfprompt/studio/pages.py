@@ -49,7 +49,6 @@ class Studio:
         self.templates.filters |= {"at": lambda name: quote(str(name), safe=""), "visible": visible}
         self.templates.globals |= {
             "shown": shlex.quote,
-            "rows_of": lambda found: [list(row.values()) for row in found],
         }
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -114,8 +113,3 @@ class Studio:
         located = None if config is None else config.data
         data = next((one.name for one in self.offered.data.values() if one.located == located), None)
         return {"name": name, "folder": folder, "data": data, "state": state(folder), "config": config}
-
-
-def rows_of(found: list[dict[str, Any]]) -> list[list[Any]]:
-    """The cells of a table of objects with the same keys."""
-    return [list(row.values()) for row in found]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Query, Response
 from pydantic import BaseModel, Field
@@ -13,12 +13,12 @@ from selfprompt.backbones import RECORDS
 from selfprompt.data.tables import Kind
 from selfprompt.errors import UserError
 from selfprompt.files import unused
+from selfprompt.runs.estimate import spoken
 from selfprompt.runs.tune import named_folder
 from selfprompt.studio.offered import Data, of
 from selfprompt.studio.pages import Studio
 from selfprompt.studio.work import ask, begin
 
-ESTIMATE = "--estimate"
 METHODS: dict[Kind, tuple[str, ...]] = {
     "image": ("spt", "vpt", "linear", "vfpt", "e2vpt", "lntune", "bias", "full"),
     "text": ("prompt-tuning", "prefix", "ipt", "linear", "bias", "full"),
@@ -125,18 +125,20 @@ def command(data: Data, inputs: Kind, wish: Wish, backbones: list[str]) -> list[
     return words + (["--seed", str(wish.seed)] if wish.seed else [])
 
 
-def price(words: list[str]) -> dict[str, Any] | None:
-    """What a run would take; None where this version of the command does not say.
+def price(words: list[str]) -> list[tuple[str, str, str]]:
+    """What a run would take: tiles of a name, a value and a note each.
 
     Raises:
         UserError: The run would be refused.
     """
-    try:
-        return ask([*words, ESTIMATE])
-    except UserError as error:
-        if ESTIMATE in str(error):
-            return None
-        raise
+    found = ask([*words, "--estimate"])
+    share = 100 * found["trainable_parameters"] / found["total_parameters"]
+    return [
+        ("time", f"about {spoken(found['seconds'])}", f"{found['epochs']} epochs of {found['steps']} steps"),
+        ("memory", f"{found['peak_memory_bytes'] / 1e9:.1f} GB", "at most"),
+        ("adapter", f"{found['adapter_bytes'] / 1000:,.0f} kB", "prompts and head"),
+        ("trained", f"{found['trainable_parameters']:,}", f"{share:.2f} % of the parameters"),
+    ]
 
 
 def backbones_for(inputs: Kind, offered: tuple[str, ...]) -> list[str]:
