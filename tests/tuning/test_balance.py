@@ -141,3 +141,9 @@ def test_a_metric_of_other_labels_is_refused(metric: str, several: bool, tmp_pat
 def test_counts_are_those_of_labels() -> None:
     assert class_counts(UNEVEN.numpy(), 4).tolist() == [12, 4, 2, 0]
     assert class_counts(SEVERAL.numpy(), 3).tolist() == SEVERAL.sum(dim=0).tolist()
+
+
+def test_texts_that_nothing_trains_say_nothing_of_several_labels() -> None:
+    untrained = create_model("builtin-clip", "zeroshot", class_names=["ant", "bee", "cow"])
+    with pytest.raises(UserError, match="not trained, and says which one class is likeliest: train coop"):
+        fit(untrained, examples(SEVERAL.numpy()), None, recipe=Recipe(epochs=1))
