@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from selfprompt.data.batches import Decoded, Features
 from selfprompt.model import PromptedModel
+from selfprompt.scores.metrics import measured
 from selfprompt.tuning.fixed_features import frozen_features
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 NEIGHBOURS = (1, 3, 5, 11, 21)
 
-Labels = NDArray[np.int64]
-Classifier = TypeVar("Classifier", bound=Pipeline | KNeighborsClassifier)
+Answered = NDArray[Any]
 
 
 def frozen(model: PromptedModel, *parts: Decoded, batch_size: int = 64) -> list[Features]:
@@ -27,13 +30,16 @@ def frozen(model: PromptedModel, *parts: Decoded, batch_size: int = 64) -> list[
     return [frozen_features(model, part, batch_size) for part in parts]
 
 
-def linear_probe(train: Features, val: Features, test: Features) -> Labels:
+def linear_probe(train: Features, val: Features, test: Features) -> Answered:
     """The test images' classes by logistic regression on standardised features.
 
-    The regularisation is the one of four that does best on validation.
+    The regularisation is the one of four that does best on validation. Where images have several labels, there is a
+    regression for each class, and its probabilities are given, (N, C).
     """
-    models = [make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000)) for c in STRENGTHS]
-    return best(models, train, val).predict(test.features.numpy())
+    models: list[Any] = [make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000)) for c in STRENGTHS]
+    if train.labels.ndim == 2:
+        models = [OneVsRestClassifier(model) for model in models]
+    return answered(best(models, train, val), test)
 
 
 def probe_accuracy(model: PromptedModel, train: Decoded, val: Decoded, test: Decoded) -> float:
@@ -42,20 +48,35 @@ def probe_accuracy(model: PromptedModel, train: Decoded, val: Decoded, test: Dec
     return 100 * float((linear_probe(*features) == features[2].labels.numpy()).mean())
 
 
-def nearest(train: Features, val: Features, test: Features) -> tuple[Labels, int]:
+def nearest(train: Features, val: Features, test: Features) -> tuple[Answered, int]:
     """The test images' classes by the vote of their k nearest training images, by the cosine of features.
 
     Returns:
-        The classes, and k, the one of `NEIGHBOURS` that does best on validation.
+        The classes, or each class's share of the votes (N, C) where images have several labels; and k, the one of
+        `NEIGHBOURS` that does best on validation.
     """
-    counts = [k for k in NEIGHBOURS if k <= len(train)]
-    models = [KNeighborsClassifier(k, metric="cosine") for k in counts]
+    kind = KNeighborsRegressor if train.labels.ndim == 2 else KNeighborsClassifier
+    models = [kind(k, metric="cosine") for k in NEIGHBOURS if k <= len(train)]
     chosen: Any = best(models, train, val)
-    return chosen.predict(test.features.numpy()), chosen.n_neighbors
+    return answered(chosen, test), chosen.n_neighbors
 
 
-def best(models: list[Classifier], train: Features, val: Features) -> Classifier:
-    """Of some classifiers, which are fitted, the first that is best on validation."""
-    x, y, x_val, y_val = (part.numpy() for s in (train, val) for part in (s.features, s.labels))
-    scores = [model.fit(x, y).score(x_val, y_val) for model in models]
-    return models[int(np.argmax(scores))]
+def answered(model: Any, part: Features) -> Answered:
+    """What a fitted model says of some features: classes, or probabilities of each of several labels."""
+    several = part.labels.ndim == 2 and hasattr(model, "predict_proba")
+    return (model.predict_proba if several else model.predict)(part.features.numpy())
+
+
+def best(models: Sequence[Any], train: Features, val: Features) -> Any:
+    """Of some models, which are fitted, the first that is best on validation."""
+    x, y, labels = train.features.numpy(), train.labels.numpy(), val.labels.numpy()
+
+    def score(model: Any) -> float:
+        with warnings.catch_warnings():  # that all training images have a class, or none
+            warnings.simplefilter("ignore", UserWarning)
+            model.fit(x, y.astype(np.int64))
+        if labels.ndim == 2:
+            return float(measured("map", answered(model, val), labels)[0])
+        return model.score(val.features.numpy(), labels)
+
+    return models[int(np.argmax([score(model) for model in models]))]

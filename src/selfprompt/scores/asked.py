@@ -1,6 +1,17 @@
-"""The precision that a threshold is asked for by, as flags and arguments write it."""
+"""What of scores flags and arguments ask for: a metric, and the precision of a threshold."""
 
 from __future__ import annotations
+
+from typing import Literal
+
+Metric = Literal["top1", "balanced_accuracy", "macro_f1", "map"]
+"""What epochs are selected and methods ranked by."""
+WORDS: dict[str, str] = {
+    "top1": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro-F1",
+    "map": "mean average precision",
+}
 
 AUTO, USUAL = "auto", 0.95
 

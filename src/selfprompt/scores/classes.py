@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import NotRequired, TypedDict
 
+from selfprompt.scores import several
 from selfprompt.scores.calibration import Bin, reliability, tempered
 from selfprompt.scores.intervals import wilson
+from selfprompt.scores.several import LabelScores, LabelSummary
 
 
 class OfClass(TypedDict):
@@ -54,8 +56,10 @@ WORDS = {
 }
 
 
-def told(found: Summary) -> str:
+def told(found: Summary | LabelSummary) -> str:
     """The summary in a line."""
+    if "map" in found:
+        return several.told(found)
     low, high = found["accuracy_interval"]
     parts = [f"95 % interval {low:.1f} to {high:.1f} %"]
     parts += [f"{words} {found[name]:.1f} %" for name, words in WORDS.items() if name in found]
@@ -63,9 +67,10 @@ def told(found: Summary) -> str:
     return ", ".join([*parts, f"calibration error {found['ece']:.1f} %{before}"])
 
 
-def summary(found: Scores) -> Summary:
+def summary(found: Scores | LabelScores) -> Summary | LabelSummary:
     """The summary alone."""
-    return {name: found[name] for name in Summary.__annotations__ if name in found}  # type: ignore[return-value]
+    known = {*Summary.__annotations__, *LabelSummary.__annotations__}
+    return {name: value for name, value in found.items() if name in known}  # type: ignore[return-value]
 
 
 def scores(

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 from selfprompt.scores.intervals import paired_difference
+from selfprompt.scores.metrics import measured, paired_bootstrap, resampled
 
 KEEP = "keep the prompts"
 
 
 class Verdict(TypedDict):
     """Prompts against a rival: percentage points by which they are better, and the ends of Newcombe's paired 95 %
-    interval (see `paired_difference`)."""
+    interval (see `paired_difference`).
+
+    With several labels an example, points are of the mean average precision, and the interval is of examples drawn
+    anew (see `paired_bootstrap`)."""
 
     rival: str
-    rival_test_accuracy: float
+    rival_test_accuracy: NotRequired[float]
+    rival_test_map: NotRequired[float]
     difference: float
     interval: list[float]
     verdict: str
@@ -31,16 +36,38 @@ def verdict(right: NDArray[np.bool_], rivals: NDArray[np.bool_], rival: str, inp
         inputs: What examples are called, in the singular.
     """
     difference, low, high = (100 * value for value in paired_difference(right, rivals))
-    words = f"no difference that these {len(right):,} {inputs}s bear out"
+    words = decided(low, high, rival, f"{len(right):,} {inputs}s")
+    found: Verdict = {"rival": rival, "difference": difference, "interval": [low, high], "verdict": words}
+    return {**found, "rival_test_accuracy": 100 * float(rivals.mean())}
+
+
+def label_verdict(
+    probabilities: NDArray[np.floating],
+    rivals: NDArray[np.floating],
+    labels: NDArray[np.bool_],
+    rival: str,
+    inputs: str,
+) -> Verdict:
+    """`verdict`, by the mean average precision of (N, C) probabilities of prompts and of the rival."""
+    own, other = (float(measured("map", given, labels)[0]) for given in (probabilities, rivals))
+    low, high, _ = paired_bootstrap(
+        np.concatenate(
+            [
+                measured("map", probabilities, labels, weights) - measured("map", rivals, labels, weights)
+                for weights in resampled(len(labels))
+            ]
+        )
+    )
+    words = decided(low, high, rival, f"{len(labels):,} {inputs}s")
+    found: Verdict = {"rival": rival, "difference": own - other, "interval": [low, high], "verdict": words}
+    return {**found, "rival_test_map": other}
+
+
+def decided(low: float, high: float, rival: str, examples: str) -> str:
+    """Which to take, by an interval of how much better prompts are."""
     if low > 0 or high < 0:
-        words = KEEP if low > 0 else f"take the {rival}"
-    return {
-        "rival": rival,
-        "rival_test_accuracy": 100 * float(rivals.mean()),
-        "difference": difference,
-        "interval": [low, high],
-        "verdict": words,
-    }
+        return KEEP if low > 0 else f"take the {rival}"
+    return f"no difference that these {examples} bear out"
 
 
 def told(found: Verdict) -> str:
