@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,6 +13,7 @@ from selfprompt.backbones.load import info, load_backbone
 from selfprompt.backbones.text import TextBackbone
 from selfprompt.data import sources
 from selfprompt.data.datasets import Dataset, problems_of_split
+from selfprompt.data.examples import class_counts
 from selfprompt.data.images import ImageSource, common_range, read_image
 from selfprompt.data.sources import load_located, locate, on_disk
 from selfprompt.data.sources.folder import Survey
@@ -131,11 +131,12 @@ def facts_of(dataset: Dataset) -> dict[str, str | int | None]:
         for k, v in splits.items()
     }
     span = common_range(dataset.train.images) if dataset.inputs == "image" else None
-    smallest, count = Counter(dataset.class_names[i] for i in dataset.train.known_labels).most_common()[-1]
+    counts = class_counts(dataset.train.known_labels, dataset.num_classes)
+    smallest = int(counts.argmin())
     return {
         "classes": dataset.num_classes,
         **sizes,
-        "smallest class": f"{smallest} ({count})",
+        "smallest class": f"{dataset.class_names[smallest]} ({counts[smallest]})",
         "licence": dataset.licence,
     } | ({"images of more than 8 bits": f"{span[0]:,g} is black, {span[1]:,g} is white"} if span else {})
 

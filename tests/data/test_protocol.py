@@ -34,13 +34,15 @@ CHANGES = {
     "shots": 4,
     "val_shots": 4,
     "classes": "base",
+    "metric": "macro_f1",
+    "multi_label": True,
 }
 
 
 def test_the_hash_changes_with_every_field_but_the_name() -> None:
     hashes = {Protocol(**{field: value}).hash for field, value in CHANGES.items()}
     assert len(hashes | {Protocol().hash}) == len(CHANGES) + 1
-    assert set(CHANGES) == set(Protocol.model_fields) - {"name", "metric"}
+    assert set(CHANGES) == set(Protocol.model_fields) - {"name"}
     assert Protocol(name="other").hash == Protocol().hash
 
 

@@ -132,7 +132,7 @@ def test_what_is_wrong_is_refused_by_its_place(what: str, pictures: Path) -> Non
     [
         ("a.jsonl", b'{"image": "x"\n', "line 1 is no JSON"),
         ("a.jsonl", b"[1]\n", "line 1 is no JSON object"),
-        ("a.jsonl", b'{"image": "x", "label": ["a", "b"]}\n', "line 1 has several values in label"),
+        ("a.jsonl", b'{"image": "x", "label": {"a": 1}}\n', "line 1 has several values in label"),
         ("a.parquet", b"nothing", "is no Parquet file that can be read"),
         ("a.csv", b"\xff\xfe", "is not UTF-8"),
         ("a.txt", b"image,label\n", r"is a file: give a table \(.csv, .tsv, .jsonl, .parquet\)"),

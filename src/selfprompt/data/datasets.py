@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from selfprompt.data.examples import Examples as Examples
-from selfprompt.data.examples import check_labels
+from selfprompt.data.examples import check_labels, classes_in
 from selfprompt.data.protocol import BaseProtocol, Classes, Protocol, TextProtocol
 from selfprompt.data.splits import TooFew, cut, half, shuffled
 from selfprompt.data.tables import Kind
@@ -117,6 +117,8 @@ class Splits:
         """
         if classes == "all":
             return self
+        if self.train.multi_label:
+            raise UserError(f"--classes {classes} is for images of one class each: leave it out.")
         own = half(len(self.class_names), classes)
         if len(own) < 2:
             raise UserError(
@@ -138,6 +140,8 @@ def with_splits(dataset: Dataset, protocol: BaseProtocol, seed: int = 0) -> Spli
     there are too few images to stratify, a cut comes as near to it as it can and leaves one image of each class to
     train on; the record's ``stratified`` is then false. Groups are never cut. ``protocol.shots`` of each class are
     drawn at the end, as in CoOp (arXiv 2109.01134), and ``protocol.classes`` chosen.
+
+    Images with several labels are cut by `cut_several`.
 
     Args:
         dataset: The data set.
@@ -162,8 +166,10 @@ def whole_splits(dataset: Dataset, protocol: BaseProtocol, seed: int = 0) -> Spl
     counted = {"--train-images": protocol.train_images, "--shots": protocol.shots}
     if protocol.val_shots and not protocol.shots:
         raise UserError("--val-shots says how many of each class --shots leaves for validation: give --shots, too.")
-    if groups is not None and (flag := next((f for f, value in counted.items() if value is not None), None)):
-        raise UserError(f"{dataset.name} has groups, which are kept whole: leave {flag} out.")
+    flag = next((f for f, value in counted.items() if value is not None), None)
+    if flag and (groups is not None or rest.multi_label):
+        why = "groups, which are kept whole" if groups is not None else "several labels an example"
+        raise UserError(f"{dataset.name} has {why}: leave {flag} out.")
     left, made, stratified = np.arange(len(rest)), {}, True
     few: dict[str, Any] = {}
     try:
@@ -262,7 +268,7 @@ def say_lacking(dataset: Dataset, made: dict[str, Examples]) -> dict[str, list[s
     """``SPLIT_lacks``: the classes of which a split that was cut has no image, said where there are any."""
     everything = np.arange(dataset.num_classes)
     lacking = {
-        name: [dataset.class_names[i] for i in np.setdiff1d(everything, split.known_labels)]
+        name: [dataset.class_names[i] for i in np.setdiff1d(everything, classes_in(split.known_labels))]
         for name, split in made.items()
     }
     lacking = {name: classes for name, classes in lacking.items() if classes}

@@ -21,7 +21,8 @@ class Examples:
     Args:
         images: N image sources in an order (paths, PIL images, or uint8 arrays of shape (H, W) or (H, W, 3)); or N
             texts, a tuple of one string or of two each.
-        labels: N class indices, kept as an (N,) int64 array; None where they are not known.
+        labels: N class indices, kept as an (N,) int64 array; or booleans (N, C), whether each image has each of C
+            classes; None where they are not known.
         groups: N names or numbers of what images belong together by (a patient, a place); None without groups.
 
     Raises:
@@ -46,8 +47,9 @@ class Examples:
         if self.groups is not None:
             object.__setattr__(self, "groups", np.asarray(self.groups))
         for what, values in (("label", self.labels), ("group", self.groups)):
-            if values is not None and values.shape != (len(self.images),):
-                count = len(values) if values.ndim == 1 else f"{values.shape}"
+            several = what == "label" and self.multi_label
+            if values is not None and values.shape[: values.ndim - several] != (len(self.images),):
+                count = len(values) if values.ndim == 1 + several else f"{values.shape}"
                 raise UserError(
                     f"There are {len(self.images)} images and {count} {what}s: give one {what} for each image."
                 )
@@ -56,8 +58,13 @@ class Examples:
         return len(self.images)
 
     def __repr__(self) -> str:
-        labelled = "no labels" if self.labels is None else f"{len(np.unique(self.labels)):,} classes"
+        labelled = "no labels" if self.labels is None else f"{len(classes_in(self.labels)):,} classes"
         return f"Examples({len(self):,}, {labelled})"
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return self.labels is not None and self.labels.ndim == 2
 
     @property
     def known_labels(self) -> np.ndarray:
@@ -124,8 +131,20 @@ def must_be_ordered(what: str, given: Any) -> None:
         raise UserError(f"The {what} are given as {type(given).__name__}: give a list of them, in one order.")
 
 
+def classes_in(labels: np.ndarray) -> np.ndarray:
+    """The classes, sorted, that (N,) labels name, or that (N, C) booleans say some example has."""
+    return np.flatnonzero(labels.any(axis=0)) if labels.ndim == 2 else np.unique(labels)
+
+
+def class_counts(labels: np.ndarray, classes: int) -> np.ndarray:
+    """How many examples have each of C classes, (C,), by labels as of `classes_in`."""
+    return labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
+
+
 def class_indices(labels: Any) -> np.ndarray:
     """Labels as an (N,) int64 array: integers, booleans and whole floats, of Python, NumPy or PyTorch.
+
+    Booleans (N, C) stay as they are: whether each example has each of C classes.
 
     Raises:
         UserError: A label is a name, a fraction, missing, or more than one number.
@@ -138,8 +157,11 @@ def class_indices(labels: Any) -> np.ndarray:
             raise _no_index(odd[0])
     found = np.asarray(labels)
     found = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+    if found.ndim == 2 and found.dtype == bool:
+        return found
     if found.ndim != 1:
-        fix = "give labels.argmax(axis=1)" if found.ndim == 2 else "give one for each"
+        either = "give labels.argmax(axis=1), or booleans where an image may have several"
+        fix = either if found.ndim == 2 else "give one for each"
         raise UserError(f"Labels of shape {found.shape} are not one class index an image: {fix}.")
     if len(found) and found.dtype.kind not in "biuf":
         raise _no_index(found[0])
@@ -174,6 +196,10 @@ def check_labels(examples: Examples, num_classes: int, what: str) -> None:
         UserError: There are none, or one is negative, or ``num_classes`` or more.
     """
     labels = examples.known_labels
+    if examples.multi_label:
+        if labels.shape[1] != num_classes:
+            raise UserError(f"The {what} images have labels of {labels.shape[1]} classes, not of {num_classes}.")
+        return
     odd = Counter(labels[(labels < 0) | (labels >= num_classes)].tolist())
     if odd:
         label, count = odd.most_common(1)[0]

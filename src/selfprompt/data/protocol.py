@@ -11,11 +11,13 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PrivateAttr, SerializeAsAny
+from typing_extensions import Self
 
 from selfprompt.backbones.info import BackboneInfo, Interpolation
 from selfprompt.data.tables import Kind
 from selfprompt.errors import UserError
 from selfprompt.marks import optional
+from selfprompt.scores.asked import Metric
 
 if TYPE_CHECKING:
     from selfprompt.backbones.base import Backbone
@@ -58,17 +60,20 @@ class Selection(BaseModel):
     """Which epoch and metric are reported.
 
     Args:
-        selection: best_val reports the epoch of the best validation accuracy; last the last one.
+        selection: best_val reports the epoch that validation's metric says is the best; last the last one.
         final: What a comparison's last runs are trained on, once rate and decay are chosen: train, with the epoch
             selected on validation; or train+val to the last epoch, as VTAB-1K does.
-        metric: Top-1 accuracy in percent.
+        metric: What selects the epoch, ends a run by patience, and ranks the rows of a comparison: the accuracy
+            (top1); the mean recall of all classes (balanced_accuracy), or of their F1 (macro_f1), to which small
+            classes count as much as large ones; or, where an image may have several labels, the mean average
+            precision of all classes (map), which then takes the place of top1.
     """
 
     model_config = ConfigDict(defer_build=True)
 
     selection: Literal["best_val", "last"] = "best_val"
     final: Literal["train", "train+val"] = "train"
-    metric: Literal["top1"] = "top1"
+    metric: Metric = "top1"
 
 
 class ImageSettings(BaseModel):
@@ -118,6 +123,8 @@ class BaseProtocol(Split, Selection, ABC):
 
     Args:
         name: A name to print beside numbers.
+        multi_label: Whether an example may have several labels, or none: probabilities are then sigmoids, not a
+            softmax. The training examples decide (see `completed`).
 
     Attributes:
         inputs: What they are, in a word: the name of the tower that takes them.
@@ -135,6 +142,7 @@ class BaseProtocol(Split, Selection, ABC):
         ["train_images", "val_fraction", "test_fraction", "split_seed", "selection", "final", "metric"]
     )
     name: str = "selfprompt"
+    multi_label: bool = False
 
     @abstractmethod
     def view(self) -> View:
@@ -160,9 +168,19 @@ class BaseProtocol(Split, Selection, ABC):
         return self
 
     @optional
-    def completed(self, examples: Examples) -> BaseProtocol:
-        """The protocol with what it leaves to the training examples."""
-        return self
+    def completed(self, examples: Examples) -> Self:
+        """The protocol with what it leaves to the training examples.
+
+        Raises:
+            UserError: Its metric is not one of such labels.
+        """
+        several = examples.multi_label
+        if self.metric not in (("top1", "map") if several else ("top1", "balanced_accuracy", "macro_f1")):
+            kind = "several labels an example" if several else "one label an example"
+            fix = "use --metric map" if several else "use top1, balanced_accuracy or macro_f1"
+            raise UserError(f"--metric {self.metric} is not for data with {kind}: {fix}.")
+        settled = {"multi_label": several, "metric": "map" if several else self.metric}
+        return self if all(getattr(self, k) == v for k, v in settled.items()) else self.model_copy(update=settled)
 
     @property
     def hash(self) -> str:
@@ -205,11 +223,12 @@ class Protocol(ImageSettings, BaseProtocol):
                 f"with image_size={self.image_size}."
             )
 
-    def completed(self, examples: Examples) -> Protocol:
+    def completed(self, examples: Examples) -> Self:
         from selfprompt.data.images import common_range
 
+        known = super().completed(examples)
         span = self.value_range or common_range(examples.images)
-        return self if span is None else self.model_copy(update={"value_range": span})
+        return known if span is None else known.model_copy(update={"value_range": span})
 
 
 class TextProtocol(TextSettings, BaseProtocol):

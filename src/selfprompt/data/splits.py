@@ -27,7 +27,7 @@ def cut(
     """Cut a pool in two: stratified by class where that can be done, else as near to it as can be.
 
     Args:
-        labels: Of all images.
+        labels: Of all images; booleans (N, C) where one may have several.
         pool: Indices of some.
         size: How many are cut off, or which share.
         seed: Of the draw.
@@ -40,6 +40,8 @@ def cut(
     Raises:
         TooFew: Not even that can be done.
     """
+    if labels.ndim == 2:
+        return cut_several(labels, groups, pool, size, seed)
     if groups is not None:
         return cut_between(labels, groups, pool, size, seed)
     from sklearn.model_selection import train_test_split  # it takes a second
@@ -82,6 +84,40 @@ def cut_between(
         if len(off) and len(np.unique(own[left])) == len(np.unique(own)):
             return pool[left], pool[off], len(np.unique(own[off])) == len(np.unique(own))
     raise TooFew
+
+
+def cut_several(
+    labels: np.ndarray, groups: np.ndarray | None, pool: np.ndarray, share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """`cut`, of images that may have several labels: iterative stratification (Sechidis et al., "On the
+    Stratification of Multi-label Data", ECML PKDD 2011), of whole groups where there are any.
+
+    The class that the fewest images are left of comes first; each of its images goes where most of the class are
+    wanted, else where most images are. No label counts as a class, too. Then what is kept gets an image of each class
+    that it lacks.
+
+    Raises:
+        TooFew: Nothing is left to cut off.
+    """
+    units = np.unique(pool if groups is None else groups[pool], return_inverse=True)[1]
+    own = np.column_stack([labels[pool], ~labels[pool].any(axis=1), np.ones(len(pool), dtype=bool)])
+    held = np.zeros((units.max() + 1, own.shape[1]))  # images of each class, of none, and all
+    np.add.at(held, units, own)
+    shares = np.array([1 - share, share])
+    wanted, part = shares[:, None] * held.sum(axis=0), np.full(len(held), -1)
+    order = np.random.default_rng(seed).permutation(len(held))
+    while (part < 0).any():
+        left = held[part < 0, :-1].sum(axis=0)
+        rarest = int(np.where(left > 0, left, np.inf).argmin())
+        for unit in order[(part[order] < 0) & (held[order, rarest] > 0)]:
+            part[unit] = max((0, 1), key=lambda side: (wanted[side, rarest], wanted[side, -1]))
+            wanted[part[unit]] -= held[unit]
+    for lacking in np.flatnonzero(held.any(axis=0) & ~held[part == 0].any(axis=0)):
+        part[order[held[order, lacking] > 0][0]] = 0
+    if not (part == 1).any():
+        raise TooFew
+    sides = [pool[part[units] == side] for side in (0, 1)]
+    return sides[0], sides[1], all(labels[side].any(axis=0).all() for side in sides)
 
 
 def shuffled(labels: np.ndarray, pool: np.ndarray, seed: int, num_classes: int) -> list[np.ndarray]:

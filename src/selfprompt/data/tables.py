@@ -61,7 +61,7 @@ def apart(data: str) -> tuple[str, Columns]:
     if not mark or not has_columns(file) or Path(data).exists():
         return data, Columns()
     chosen = dict(parse_qsl(behind))
-    known = [name.removesuffix("_column") for name in Columns.model_fields]
-    if not chosen or not set(chosen) <= set(known):
+    known = {name.removesuffix("_column"): name for name in Columns.model_fields}
+    if not chosen or not chosen.keys() <= known.keys():
         raise UserError(f"{data} names no columns behind #: write {file}#label=NAME, with {', '.join(known)}.")
-    return file, Columns(**{f"{name}_column": column for name, column in chosen.items()})
+    return file, Columns(**{known[name]: column for name, column in chosen.items()})

@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 
+from selfprompt.data.cells import Label
 from selfprompt.data.datasets import Dataset
+from selfprompt.data.examples import Examples
 from selfprompt.data.templates import Reader
 from selfprompt.data.texts import Entry, Parts
 
@@ -15,11 +17,19 @@ def parts_in(dataset: Dataset) -> dict[str, list[Entry]]:
     """The entries of a data set, by their numbers."""
     return {
         split: [
-            Entry(f"{dataset.name}, {split} text {i}", texts, dataset.class_names[label])
-            for i, (texts, label) in enumerate(zip(part.images, part.known_labels.tolist()))
+            Entry(f"{dataset.name}, {split} text {i}", texts, label)
+            for i, (texts, label) in enumerate(zip(part.images, labels_of(part, dataset.class_names)))
         ]
         for split, part in dataset.own.items()
     }
+
+
+def labels_of(part: Examples, names: Sequence[str]) -> list[Label]:
+    """The labels of some examples by their names."""
+    labels = part.known_labels
+    if part.multi_label:
+        return [tuple(name for name, has in zip(names, own) if has) for own in labels]
+    return [names[int(label)] for label in labels]
 
 
 def doubtful(parts: Parts) -> list[str]:

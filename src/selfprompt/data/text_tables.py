@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selfprompt.data import layout
+from selfprompt.data.cells import Label, class_columns, flagged, in_cells
 from selfprompt.data.columns import Columns
 from selfprompt.data.pairs import IMAGE_COLUMNS, LABEL_COLUMNS
 from selfprompt.data.rows import Row, read_rows, splits_of
@@ -44,16 +45,22 @@ def entries(path: Path, columns: Columns, split: str = "train") -> list[tuple[En
     rows = [one for row in read_rows(path, texts=True) for one in flat(row)]
     there = list(dict.fromkeys(name for row in rows for name in row.cells))
     inputs = inputs_of(path, there, columns.input_column)
-    label = the(path, "label", there, LABELS, columns.label_column, needed=split == "train")
+    classes = class_columns(path, there, columns.label_column)
+    label = None if classes else the(path, "label", there, LABELS, columns.label_column, needed=split == "train")
+    several = None if label is None else in_cells(rows, label, columns.label_separator)
     group = the(path, "group", there, ("group",), columns.group_column)
     if len(inputs) > 2:
         logger.warning("%s: the texts of %d columns are joined.", path, len(inputs))
     found = []
-    for row in rows:
+    for i, row in enumerate(rows):
         cells = [text_in(row, name) for name in inputs]
         texts = (" ".join(cells),) if len(cells) > 2 else tuple(cells)
-        marked = None if label is None else text_in(row, label)
         own = None if group is None else text_in(row, group)
+        marked: Label | None
+        if classes or several is not None:
+            marked = several[i] if several is not None else flagged(row, classes)
+        else:
+            marked = None if label is None else text_in(row, label)
         found.append((Entry(row.where, texts, None if marked in NONE else marked, own or None), row))
     return found
 

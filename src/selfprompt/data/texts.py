@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from selfprompt.data.cells import Label, numbered
 from selfprompt.data.datasets import Dataset
 from selfprompt.data.examples import Examples
 from selfprompt.data.rows import in_order
@@ -24,19 +25,24 @@ class Entry:
     Args:
         where: It stands.
         texts: One, or two.
-        label: Its class's name; None where there is none.
+        label: Its class's name, or those of all it has where it may have several; None where it is not known.
         group: What it belongs to.
     """
 
     where: str
     texts: tuple[str, ...]
-    label: str | None
+    label: Label | None
     group: str | None = None
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to read."""
         return not any(text.strip() for text in self.texts)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All that are known."""
+        return () if self.label is None else (self.label,) if isinstance(self.label, str) else self.label
 
 
 Parts = Mapping[str, Sequence[Entry]]
@@ -73,12 +79,13 @@ def problems_of(name: str, parts: Parts) -> list[str]:
     problems = first((entry for entry in every if entry.empty), "has no text: fill it in, or remove it.")
     problems += first((entry for entry in every if not is_unicode(entry)), "holds half a character: decode it anew.")
     problems += first((entry for entry in train if entry.label is None), "has no label: fill it in, or remove it.")
-    classes = {entry.label for entry in train}
+    classes = {label for entry in train for label in entry.labels}
     if len(classes) < 2:
         problems.append(f"{name} has one class to train on, and a classifier needs two: add texts of another.")
-    strange = [entry for entry in every if entry.label not in classes]
+    strange = [entry for entry in every if not classes.issuperset(entry.labels)]
     if strange:
-        problems += first(strange, f"has the class {strange[0].label}, which no training text has: remove it.")
+        odd = next(label for label in strange[0].labels if label not in classes)
+        problems += first(strange, f"has the class {odd}, which no training text has: remove it.")
     places: dict[str, str] = {}
     for split, part in parts.items():
         for group in dict.fromkeys(entry.group for entry in part if entry.group is not None):
@@ -118,12 +125,12 @@ def dataset_of(
     parts = labelled(name, parts)
     if problems := problems_of(name, parts):
         raise UserError(problems[0])
-    classes = in_order({str(entry.label) for entry in parts["train"]})
-    number = {label: i for i, label in enumerate(classes)}
+    classes = in_order({label for entry in parts["train"] for label in entry.labels})
+    several = any(isinstance(entry.label, tuple) for entry in parts["train"])
 
     def examples(part: Sequence[Entry]) -> Examples:
         groups = [entry.group for entry in part] if any(entry.group is not None for entry in part) else None
-        labels = np.array([number[str(entry.label)] for entry in part], dtype=np.int64)
+        labels = numbered([entry.labels for entry in part], classes, several)
         return Examples([entry.texts for entry in part], labels, None if groups is None else np.array(groups))
 
     splits = {split: examples(part) for split, part in parts.items()}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from selfprompt.data.cells import class_columns, flagged, in_cells, numbered
 from selfprompt.data.columns import Columns
 from selfprompt.data.datasets import Dataset
 from selfprompt.data.examples import Examples
@@ -26,7 +27,8 @@ NAMES = {
 def load_table(path: Path, columns: Columns | None = None) -> Dataset:
     """Read a table of images: a column of files, one of labels, and perhaps one of splits and one of groups.
 
-    Classes are the labels of the training rows, sorted: as numbers where all are whole ones, else as texts.
+    Classes are the labels of the training rows, sorted: as numbers where all are whole ones, else as texts. Rows may
+    have several labels (see `Columns`); columns of classes keep their order.
 
     Args:
         path: The table; files in it are relative to its folder.
@@ -37,29 +39,36 @@ def load_table(path: Path, columns: Columns | None = None) -> Dataset:
             not there, or stands in two rows; a split has an unknown name or class, or a group is in two splits.
     """
     rows = read_rows(path)
-    found = columns_of(path, rows, columns or Columns())
+    columns = columns or Columns()
+    classes = class_columns(
+        path, list(dict.fromkeys(name for row in rows for name in row.cells)), columns.label_column
+    )
+    found = columns_of(path, rows, columns, [kind for kind in NAMES if kind != "label" or not classes])
     given = texts_of(rows, found["input"])
     inputs = files_of(path, rows, given)
-    labels = texts_of(rows, found["label"])
+    several = [flagged(row, classes) for row in rows] if classes else None
+    several = several or in_cells(rows, found["label"], columns.label_separator)
+    labels = [(label,) for label in texts_of(rows, found["label"])] if several is None else several
     groups = np.array(texts_of(rows, found["group"])) if "group" in found else None
     parts = {"train": list(range(len(rows)))}
     if "split" in found:
         parts = splits_of(path, rows, texts_of(rows, found["split"]))
     if groups is not None:
         refuse_shared_groups(path, groups, parts)
-    names = in_order({labels[i] for i in parts["train"]})
+    trained = {label for i in parts["train"] for label in labels[i]}
+    names = [name for name in classes if name in trained] or in_order(trained)
     if len(names) < 2:
-        raise UserError(f"{path} has the one class {names[0]} to train on, and a classifier needs two: add another.")
-    number = {name: i for i, name in enumerate(names)}
-    if strange := [i for part in parts.values() for i in part if labels[i] not in number]:
-        raise UserError(
-            f"{rows[strange[0]].where} has the class {labels[strange[0]]}, of which there is no training row: "
-            f"add one, or remove it."
-        )
+        one = f"the one class {names[0]}" if names else "no class"
+        raise UserError(f"{path} has {one} to train on, and a classifier needs two: add another.")
+    strange = [(i, label) for part in parts.values() for i in part for label in labels[i] if label not in trained]
+    if strange or (strange := [(0, name) for name in classes if name not in trained]):
+        where = f"{path} has the column" if strange[0][1] in classes else f"{rows[strange[0][0]].where} has the class"
+        raise UserError(f"{where} {strange[0][1]}, of which there is no training row: add one, or remove it.")
 
     def examples(part: list[int]) -> Examples:
         own = None if groups is None else groups[part]
-        return Examples([inputs[i] for i in part], np.array([number[labels[i]] for i in part]), own)
+        known = numbered([labels[i] for i in part], names, several is not None)
+        return Examples([inputs[i] for i in part], known, own)
 
     inside = not any(os.path.isabs(name) or ".." in Path(name).parts for name in given)
     return Dataset(
