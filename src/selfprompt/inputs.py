@@ -45,11 +45,12 @@ class Batch(NamedTuple):
 
     Args:
         inputs: B of them.
-        labels: (B,) int64; None where there are none, so that what runs at test time cannot see a label.
+        labels: (B,) int64, or (B, C) booleans where an input may have several; None where there are none, so that
+            what runs at test time cannot see a label.
     """
 
     inputs: Inputs
-    labels: Int64[Tensor, " batch"] | None
+    labels: Int64[Tensor, " batch"] | Bool[Tensor, "batch classes"] | None
 
 
 def images_of(inputs: Inputs) -> Tensor:

@@ -60,6 +60,7 @@ class PromptedModel(WithAdapter, library_name="selfprompt"):
     Attributes:
         prompts: The trained prompts, one parameter (layers, P, D); None for a method without.
         calibration: What validation says of its probabilities, once `selfprompt.runs.tune` has asked it.
+        thresholds: With which probability each class is given, where an input may have several labels; also then.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class PromptedModel(WithAdapter, library_name="selfprompt"):
         self.initialized = method.initialization() is None
         self.metrics: dict[str, Any] | None = None
         self.calibration: Calibration | None = None
+        self.thresholds: list[float] | None = None
         self.backbone_hash = backbone_hash
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -139,6 +141,11 @@ class PromptedModel(WithAdapter, library_name="selfprompt"):
         """Outputs of the head."""
         return self.head.num_classes
 
+    @property
+    def multi_label(self) -> bool:
+        """Whether an input may have several labels, or none."""
+        return self.protocol.multi_label
+
     def features(self, inputs: Inputs) -> Float[Tensor, "batch features"]:
         """B inputs, such as (B, 3, H, W) images, to (B, F) features: what the head reads.
 
@@ -159,8 +166,9 @@ class PromptedModel(WithAdapter, library_name="selfprompt"):
         return 1.0 if self.calibration is None else self.calibration.temperature
 
     def probabilities(self, logits: Float[Tensor, "batch classes"]) -> Float[Tensor, "batch classes"]:
-        """(B, C) logits to the probabilities that `predict` gives: their softmax at the model's temperature."""
-        return (logits / self.temperature).softmax(dim=-1)
+        """(B, C) logits to the probabilities that `predict` gives: their softmax at the model's temperature, or the
+        sigmoid of each where an input may have several labels."""
+        return logits.sigmoid() if self.multi_label else (logits / self.temperature).softmax(dim=-1)
 
     @contextmanager
     def cast_frozen(self, dtype: torch.dtype = torch.bfloat16) -> Iterator[None]:
@@ -429,5 +437,5 @@ def load(adapter: str | os.PathLike[str], backbone: BackboneSource | None = None
         model.set_sources(None if config.sources is None else torch.tensor(config.sources))
     if odd := not_finite(model.adapter_state()):
         raise UserError(f"{folder} has a weight {odd} that is NaN or infinite: train it again, with a smaller --lr.")
-    model.metrics, model.calibration = config.metrics, config.calibration
+    model.metrics, model.calibration, model.thresholds = config.metrics, config.calibration, config.thresholds
     return model.eval()

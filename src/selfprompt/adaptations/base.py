@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from selfprompt.data.views.base import Variation
+from selfprompt.errors import UserError
 from selfprompt.inputs import Inputs, count, take
 from selfprompt.model import PromptedModel
 
@@ -75,6 +76,8 @@ class Adapted(nn.Module, ABC):
 
     def __init__(self, model: PromptedModel, views: int) -> None:
         super().__init__()
+        if model.multi_label:
+            raise UserError("Adaptations seek the one class that an image is surest of: leave --adapt out.")
         self.model, self.views = model, views
 
     @abstractmethod

@@ -33,6 +33,9 @@ TEMPLATE = Environment(finalize=lambda value: markdown(str(value))).from_string(
 {%- if config.metrics.test_scores %}
 | Scores | {{ told(config.metrics.test_scores) }} |
 {%- endif %}
+{%- if config.thresholds %}
+| Labels | any number an example: each class whose probability, a sigmoid, is no less than its threshold, chosen on validation for its F1; the accuracy is of all labels at once |
+{%- endif %}
 {%- if config.calibration %}
 | Temperature | {{ "%.3f" | format(config.calibration.temperature) }}, fitted on {{ config.calibration.examples }} validation examples |
 {%- endif %}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import safetensors
 import safetensors.torch
@@ -53,6 +53,7 @@ class AdapterConfig(BaseModel):
             for one that was condensed away; None if nowhere.
         metrics: What the run measured, where there was one.
         calibration: The temperature of the probabilities, and thresholds of them; left out where there is none.
+        thresholds: With which probability each class is given, where an input may have several labels; as before.
         peft_type, base_model_name_or_path: What PEFT and transformers look for in a file of this name.
     """
 
@@ -68,6 +69,7 @@ class AdapterConfig(BaseModel):
     sources: list[list[tuple[Place, Place]]] | None = None
     metrics: dict[str, Any] | None = None
     calibration: Calibration | None = None
+    thresholds: list[Annotated[float, Field(ge=0, le=1)]] | None = None
     peft_type: str = NOT_PEFT
     base_model_name_or_path: str = NOT_PEFT
 
@@ -76,7 +78,8 @@ def write_adapter(folder: Path, config: AdapterConfig, state: dict[str, Tensor])
     """Write both files, each whole or not at all."""
     weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     replace_file(folder / WEIGHTS_NAME, safetensors.torch.save(weights, metadata={"format": "pt"}))
-    fields = config.model_dump(mode="json", exclude=None if config.calibration else {"calibration"})
+    absent = {name for name in ("calibration", "thresholds") if getattr(config, name) is None}
+    fields = config.model_dump(mode="json", exclude=absent)
     replace_file(folder / CONFIG_NAME, json.dumps(fields, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -104,6 +107,8 @@ def read_adapter(folder: Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
         raise damaged(path, "its method has no name", FIX)
     if lacking := sorted(config.protocol.first - raw["protocol"].keys()):
         raise damaged(path, f"its protocol has no {lacking[0]}", FIX)
+    if config.thresholds is not None and len(config.thresholds) != config.num_classes:
+        raise damaged(path, "its thresholds are not as many as classes", FIX)
     if len(lengths) > 1 or (names is not None and len(names) != config.num_classes):
         what = "sources are of different lengths" if len(lengths) > 1 else "class names are not as many as classes"
         raise damaged(path, f"its {what}", FIX)
@@ -120,13 +125,23 @@ def upgraded(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"towers.image.{name}" if name.startswith(old) else name: value for name, value in state.items()}
 
 
-def glance(adapter: str | os.PathLike[str]) -> tuple[Kind, int]:
-    """What an adapter classifies and into how many classes, by its configuration alone; images where it is silent."""
+class Glance(NamedTuple):
+    """What an adapter classifies, into which classes, and whether an input may have several of them."""
+
+    kind: Kind
+    classes: list[str]
+    multi_label: bool
+
+
+def glance(adapter: str | os.PathLike[str]) -> Glance:
+    """See `Glance`: by an adapter's configuration alone; images, and classes by number, where it is silent."""
     path = find_adapter(adapter) / CONFIG_NAME
     config = read_json(path, FIX) if path.is_file() else {}
-    protocol, classes = config.get("protocol"), config.get("num_classes")
-    kind: Kind = "text" if isinstance(protocol, dict) and protocol.get("kind") == "text" else "image"
-    return kind, classes if isinstance(classes, int) else 0
+    protocol, count, names = (config.get(key) for key in ("protocol", "num_classes", "class_names"))
+    known = protocol if isinstance(protocol, dict) else {}
+    kind: Kind = "text" if known.get("kind") == "text" else "image"
+    numbers = [str(i) for i in range(count if isinstance(count, int) else 0)]
+    return Glance(kind, names if isinstance(names, list) else numbers, known.get("multi_label") is True)
 
 
 def is_adapter(name: str | os.PathLike[str]) -> bool:

@@ -37,6 +37,7 @@ class WithAdapter(nn.Module, ModelHubMixin, ABC):
     initialized: bool
     metrics: dict[str, Any] | None
     calibration: Calibration | None
+    thresholds: list[float] | None
 
     @property
     @abstractmethod
@@ -147,6 +148,7 @@ class WithAdapter(nn.Module, ModelHubMixin, ABC):
             sources=None if self.sources is None else self.sources.tolist(),
             metrics=self.metrics,
             calibration=self.calibration,
+            thresholds=self.thresholds,
         )
 
     def _save_pretrained(self, save_directory: Path) -> None:

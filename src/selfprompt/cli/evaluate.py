@@ -49,6 +49,7 @@ def command(
     result = evaluate(adapter, located, split=split, classes=classes, backbone=backbone, adapt=adapt)
     keys = ("base_accuracy", "new_accuracy", "harmonic_mean") if classes == "base,new" else (f"{split}_accuracy",)
     said = ", ".join(f"{key.replace('_', ' ')} {dict(result)[key]:.2f} %" for key in keys)
+    said += " (all labels right)" if "map" in result.get("scores", {}) else ""
     how = result["precision"] if adapt is None else f"{result['precision']}, {adapt}"
     more = f"\n{told(result['scores'])}" if "scores" in result else ""
     emit(result, json, f"{said} on {result['images']:,} {result['inputs']}s ({how}){more}")

@@ -57,7 +57,7 @@ else:
     MethodFlags = flags("Method", TextFields, TokenFields)
     RecipeFlags = flags("Recipe", Recipe)
     SETTINGS = (ImageSettings, TextSettings, Split, Selection)
-    NO_FLAGS = ("image_size", "mean", "std", "metric", "value_range")  # of the backbone, or of one value
+    NO_FLAGS = ("image_size", "mean", "std", "value_range")  # of the backbone
     ProtocolFlags = flags("Protocol", *SETTINGS, without=(*NO_FLAGS, "final"))  # of one run
     SearchProtocolFlags = flags("Protocol", *SETTINGS, without=NO_FLAGS)
     ColumnFlags = flags("Columns of a table", Columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -41,7 +41,8 @@ def command(
             folders of text files, or - for standard input.
         csv: Write a table with one row for each input, and nothing to standard output but how many there are.
         top_k: Also give the K likeliest classes, or all of them (all).
-        threshold: Leave the label empty where its probability is lower. auto takes what validation says of a
+        threshold: Leave the label empty where its probability is lower; of several labels, leave those out that are,
+            whatever threshold validation chose for each class. auto takes what validation says of a
             precision of 0.95, auto:0.9 and auto:0.99 of others.
         backbone: The backbone, if it has moved.
         class_names: A file with one name a line: other classes, or the same in other words, where the adapter's are
@@ -57,19 +58,19 @@ def command(
     from selfprompt.files import read_names
     from selfprompt.runs.predict import predict_each
 
-    kind, num_classes = glance(adapter)
+    kind, classes, several = glance(adapter)
     paths = paths_of(inputs, kind, given(column_flags))
     names = None if class_names is None else read_names(class_names, "give a file with one class name a line")
     chosen = {"class_names": names, "on_error": on_error, "adapt": adapt, "top_k": top_k, "threshold": threshold}
     kept: list[Prediction] = []
     errors: list[str] = []
-    width = 0 if top_k is None else top_k or len(names or ()) or num_classes
+    width = 0 if top_k is None else top_k or len(names or classes)
     count = 0
     found = predict_each(adapter, paths, backbone=backbone, **chosen)
     with ExitStack() as stack:
         sinks: list[Callable[[Prediction], object]] = [kept.append] if json else []
         if csv is not None:
-            sinks.append(stack.enter_context(table(csv, kind, width)))
+            sinks.append(stack.enter_context(table(csv, kind, width, (names or classes) if several else ())))
         followed = found if not sinks else advancing(found, f"predict with {adapter}", paths, kind)
         for prediction in followed:
             count += 1
@@ -86,13 +87,14 @@ def command(
 
 
 @contextmanager
-def table(path: Path, kind: Kind, width: int) -> Iterator[Callable[[Prediction], None]]:
+def table(path: Path, kind: Kind, width: int, several: Sequence[str] = ()) -> Iterator[Callable[[Prediction], None]]:
     """Give what writes a row for each prediction; the file is there when the block ends.
 
     Args:
         path: The file.
         kind: What is classified.
         width: How many of the likeliest classes have columns.
+        several: The classes, where an input may have several: each has a column of its probability.
     """
     from selfprompt.files import comma_separated, encoded, replacing
 
@@ -100,12 +102,18 @@ def table(path: Path, kind: Kind, width: int) -> Iterator[Callable[[Prediction],
         yield lambda found: None
         return
     columns = [f"{name}_{place}" for place in range(1, width + 1) for name in ("label", "probability")]
+    head = [kind, "label", "probability", "error"]
+    if several:
+        head, columns = [kind, "labels", "error"], [f"probability_{name}" for name in several]
     with replacing(path) as file:
-        file.write(encoded(comma_separated([[kind, "label", "probability", "error", *columns]])))
+        file.write(encoded(comma_separated([[*head, *columns]])))
 
         def row(found: Prediction) -> None:
             top = [cell for one in found.get("top", ()) for cell in (one["label"], one["probability"])]
+            top = top or list(found.get("probabilities", {}).values())
             cells = [joined(found.get(kind)), found["label"], found["probability"], found.get("error")]
+            if several:
+                del cells[2]
             file.write(encoded(comma_separated([[*cells, *(top or [None] * len(columns))]])))
 
         yield row
@@ -113,12 +121,19 @@ def table(path: Path, kind: Kind, width: int) -> Iterator[Callable[[Prediction],
 
 def show(found: Prediction) -> None:
     """Print what was found as one line, if something was."""
-    if found["probability"] is not None:
+    if "labels" in found:
+        given = "  ".join(f"{label} {100 * found.get('probabilities', {})[label]:.1f} %" for label in found["labels"])
+        emit({}, False, f"{said_of(found)}  {given or '-'}")
+    elif found["probability"] is not None:
         sure = found.get("top", [])[1:]
         more = "".join(f"  {one['label']}  {100 * one['probability']:.1f} %" for one in sure)
-        name = joined(found.get("image", found.get("text")))
-        name = name if "image" in found else shortened(name)
-        emit({}, False, f"{name}  {found['label'] or '-'}  {100 * found['probability']:.1f} %{more}")
+        emit({}, False, f"{said_of(found)}  {found['label'] or '-'}  {100 * found['probability']:.1f} %{more}")
+
+
+def said_of(found: Prediction) -> str:
+    """An image's name, or a text as a line shows it."""
+    name = joined(found.get("image", found.get("text")))
+    return name if "image" in found else shortened(name)
 
 
 def shortened(text: str) -> str:

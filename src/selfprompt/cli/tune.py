@@ -102,6 +102,7 @@ def summary(metrics: Tested, folder: Path, inputs: Kind = "image") -> str:
     """The lines that a run ends with."""
     from selfprompt.scores import classes as scores
     from selfprompt.scores import verdicts
+    from selfprompt.scores.asked import WORDS
 
     tested = f"{metrics['test_images']:,} {inputs}s ({metrics['precision']})"
     val = metrics["val_accuracy"]  # None where validation images were trained on, too
@@ -111,6 +112,10 @@ def summary(metrics: Tested, folder: Path, inputs: Kind = "image") -> str:
         + ("" if val is None else f", validation accuracy {val:.2f} %"),
         f"test accuracy {metrics['test_accuracy']:.2f} % on {tested}",
     ]
+    if (metric := metrics.get("metric")) and (best := metrics.get("val_score")) is not None:
+        lines[1] += f", {WORDS[metric]} {best:.2f} %"
+    if "map" in metrics.get("scores", {}):
+        lines[2] += "; of all labels of each at once"
     if "linear_probe_test_accuracy" in metrics:
         probe = metrics["linear_probe_test_accuracy"]
         lines[-1] += f"; linear probe {probe:.2f} % ({metrics['test_accuracy'] - probe:+.2f})"

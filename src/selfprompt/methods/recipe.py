@@ -34,6 +34,11 @@ class Recipe(BaseModel):
         clip_grad: Clip gradients to this norm.
         patience: Stop after this many epochs without a better validation accuracy.
         precision: auto is bf16 where the device computes it fast, else float32.
+        balance: What is done where classes have unequal numbers of training images. loss weighs each image by one
+            over those of its class, with a mean of 1 (of several labels, images with and without a class weigh
+            alike); sampler draws images so that all classes are as likely; auto is loss where the largest class has
+            more than three times the images of the smallest. Published recipes do nothing, which is the default:
+            balancing trades accuracy for balanced accuracy, and probabilities no longer follow the classes' shares.
         compile: Compile the training step (torch.compile), for long runs.
         checkpointing: Compute activations again in the backward pass: less memory, about half as much time again, the
             same numbers.
@@ -55,6 +60,7 @@ class Recipe(BaseModel):
     clip_grad: float | None = Field(default=None, gt=0, le=LARGEST)
     patience: int | None = Field(default=None, ge=1)
     precision: Literal["auto", "float32", "bf16"] = "auto"
+    balance: Literal["none", "loss", "sampler", "auto"] = "none"
     compile: bool = False
     checkpointing: bool = False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -20,7 +21,13 @@ processes and clipped, are added to the weights'."""
 
 
 class Rule(ABC):
-    """What one optimiser step does with its examples; frozen, its state in the tensors that it is given."""
+    """What one optimiser step does with its examples; frozen, its state in the tensors that it is given.
+
+    Attributes:
+        own_order: Whether it chooses the examples of a step by what they are.
+    """
+
+    own_order: ClassVar[bool] = False
 
     @optional
     def order(self, count: int, batch_size: int, seed: int, epoch: int, held: Held) -> list[np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -41,6 +41,7 @@ class Meta(Rule):
         second: Take H_S in.
     """
 
+    own_order: ClassVar[bool] = True
     groups: int
     clustering: Clustering
     examples: int
@@ -59,7 +60,7 @@ class Meta(Rule):
         group = grouped(states() if self.clustering == "kmeans" else None, len(labels), self.groups, seed)
         for g in range(self.groups):
             inside = labels[group == g]
-            if len(inside) < needed or len(inside.unique()) < 2:
+            if len(inside) < needed or len(inside.unique(dim=0)) < 2:
                 group[group == g] = -1
         if not (group >= 0).any():
             raise UserError(

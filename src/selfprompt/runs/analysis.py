@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,8 +66,7 @@ def analyse_run(
     texts = look_at_texts(model)
     found = Analysis(
         classes=list(classes),
-        confusion=confusion(test.labels, predicted),
-        mistakes=mistakes(test.labels, predicted, probability, names),
+        **told_by(test.labels, predicted, probability, names),
         looks=looks(model, test, predicted),
         class_token=model.backbone.num_prefix > 0,
         grid=round(model.backbone.num_patches**0.5),
@@ -96,8 +96,7 @@ def record_words(
     """`analyse_run`, of texts."""
     found = Analysis(
         classes=list(classes),
-        confusion=confusion(test.labels, predicted),
-        mistakes=mistakes(test.labels, predicted, probability, names),
+        **told_by(test.labels, predicted, probability, names),
         inputs="text",
         words=[Words.model_validate(row) for row in look_at_words(model, train)],
     )
@@ -120,7 +119,7 @@ def catch_up(folder: Path) -> None:
     splits = splits_for(dataset, model.protocol, folder)
     train, val, test = (Decoded(part, model.protocol, keep=False) for part in (splits.train, splits.val, splits.test))
     names = image_names(splits, "test")
-    if (folder / PREDICTIONS).exists():
+    if (folder / PREDICTIONS).exists() and not model.multi_label:
         rows = read_predictions(folder, splits.class_names, splits.test.known_labels.tolist())
         names = [row[0] for row in rows]
         predicted = torch.tensor([splits.class_names.index(row[2]) for row in rows])
@@ -131,6 +130,16 @@ def catch_up(folder: Path) -> None:
             logits = torch.cat([model(model.normalize(batch.inputs)).float() for batch in batches])
         probability, predicted = model.probabilities(logits).max(dim=-1)
     analyse_run(folder, model, splits.class_names, train, val, test, names, predicted, probability)
+
+
+def told_by(labels: Tensor, predicted: Tensor, probability: Tensor, names: Sequence[str]) -> dict[str, Any]:
+    """Confusion and mistakes; nothing where examples may have several labels, which are not confused."""
+    if labels.ndim == 2:
+        return {"confusion": [], "mistakes": []}
+    return {
+        "confusion": confusion(labels, predicted),
+        "mistakes": mistakes(labels, predicted, probability, names),
+    }
 
 
 def confusion(labels: Tensor, predicted: Tensor) -> list[tuple[int, int, int]]:

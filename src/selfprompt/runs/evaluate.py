@@ -6,7 +6,6 @@ import statistics
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import torch
 from typing_extensions import NotRequired, TypedDict
 
 from selfprompt.adaptations import make_adaptation
@@ -22,7 +21,10 @@ from selfprompt.data.splits import half
 from selfprompt.data.tables import Kind
 from selfprompt.errors import UserError, unknown
 from selfprompt.model import PromptedModel, load
-from selfprompt.scores.classes import Scores, scores
+from selfprompt.runs.outcome import scored
+from selfprompt.scores.classes import Scores
+from selfprompt.scores.several import LabelScores
+from selfprompt.tuning.answers import Answers
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import probabilities
 
@@ -34,7 +36,8 @@ class Evaluation(TypedDict):
     """Accuracy in percent and mean cross-entropy on the one split that was asked for; ``adapted`` says by what.
 
     ``images`` counts what was classified, ``inputs`` says what that is. Where both halves of the classes were asked
-    for, there is an accuracy of each and their harmonic mean, no other. The loss knows no temperature.
+    for, there is an accuracy of each and their harmonic mean, no other. The loss knows no temperature. Where an image
+    may have several labels, those that are given, at each class's threshold, must be all of its own.
     """
 
     adapter: str
@@ -48,7 +51,7 @@ class Evaluation(TypedDict):
     train_loss: NotRequired[float]
     val_loss: NotRequired[float]
     test_loss: NotRequired[float]
-    scores: NotRequired[Scores]
+    scores: NotRequired[Scores | LabelScores]
     temperature: NotRequired[float]
     protocol: str
     precision: str
@@ -91,6 +94,9 @@ def evaluate(
     adaptation = None if adapt is None else make_adaptation(adapt)
     model = load(adapter, backbone)
     dataset = load_dataset(data, model.protocol.inputs)
+    if dataset.train.multi_label != model.multi_label:
+        own, theirs = ("several", "one") if model.multi_label else ("one", "several")
+        raise UserError(f"{adapter} gives {own} label(s) an example, and {data} has {theirs}: give data of its kind.")
     asked: list[Classes] = [model.protocol.classes] if classes is None else classes.split(",")  # type: ignore[assignment]
     models = [answering(model, dataset, which, adapter, data, classes is not None) for which in asked]
     others = {"shots": None, "val_shots": None} if split == "test" else {}  # which no test image depends on
@@ -155,10 +161,10 @@ def measure(
         found, losses = probabilities(network, images, engine, size, model.num_classes)
     temperature = None if model.calibration is None else model.temperature
     names = model.class_names or [str(i) for i in range(model.num_classes)]
-    right = found.max(dim=-1).indices == torch.from_numpy(examples.known_labels)
+    answers = Answers(found.numpy(), examples.known_labels, (), model.thresholds)
     return {
-        f"{split}_accuracy": 100 * int(right.sum()) / len(examples),
+        f"{split}_accuracy": 100 * int(answers.right.sum()) / len(examples),
         f"{split}_loss": losses.mean().item(),
-        "scores": scores(found.numpy(), examples.known_labels, names, temperature),
+        "scores": scored(answers, names, temperature),
         **({} if temperature is None else {"temperature": temperature}),
     }

@@ -17,7 +17,9 @@ from selfprompt.methods.linear import Linear
 from selfprompt.model import PromptedModel, build
 from selfprompt.runs.probe import frozen, linear_probe, nearest
 from selfprompt.scores.calibration import Calibration, calibration, tempered
-from selfprompt.scores.verdicts import Verdict, verdict
+from selfprompt.scores.classes import Scores, scores
+from selfprompt.scores.several import LabelScores, label_scores
+from selfprompt.scores.verdicts import Verdict, label_verdict, verdict
 from selfprompt.tuning.answers import Answers
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import probabilities
@@ -39,8 +41,17 @@ def answers_of(
 
 def calibrated(validated: Answers | None) -> tuple[Calibration | None, str]:
     """What validation says of probabilities, or None and why there is nothing."""
+    if validated is not None and validated.labels.ndim == 2:
+        return None, "with several labels, validation chooses a threshold for each class instead"
     found = TRAINED_ON if validated is None else calibration(validated.probabilities, validated.labels)
     return (None, found) if isinstance(found, str) else (found, "")
+
+
+def scored(tested: Answers, names: Sequence[str], temperature: float | None) -> Scores | LabelScores:
+    """The test's scores."""
+    if tested.labels.ndim == 2:
+        return label_scores(tested.probabilities, tested.labels, names, tested.thresholds)
+    return scores(tested.probabilities, tested.labels, names, temperature)
 
 
 def surest(tested: Answers, temperature: float | None) -> NDArray[np.floating]:
@@ -81,4 +92,8 @@ def verdicts(
         "nearest neighbour" if count == 1 else f"{count} nearest neighbours": neighbours,
     }
     inputs = model.protocol.inputs
+    if model.multi_label:
+        return [
+            label_verdict(tested.probabilities, found, tested.labels, name, inputs) for name, found in rivals.items()
+        ]
     return [verdict(tested.right, classes == tested.labels, name, inputs) for name, classes in rivals.items()]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import NotRequired, TypedDict
@@ -19,6 +20,7 @@ from selfprompt.errors import Diverged, UserError
 from selfprompt.model import PromptedModel, load
 from selfprompt.runs.streaming import OnError, answered
 from selfprompt.scores.asked import precision_in
+from selfprompt.scores.several import SEPARATOR, above
 from selfprompt.tuning.engine import Engine
 
 
@@ -32,7 +34,9 @@ class Likely(TypedDict):
 class Prediction(TypedDict):
     """An image's path or number, or a text, its class and how likely; ``error`` says why there is none.
 
-    ``top`` has the likeliest classes, where more than one was asked for, whatever the threshold.
+    ``top`` has the likeliest classes, where more than one was asked for, whatever the threshold. Where an image may
+    have several labels, ``labels`` has those whose probability is no less than their threshold, and ``label`` all of
+    them in one text, or None; ``probabilities`` are those of all classes, by name, and ``probability`` is None.
     """
 
     image: NotRequired[str | int]
@@ -40,6 +44,8 @@ class Prediction(TypedDict):
     label: str | None
     probability: float | None
     top: NotRequired[list[Likely]]
+    labels: NotRequired[list[str]]
+    probabilities: NotRequired[dict[str, float]]
     error: NotRequired[str]
 
 
@@ -67,8 +73,9 @@ def predict(
         on_error: ``skip`` answers the other images where one cannot be read; ``stop`` ends with an error.
         adapt: What is done for each image by itself, such as ``tpt`` or ``tpt:views=32`` (see `list_adaptations`).
         top_k: How many of the likeliest classes to give as ``top``, the first among them; 0 for all.
-        threshold: Below this probability the label is None. ``auto``, or ``auto:0.9``, is what validation says of
-            that precision, 0.95 by default (see `selfprompt.scores.calibration.threshold`).
+        threshold: Below this probability the label is None; several labels are given by it in the place of each
+            class's own threshold. ``auto``, or ``auto:0.9``, is what validation says of that precision, 0.95 by
+            default (see `selfprompt.scores.calibration.threshold`).
 
     Returns:
         For each image ``image`` (its path, or its number from 0 where it has none), or for each text ``text``
@@ -112,6 +119,9 @@ def predict_each(
         raise UserError(f"The threshold is {threshold}: give a probability, from 0 to 1.")
     adaptation = None if adapt is None else make_adaptation(adapt)
     model = load(adapter, backbone)
+    if model.multi_label and (top_k is not None or isinstance(threshold, str)):
+        odd = "top_k" if top_k is not None else f"threshold {threshold}"
+        raise UserError(f"Several labels have a threshold each, and all probabilities are given: leave {odd} out.")
     if isinstance(threshold, str):
         if odd := "other classes" if class_names is not None else "an adaptation" if adapt is not None else None:
             raise UserError(f"Validation says nothing of probabilities under {odd}: give the threshold as a number.")
@@ -130,6 +140,9 @@ def predict_each(
         read = partial(view.views, variation=adaptation.variation)
         rest = {"read": read, "flat": True, "size": adaptation.batch_size}
     count = 1 if top_k is None else top_k or model.num_classes
+    if model.multi_label:
+        count = model.num_classes
+    bounds = model.thresholds if threshold is None else [float(threshold)] * model.num_classes
 
     @torch.no_grad()
     def likeliest(inputs: Any) -> list[list[tuple[int, float]]]:
@@ -146,6 +159,8 @@ def predict_each(
                 answer: Any = {kind: name, "label": None, "probability": None}
                 if isinstance(found, UserError):
                     answer["error"] = str(found)
+                elif model.multi_label:
+                    answer |= labels_in(dict(sorted(found)), names, bounds)
                 else:
                     top = [Likely(label=names[label], probability=value) for label, value in found]
                     answer |= top[0]
@@ -156,6 +171,14 @@ def predict_each(
                 yield answer
 
     return each()
+
+
+def labels_in(probabilities: Mapping[int, float], names: Sequence[str], bounds: Sequence[float] | None) -> Any:
+    """What a prediction holds of several labels, by each class's probability, in order."""
+    values = np.array(list(probabilities.values()))
+    given = [name for name, chosen in zip(names, above(values, bounds)) if chosen]
+    label = SEPARATOR.join(given) or None
+    return {"label": label, "labels": given, "probabilities": dict(zip(names, values.tolist()))}
 
 
 def automatic(model: PromptedModel, asked: str) -> float:

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ from selfprompt.model import build
 from selfprompt.runs.analysis import analyse_run
 from selfprompt.runs.config import NAME, RunConfig, read_run, starting
 from selfprompt.runs.material import Material
-from selfprompt.runs.outcome import answers_of, calibrated, surest, verdicts
-from selfprompt.scores.classes import scores, summary
+from selfprompt.runs.outcome import answers_of, calibrated, scored, surest, verdicts
+from selfprompt.scores.classes import summary
+from selfprompt.scores.several import chosen_thresholds
 from selfprompt.tuning.answers import write_answers
 from selfprompt.tuning.checkpoint import Settings, same_run, settings_of
 from selfprompt.tuning.engine import Engine, checked_trackers
@@ -36,6 +38,8 @@ from selfprompt.tuning.records import (
     Tested,
     read_history,
     read_metrics,
+    score_of,
+    write_labels,
     write_metrics,
     write_predictions,
 )
@@ -180,18 +184,22 @@ def run_in(
     test = images("test", splits.test)
     asked = {"test": test} if val is None else {"val": val, "test": test}
     answers = answers_of(model, asked, splits, engine, 2 * config.recipe.batch_size)
-    tested = answers["test"]
+    if model.multi_label and "val" in answers:
+        model.thresholds = chosen_thresholds(answers["val"].probabilities, answers["val"].labels)
+    tested = replace(answers["test"], thresholds=model.thresholds)
     accuracy = 100 * int(tested.right.sum()) / len(test)
     model.calibration, uncalibrated = calibrated(answers.get("val"))
     temperature = None if model.calibration is None else model.calibration.temperature
-    scored = scores(tested.probabilities, tested.labels, classes, temperature)
+    found = scored(tested, classes, temperature)
     assert "test_images" not in result.metrics
-    metrics: Tested = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test), "scores": scored}
+    metrics: Tested = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test), "scores": found}
     if temperature is None:
         metrics["uncalibrated"] = uncalibrated
     else:
         metrics["temperature"] = temperature
     measured = {"test_accuracy": accuracy}
+    if metric := metrics.get("metric"):
+        measured[f"test_{metric}"] = score_of(metrics)
     probed = config.probe and config.method.trainable() == "prompts"
     if val is None and (probed or analysed):  # it was trained on, too
         count = len(splits.train)
@@ -199,16 +207,19 @@ def run_in(
     if val and probed:
         protocol = config.protocol.completed(examples)
         metrics["worth"] = verdicts(model, backbone, protocol, engine, (train, val, test), tested)
-        probe = metrics["worth"][0]["rival_test_accuracy"]
-        metrics["linear_probe_test_accuracy"] = measured["linear_probe_test_accuracy"] = probe
+        if (probe := metrics["worth"][0].get("rival_test_accuracy")) is not None:
+            metrics["linear_probe_test_accuracy"] = measured["linear_probe_test_accuracy"] = probe
     engine.track(measured, step=len(result.history))
     engine.close()
     assert model.metrics is not None
-    model.metrics |= {"test_accuracy": accuracy, "test_scores": summary(scored), "data": dataset.fingerprint()}
+    model.metrics |= {"test_accuracy": accuracy, "test_scores": summary(found), "data": dataset.fingerprint()}
     if engine.is_main:
         model.save_pretrained(out)
         predicted, sure = torch.from_numpy(tested.predicted), torch.from_numpy(surest(tested, temperature))
-        write_predictions(out, tested.names, classes, test.labels, predicted, sure, config.protocol.inputs)
+        if model.multi_label:
+            write_labels(out, tested, classes, config.protocol.inputs)
+        else:
+            write_predictions(out, tested.names, classes, test.labels, predicted, sure, config.protocol.inputs)
         write_answers(out, answers)
         write_metrics(out, metrics)
         if val and analysed:

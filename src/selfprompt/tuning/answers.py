@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from safetensors.numpy import save
 
 from selfprompt.errors import first_line
 from selfprompt.files import damaged, replace_file
+from selfprompt.scores.several import above
 
 NAME, FIX = "probabilities.safetensors", "restore it, or run again into another folder"
 
@@ -24,13 +26,15 @@ class Answers:
 
     Args:
         probabilities: (N, C) float32.
-        labels: (N,) int64.
+        labels: (N,) int64; or (N, C) booleans, where examples may have several.
         names: What the split's record calls the examples; texts are called by themselves.
+        thresholds: Of several labels, with which probability each class is given; 0.5 where none were chosen.
     """
 
     probabilities: NDArray[np.float32]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     names: Sequence[str]
+    thresholds: Sequence[float] | None = None
 
     @property
     def predicted(self) -> NDArray[np.int64]:
@@ -39,7 +43,9 @@ class Answers:
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """(N,) whether that is the example's own."""
+        """(N,) whether that is the example's own; of several labels, whether all given are its own, and no others."""
+        if self.labels.ndim == 2:
+            return (above(self.probabilities, self.thresholds) == self.labels).all(axis=1)
         return self.predicted == self.labels
 
 
@@ -65,7 +71,7 @@ def read_answers(folder: Path) -> dict[str, Answers]:
         with safe_open(path, framework="numpy") as file:
             for name, names in (file.metadata() or {}).items():
                 one = Answers(file.get_tensor(name), file.get_tensor(f"{name}.labels"), json.loads(names))
-                if one.probabilities.ndim != 2 or {len(one.names), *one.labels.shape} != {len(one.probabilities)}:
+                if one.probabilities.ndim != 2 or {len(one.names), len(one.labels)} != {len(one.probabilities)}:
                     raise ValueError(f"{name} has not one row for each example")
                 found[name] = one
     except (SafetensorError, OSError, ValueError, TypeError) as error:

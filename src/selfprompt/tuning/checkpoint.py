@@ -25,7 +25,7 @@ from selfprompt.model import PromptedModel
 NAME, FIX = "checkpoint.pt", "remove it to start again"
 Settings = dict[str, object]
 """What tells a run from another, by name."""
-LATER = ("run", "start", "path", "held")  # what the first checkpoints lack
+LATER = ("run", "start", "path", "held", "best_score")  # what the first checkpoints lack
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -97,7 +97,8 @@ class Progress:
         epoch, step: The stage's next epoch, and the next step within it.
         loss_sum: Sum of the losses of the epoch's steps so far.
         micro_batch: Images of one backward pass of this process.
-        best: The stage's selected adapter; ``best_epoch`` is its row in the history, -1 before the first epoch's end.
+        best: The stage's selected adapter; ``best_epoch`` is its row in the history, -1 before the first epoch's end,
+            and ``best_score`` its value of the protocol's metric where that is not the accuracy.
         history: One row for each finished epoch of all stages.
         run: Whose it is (see `settings_of` and `data_of`); empty in checkpoints of before it was kept.
     """
@@ -120,6 +121,7 @@ class Progress:
     best_epoch: Annotated[int, Field(ge=-1)] = -1
     best_accuracy: float | None = None
     best_loss: float = float("inf")
+    best_score: float | None = None
     history: list[dict[str, int | float]] = field(default_factory=list)
     finished: bool = False
     run: Settings = field(default_factory=dict)

@@ -13,6 +13,8 @@ from selfprompt.errors import Diverged
 from selfprompt.heads.base import Head
 from selfprompt.inputs import move
 from selfprompt.objectives.labels import cross_entropy
+from selfprompt.scores.asked import Metric
+from selfprompt.scores.metrics import measured
 from selfprompt.tuning.engine import Engine
 
 
@@ -29,6 +31,24 @@ def probabilities(
     """
     rows = torch.zeros(len(images), classes)
     return gathered(network, images, engine, batch_size, rows, lambda found: found)
+
+
+def validated(
+    network: nn.Module, val: Batches, engine: Engine, batch_size: int, classes: int, metric: Metric
+) -> dict[str, float]:
+    """What a row of the log has of the validation images: ``val_loss`` and ``val_accuracy``, and the metric as
+    ``val_METRIC`` where that is another. With several labels an image, the accuracy is of probabilities above 0.5.
+
+    Errors are those of `probabilities`.
+    """
+    if metric == "top1":
+        accuracy, loss = evaluate_network(network, val, engine, batch_size)
+        return {"val_loss": loss, "val_accuracy": accuracy}
+    rows, losses = probabilities(network, val, engine, batch_size, classes)
+    found, labels = rows.numpy(), val.labels.numpy()
+    right = (found >= 0.5) == labels if labels.ndim == 2 else (found.argmax(axis=1) == labels)[:, None]
+    known = {"val_loss": losses.mean().item(), "val_accuracy": 100 * int(right.all(axis=1).sum()) / len(labels)}
+    return known | {f"val_{metric}": float(measured(metric, found, labels)[0])}
 
 
 def evaluate_network(network: nn.Module, images: Batches, engine: Engine, batch_size: int) -> tuple[float, float]:
@@ -61,7 +81,8 @@ def gathered(
             with engine.autocast():
                 logits = network(move(inputs, engine.device)).float()
             places = torch.from_numpy(indices)
-            rows[places] = kept(logits.softmax(dim=-1)).cpu()
+            found = logits.sigmoid() if labels.ndim == 2 else logits.softmax(dim=-1)
+            rows[places] = kept(found).cpu()
             losses[places] = cross_entropy(logits, labels.to(engine.device)).cpu().double()
     rows, losses = engine.sum(rows), engine.sum(losses)
     if not losses.isfinite().all():

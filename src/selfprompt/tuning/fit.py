@@ -14,7 +14,7 @@ import torch
 
 from selfprompt.data.batches import Batches, Decoded
 from selfprompt.data.datasets import shared_file
-from selfprompt.data.examples import Examples, check_labels
+from selfprompt.data.examples import Examples, check_labels, class_counts
 from selfprompt.data.pairs import as_examples
 from selfprompt.errors import UserError
 from selfprompt.files import claimed, damaged, must_be_utf8
@@ -22,10 +22,11 @@ from selfprompt.memory import peak_memory
 from selfprompt.methods.recipe import Recipe
 from selfprompt.methods.stages import Again, Stage
 from selfprompt.model import PromptedModel
+from selfprompt.tuning.balance import balanced, tell
 from selfprompt.tuning.checkpoint import FIX, Progress, Settings, data_of, settings_of
 from selfprompt.tuning.checkpoint import NAME as CHECKPOINT
 from selfprompt.tuning.engine import Engine
-from selfprompt.tuning.evaluation import evaluate_network
+from selfprompt.tuning.evaluation import validated
 from selfprompt.tuning.loop import Loop, OnStep
 from selfprompt.tuning.optimization import images_that_fit, make_optimizer, trained_besides_head
 from selfprompt.tuning.passes import condense, frozen_states, is_condensed, rewind, start_prompts
@@ -79,10 +80,12 @@ def fit(
             another process is at work in ``output_dir``.
     """
     begun = time.monotonic()
-    model.calibration = None  # which is of other weights
+    model.calibration = model.thresholds = None  # which are of other weights
     given, held = train, val
     train = labelled(train, "training", model)
     val = None if val is None else labelled(val, "validation", model)
+    if val and val.multi_label != train.multi_label:
+        raise UserError("Training and validation images must both have one label each, or both several.")
     if val and (shared := shared_file(train, val)):
         logger.warning("Training and validation share images, such as %s: the validation accuracy says less.", shared)
     recipe = recipe or default_recipe(model)
@@ -92,6 +95,8 @@ def fit(
     own = engine is None
     engine = engine or Engine(recipe.precision, trackers, folder)
     model.protocol = model.protocol.completed(train)
+    if engine.is_main:
+        tell(class_counts(train.known_labels, model.num_classes), model.class_names, model.protocol.inputs)
     train_batches = given if isinstance(given, Decoded) else Decoded(train, model.protocol, train=True, seed=seed)
     val_batches = held if isinstance(held, Decoded) else None if val is None else Decoded(val, model.protocol)
 
@@ -113,6 +118,9 @@ def fit(
             with engine.computing(model), engine.autocast():
                 start_prompts(model, train_batches, seed)
         stages = model.method.stages(recipe) if progress or not is_condensed(model) else (Stage(recipe),)
+        if model.multi_label and not stages:
+            raise UserError(f"{model.method.name} is not trained, and says which one class is likeliest: train coop.")
+        stages = [balanced(stage, train_batches.labels, model.num_classes) for stage in stages]
         training = Training(model, engine, folder, seed, run, on_step, checkpoint_seconds)
         progress = training.go_through(stages, train_batches, val_batches, progress)
         metrics = measured(training, progress, stages, recipe, dataset, time.monotonic() - begun)
@@ -177,8 +185,11 @@ class Training:
         progress = Progress(self.model.adapter_state(), {}, 1, run=self.run)
         if val is not None:
             with self.engine.computing(self.model):
-                accuracy, progress.best_loss = evaluate_network(self.model, val, self.engine, 64)
-            progress.best_accuracy = accuracy
+                found = validated(
+                    self.model, val, self.engine, 64, self.model.num_classes, self.model.protocol.metric
+                )
+            progress.best_loss, progress.best_accuracy = found["val_loss"], found["val_accuracy"]
+            progress.best_score = found.get(f"val_{self.model.protocol.metric}")
         if self.folder is not None and self.engine.is_main:
             write_logs(self.folder, [])
         return progress
@@ -240,8 +251,8 @@ def measured(
 ) -> Metrics:
     """What was run and what it measured: the contents of metrics.json."""
     model, engine = training.model, training.engine
-    trainable, total = model.count_parameters()
-    return {
+    (trainable, total), metric = model.count_parameters(), model.protocol.metric
+    found: Metrics = {
         "method": model.method.name,
         "backbone": model.backbone.info.name,
         "dataset": dataset,
@@ -263,6 +274,9 @@ def measured(
         "epochs": sum(stage.epochs for stage in stages),
         "seconds": seconds,
     }
+    if metric != "top1":
+        found["metric"], found["val_score"] = metric, progress.best_score
+    return found
 
 
 def labelled(pairs: Decoded | Examples | Iterable[object], what: str, model: PromptedModel) -> Examples:

@@ -19,9 +19,10 @@ from selfprompt.methods.stages import Again, Stage
 from selfprompt.model import PromptedModel
 from selfprompt.objectives.base import total
 from selfprompt.rules.subspace import flat
+from selfprompt.tuning.balance import drawn
 from selfprompt.tuning.checkpoint import Progress
 from selfprompt.tuning.engine import Engine, out_of_memory
-from selfprompt.tuning.evaluation import evaluate_network
+from selfprompt.tuning.evaluation import validated
 from selfprompt.tuning.fixed_features import features_are_fixed, frozen_features
 from selfprompt.tuning.optimization import MovingAverage, diverged, set_rates, trained_besides_head
 from selfprompt.tuning.records import write_logs, write_prompts
@@ -66,7 +67,7 @@ class Loop:
             progress.average = self.average.state
 
     def run(self, train: Batches, val: Batches | None) -> None:
-        """Train to the end of the recipe, or until validation has not improved for ``patience`` epochs."""
+        """Train to the end of the recipe, or until validation's metric has not improved for ``patience`` epochs."""
         self.model.tower.checkpointing = self.recipe.checkpointing
         here = [self.engine.device] if self.engine.device.type == "cuda" else []
         with self.engine.computing(self.model), torch.random.fork_rng(devices=here):  # steps seed torch's generators
@@ -110,6 +111,9 @@ class Loop:
     def _epoch(self, train: Batches, steps: int) -> None:
         progress, recipe = self.progress, self.recipe
         order = self.stage.rule.order(len(train), recipe.batch_size, self.seed, progress.epoch, progress.held)
+        if recipe.balance == "sampler":
+            picked = drawn(train.labels, self.seed, progress.epoch)
+            order = [picked[indices] for indices in order]
         order = order[progress.step :]
         shares = [batch[self.engine.rank :: self.engine.world] for batch in order]
         batches = train.batches(shares, progress.epoch)
@@ -211,23 +215,22 @@ class Loop:
             "lr": self.optimizer.param_groups[0]["lr"],
             "train_loss": progress.loss_sum / max(1, progress.step),
         }
+        by = "val_accuracy" if model.protocol.metric == "top1" else f"val_{model.protocol.metric}"
         better = val is None
         if val is not None:
-            batch_size = 2 * progress.micro_batch
+            rest = (2 * progress.micro_batch, model.num_classes, model.protocol.metric)
             try:
-                accuracy, loss = evaluate_network(self.network, val, self.engine, batch_size)
+                row |= validated(self.network, val, self.engine, *rest)
             except Diverged:
                 raise self._diverged("The validation loss became NaN or infinite") from None
-            row |= {"val_loss": loss, "val_accuracy": accuracy}
-            better = progress.best_accuracy is None or (accuracy, -loss) > (
-                progress.best_accuracy,
-                -progress.best_loss,
-            )
+            before = progress.best_accuracy if by == "val_accuracy" else progress.best_score
+            better = before is None or (row[by], -row["val_loss"]) > (before, -progress.best_loss)
         if better or model.protocol.selection == "last":
             progress.best = {k: v.clone() for k, v in model.adapter_state().items()}
             progress.best_epoch = len(progress.history)
             progress.best_accuracy = row.get("val_accuracy")
             progress.best_loss = row.get("val_loss", math.inf)
+            progress.best_score = row.get(by) if by != "val_accuracy" else None
         if self.average:
             model.load_adapter_state(trained)
         progress.history.append(row)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, with_config
 from safetensors.torch import save
 from torch import Tensor
@@ -18,8 +20,11 @@ from selfprompt.data.tables import Kind
 from selfprompt.errors import first_line
 from selfprompt.files import checked, comma_separated, damaged, json_object, read_as, read_text, replace_file
 from selfprompt.prompts.insertion.base import Insertion
+from selfprompt.scores.asked import Metric
 from selfprompt.scores.classes import Scores
+from selfprompt.scores.several import SEPARATOR, LabelScores, above
 from selfprompt.scores.verdicts import Verdict
+from selfprompt.tuning.answers import Answers
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
 COLUMNS = ("label", "predicted", "probability")
@@ -58,6 +63,22 @@ def write_predictions(
     numbers = zip(images, labels.tolist(), predicted.int().tolist(), probability.tolist())
     rows = ([image, names[label], names[guess], f"{sure:.4f}"] for image, label, guess, sure in numbers)
     replace_file(folder / PREDICTIONS, comma_separated([(inputs, *COLUMNS), *rows]))
+
+
+def write_labels(folder: Path, tested: Answers, names: Sequence[str], inputs: Kind) -> None:
+    """predictions.csv where examples may have several labels: a row for each test example, with its labels, those
+    given, and every class's probability."""
+    head = (inputs, "labels", "predicted", *(f"probability_{name}" for name in names))
+    given = above(tested.probabilities, tested.thresholds)
+
+    def words(row: NDArray[np.bool_]) -> str:
+        return SEPARATOR.join(name for name, own in zip(names, row) if own)
+
+    rows = (
+        [name, words(true), words(said), *(f"{value:.9g}" for value in values)]
+        for name, true, said, values in zip(tested.names, tested.labels, given, tested.probabilities)
+    )
+    replace_file(folder / PREDICTIONS, comma_separated([head, *rows]))
 
 
 def read_predictions(folder: Path, names: Sequence[str], labels: Sequence[int]) -> list[tuple[str, str, str, float]]:
@@ -108,7 +129,8 @@ class Kept(TypedDict):
 
 @with_config(STRICT)
 class Measured(TypedDict):
-    """What metrics.json holds of every run; accuracies in percent. ``best_epoch`` is 0 where nothing is trained."""
+    """What metrics.json holds of every run; accuracies in percent. ``best_epoch`` is 0 where nothing is trained;
+    ``metric`` is the protocol's and ``val_score`` its value where it is not the accuracy."""
 
     method: str
     backbone: str
@@ -124,6 +146,8 @@ class Measured(TypedDict):
     method_fields: dict[str, Any]
     best_epoch: Count
     val_accuracy: Accuracy | None
+    metric: NotRequired[Metric]
+    val_score: NotRequired[Accuracy | None]
     waiting_share: Annotated[float, Field(ge=0, le=1)]
     compile_seconds: NotRequired[Amount]
     peak_memory_bytes: Count
@@ -146,10 +170,17 @@ class Tested(Measured):
     test_accuracy: Accuracy
     test_images: Positive
     linear_probe_test_accuracy: NotRequired[Accuracy]
-    scores: NotRequired[Scores]
+    scores: NotRequired[Scores | LabelScores]
     temperature: NotRequired[Annotated[float, Field(gt=0)]]
     uncalibrated: NotRequired[str]
     worth: NotRequired[list[Verdict]]
+
+
+def score_of(metrics: Tested) -> float:
+    """The test's score by the protocol's metric, in percent."""
+    metric = metrics.get("metric")
+    scores: Any = metrics.get("scores")
+    return metrics["test_accuracy"] if metric is None else scores[metric]
 
 
 M = TypeVar("M", Metrics, Tested)

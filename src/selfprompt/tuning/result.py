@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from selfprompt.scores.asked import WORDS
 from selfprompt.tuning.records import Metrics, Tested
 
 
@@ -39,6 +40,8 @@ class Result:
         for name in ("test", "val"):
             if (accuracy := metrics.get(f"{name}_accuracy")) is not None:
                 found[f"{name} accuracy"] = f"{accuracy:.2f} %"
+        if (metric := metrics.get("metric")) and "scores" in metrics:
+            found[f"test {WORDS[metric]}"] = f"{dict(metrics['scores'])[metric]:.2f} %"
         if metrics["best_epoch"]:
             found["best epoch"] = f"{metrics['best_epoch']} of {len(self.history)}"
         found["trained parameters"] = f"{metrics['trainable_parameters']:,} of {metrics['total_parameters']:,}"
