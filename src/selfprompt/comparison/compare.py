@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from selfprompt.backbones.load import info
 from selfprompt.comparison.beyond import Asked, Final, also_columns, asked_of, derived, deviation, evaluated
 from selfprompt.comparison.paired import held_against_best, paired_columns
-from selfprompt.comparison.rows import COLUMNS, Chosen, Row
+from selfprompt.comparison.rows import COLUMNS, Chosen, Row, score_columns
 from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
 from selfprompt.comparison.workers import Unit, Workers
 from selfprompt.data.protocol import AnyProtocol, BaseProtocol, protocol_for
@@ -27,6 +27,7 @@ from selfprompt.reports.table import Compared, Tried, all_precisions, write_tabl
 from selfprompt.runs.config import RunConfig
 from selfprompt.runs.material import Material
 from selfprompt.runs.tune import begun, tune
+from selfprompt.tuning.records import score_of
 
 SETTINGS, JOURNAL = "comparison.json", "journal.log"
 
@@ -162,10 +163,11 @@ def choose(comparison: Comparison, out: Path, spec: str) -> Chosen:
         config = base.model_copy(update={"recipe": at(base.recipe, point), "test": False})
         folder = folder_of(out, spec) / f"trial-{number}"
         result = tune(config, folder, resume=begun(folder), material=material)
+        metric = result.metrics.get("metric", "accuracy")
         if not result.history:
-            return result.metrics["val_accuracy"] or 0.0, 0.0
+            return result.metrics.get("val_score", result.metrics["val_accuracy"]) or 0.0, 0.0
         kept = result.history[result.metrics["best_epoch"] - 1]
-        return kept["val_accuracy"], kept["val_loss"]
+        return kept[f"val_{metric}"], kept["val_loss"]
 
     grid = None
     trains = bool(base.method.stages(base.recipe))
@@ -262,6 +264,10 @@ def row(spec: str, chosen: Chosen, metrics: list[Final]) -> Row:
         "precision": all_precisions(metrics),
         "budget": max(m.get("epochs", m["recipe"]["epochs"]) / m["recipe"]["epochs"] for m in metrics),
     }
+    if metric := metrics[0].get("metric"):
+        found = [score_of(m) for m in metrics]
+        made["metric"], made["test_scores"] = metric, found
+        made["test_score_mean"], made["test_score_std"] = statistics.mean(found), deviation(found)
     if also := metrics[0].get("also"):
         made["also"] = derived(accuracies, {w: [m.get("also", {})[w] for m in metrics] for w in also})
     if "head_lr" in best:
@@ -329,5 +335,11 @@ def compare(
         "precision": all_precisions(rows),
         "settings": comparison.model_dump(mode="json"),
     }
-    write_tables(out, "table", table, (*COLUMNS, *paired_columns(rows), *also_columns(rows)), rows)
+    write_tables(
+        out,
+        "table",
+        table,
+        (*COLUMNS[:1], *score_columns(rows), *COLUMNS[1:], *paired_columns(rows), *also_columns(rows)),
+        rows,
+    )
     return table

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from selfprompt.comparison.rows import Row
+from selfprompt.comparison.rows import Row, ranked
 from selfprompt.reports.table import Column
+from selfprompt.scores.asked import Metric
 from selfprompt.scores.intervals import same
-from selfprompt.tuning.answers import read_answers
+from selfprompt.scores.metrics import measured, paired_bootstrap, resampled
+from selfprompt.tuning.answers import Answers, read_answers
 
 LEVEL = 0.05
 """Above it, a difference is not borne out."""
@@ -20,36 +22,37 @@ LEVEL = 0.05
 def held_against_best(rows: Sequence[Row], runs: Sequence[Sequence[Path]]) -> list[Row]:
     """Rows with the p-value of their difference to the best one (see `same`), and that one with its own name.
 
-    An example's difference is that of how many of the runs, one a seed, answer it rightly. How much runs differ with
-    other seeds and training images is not in the test.
+    An example's difference is that of how many of the runs, one a seed, answer it rightly. Of another metric than the
+    accuracy, the seeds' mean is taken on examples drawn anew with replacement (see `paired_bootstrap`). How much runs
+    differ with other seeds and training images is not in the test.
 
     Args:
         rows: Of one data set.
         runs: The folders of each row's runs; where one has no answers, or for other examples, rows stay as they are.
     """
-    counts = [rights(folders) for folders in runs]
-    known = [found for found in counts if found is not None]
-    if len(known) < len(rows) or len({names for names, _ in known}) > 1:
+    found = [[read_answers(folder).get("test") for folder in folders] for folders in runs]
+    known = [[answers for answers in own if answers is not None] for own in found]
+    if list(map(len, known)) != list(map(len, runs)) or len({tuple(a.names) for own in known for a in own}) != 1:
         return list(rows)
-    best = max(range(len(rows)), key=lambda i: rows[i]["test_accuracy_mean"])
-    right = [own for _, own in known]
+    best, metric = max(range(len(rows)), key=lambda i: ranked(rows[i])), rows[0].get("metric")
+    compared = [drawn(metric, own) if metric else np.sum([a.right for a in own], axis=0) for own in known]
     made: list[Row] = []
-    for row, own in zip(rows, right):
+    for row, own in zip(rows, compared):
         more: Row = {**row, "best": rows[best]["method"]}
         if row is not rows[best]:
-            more["p_value"] = same(right[best] - own)
+            difference = compared[best] - own
+            more["p_value"] = paired_bootstrap(difference)[2] if metric else same(difference)
         made.append(more)
     return made
 
 
-def rights(folders: Sequence[Path]) -> tuple[tuple[str, ...], NDArray[np.int64]] | None:
-    """The names of the test examples, and how many of some runs answer each rightly; None if it is not known."""
-    found = [read_answers(folder).get("test") for folder in folders]
-    known = [answers for answers in found if answers is not None]
-    names = {tuple(answers.names) for answers in known}
-    if len(known) < len(found) or len(names) != 1:
-        return None
-    return names.pop(), np.sum([answers.right for answers in known], axis=0)
+def drawn(metric: Metric, runs: Sequence[Answers]) -> NDArray[np.float64]:
+    """(D,) the runs' mean of a metric, on the same examples drawn anew D times."""
+    parts = [
+        np.mean([measured(metric, own.probabilities, own.labels, weights) for own in runs], axis=0)
+        for weights in resampled(len(runs[0].labels))
+    ]
+    return np.concatenate(parts)
 
 
 def paired_columns(rows: Sequence[Row]) -> list[Column[Row]]:

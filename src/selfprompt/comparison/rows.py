@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from typing_extensions import NotRequired, TypedDict
 
 from selfprompt.reports.table import Column, Result, Tried
+from selfprompt.scores.asked import WORDS, Metric
 
 
 class Chosen(TypedDict):
@@ -33,7 +35,8 @@ class Measured(Result):
 
 class Row(Measured):
     """A method on one data set; ``budget`` is by how much longer than others it trains, ``best`` the method that it
-    is held against (see `held_against_best`)."""
+    is held against (see `held_against_best`). Where the protocol's metric is not the accuracy, the row has its name
+    and the tested runs' scores by it; ``val_accuracy`` and the trials' are by it, too."""
 
     total_parameters: int
     val_accuracy: float
@@ -44,6 +47,10 @@ class Row(Measured):
     weight_decay: float
     head_weight_decay: float
     test_accuracies: list[float]
+    metric: NotRequired[Metric]
+    test_scores: NotRequired[list[float]]
+    test_score_mean: NotRequired[float]
+    test_score_std: NotRequired[float]
     best: NotRequired[str]
     method_fields: dict[str, Any]
     protocol: str
@@ -52,6 +59,22 @@ class Row(Measured):
 def accuracy(row: Result) -> str:
     """Mean and deviation."""
     return f"{row['test_accuracy_mean']:.1f} ± {row['test_accuracy_std']:.1f}"
+
+
+def ranked(row: Row) -> float:
+    """The tested runs' mean by the protocol's metric."""
+    return row.get("test_score_mean", row["test_accuracy_mean"])
+
+
+def score_columns(rows: Sequence[Row]) -> list[Column[Row]]:
+    """One, where rows are ranked by another metric than the accuracy."""
+    metric = rows[0].get("metric")
+    return [Column(f"test {WORDS[metric]}, %", score)] if metric else []
+
+
+def score(row: Row) -> str:
+    """Mean and deviation by that metric."""
+    return f"{ranked(row):.1f} ± {row.get('test_score_std', 0.0):.1f}"
 
 
 def method(row: Measured) -> str:

@@ -27,7 +27,8 @@ from selfprompt.runs.record import (
     TextAnalysis,
     read_analysis,
 )
-from selfprompt.tuning.records import Tested, read_history, read_metrics
+from selfprompt.scores.asked import WORDS, Metric
+from selfprompt.tuning.records import Tested, read_history, read_metrics, score_of
 
 NAMED_CLASSES = 30
 Thumbnails = Mapping[Shown, Image.Image]
@@ -40,12 +41,14 @@ def run_page(folder: Path) -> Path:
         UserError: A file is missing or damaged.
     """
     config, metrics = read_run(folder).model_dump(mode="json"), read_metrics(folder, Tested)
+    if "map" in metrics.get("scores", {}):  # which run.json, written before the data are read, does not know
+        config["protocol"] |= {"multi_label": True, "metric": "map"}
     found, thumbnails = read_analysis(folder)
     record = record_of(config["method"]["name"])
     sections = [
         again(folder),
-        learning(read_history(folder, metrics)),
-        mistakes(found, thumbnails),
+        learning(read_history(folder, metrics), metrics.get("metric")),
+        None if "map" in metrics.get("scores", {}) else mistakes(found, thumbnails),
     ]
     if "worth" in metrics:
         sections.insert(1, worth_section(metrics["worth"]))
@@ -72,9 +75,14 @@ def run_page(folder: Path) -> Path:
 def tiles(metrics: Tested, folder: Path, inputs: Kind) -> list[tuple[str, str, str]]:
     """The numbers that stand first."""
     tested = f"{metrics['test_images']:,} {inputs}s, {metrics['precision']}"
-    if "scores" in metrics:
-        tested += "; 95 % interval {:.1f} to {:.1f} %".format(*metrics["scores"]["accuracy_interval"])
+    scores = metrics.get("scores", {})
+    if "accuracy_interval" in scores:
+        tested += "; 95 % interval {:.1f} to {:.1f} %".format(*scores["accuracy_interval"])
+    if "map" in scores:
+        tested += "; all labels of each right"
     found = [("test accuracy", f"{metrics['test_accuracy']:.1f} %", tested)]
+    if metric := metrics.get("metric"):
+        found.insert(0, (f"test {WORDS[metric]}", f"{score_of(metrics):.1f} %", "selects the epoch"))
     if (probe := metrics.get("linear_probe_test_accuracy")) is not None:
         found.append(("linear probe", f"{probe:.1f} %", "on the same frozen features"))
     waiting = 100 * metrics["waiting_share"]
@@ -102,7 +110,7 @@ def again(folder: Path) -> Section | None:
     return Section("Run it again", words, code=read_text(path, "remove it").strip())
 
 
-def learning(history: list[dict[str, float]]) -> Section:
+def learning(history: list[dict[str, float]], metric: Metric | None) -> Section:
     """Learning curves."""
     epochs = [row["epoch"] for row in history]
     losses = {"training": [row["train_loss"] for row in history]}
@@ -111,6 +119,9 @@ def learning(history: list[dict[str, float]]) -> Section:
         losses["validation"] = [row["val_loss"] for row in history]
         accuracy = {"validation": [row["val_accuracy"] for row in history]}
         plots.append((figures.curves(epochs, accuracy, "epoch", "validation accuracy, %"), ""))
+        if metric and f"val_{metric}" in history[0]:
+            scores = {"validation": [row[f"val_{metric}"] for row in history]}
+            plots.append((figures.curves(epochs, scores, "epoch", f"validation {WORDS[metric]}, %"), ""))
     return Section("Learning curves", plots=[(figures.curves(epochs, losses, "epoch", "loss"), ""), *plots])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from selfprompt.reports import figures
 from selfprompt.reports.page import Section
 from selfprompt.scores.classes import Scores, told
+from selfprompt.scores.several import LabelScores
 from selfprompt.scores.verdicts import Verdict
 from selfprompt.tuning.records import Tested
 
@@ -14,7 +15,7 @@ def worth_section(found: list[Verdict]) -> Section:
     rows = [
         (
             row["rival"],
-            f"{row['rival_test_accuracy']:.1f} %",
+            f"{row.get('rival_test_map', row.get('rival_test_accuracy', 0)):.1f} %",
             f"{row['difference']:+.1f}",
             "{:+.1f} to {:+.1f}".format(*row["interval"]),
             row["verdict"],
@@ -26,12 +27,42 @@ def worth_section(found: list[Verdict]) -> Section:
         "paired shares (1998, method 10). Rivals read the same frozen features; what they have to choose, the "
         "probe's regularisation and the number of neighbours (by cosine), is chosen on validation."
     )
-    head = ("against the", "its test accuracy", "points", "95 % interval", "")
+    if any("rival_test_map" in row for row in found):
+        words = (
+            "Prompts less each rival on the same test examples, in percentage points of the mean average precision, "
+            "with the 95 % interval of examples drawn anew 1,000 times. Rivals read the same frozen features; what "
+            "they have to choose, the probe's regularisation and the number of neighbours (by cosine), is chosen on "
+            "validation."
+        )
+    head = ("against the", "its test score", "points", "95 % interval", "")
     return Section("Worth it?", words, head=head, rows=rows)
 
 
-def scores_section(found: Scores, metrics: Tested, inputs: str) -> Section:
+def labels_section(found: LabelScores, inputs: str) -> Section:
+    """Scores of each of several labels, and the thresholds by which they are given."""
+    line = told(found)
+    words = (
+        f"{line[:1].upper()}{line[1:]}. A class is given where its probability is no less than its threshold, which "
+        "has the best F1 on validation. The average precision knows no threshold."
+    )
+    shares = ("average_precision", "precision", "recall", "f1")
+    rows = [
+        (
+            row["name"],
+            *("" if row[key] is None else f"{row[key]:.1f}" for key in shares),
+            f"{row['threshold']:.3f}",
+            row["support"],
+        )
+        for row in found["per_class"]
+    ]
+    head = ("class", "average precision, %", "precision, %", "recall, %", "F1, %", "threshold", f"{inputs}s")
+    return Section("Scores", words, head=head, rows=rows)
+
+
+def scores_section(found: Scores | LabelScores, metrics: Tested, inputs: str) -> Section:
     """Scores of each class, and how far probabilities can be believed."""
+    if "map" in found:
+        return labels_section(found, inputs)
     line = told(found)
     words = f"{line[:1].upper()}{line[1:]}."
     curves = {"as given": found["bins"]}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from selfprompt.backbones.base import Backbone, BlockEdit, Context, Edits, Tokens
@@ -16,6 +18,7 @@ from selfprompt.errors import UserError
 from selfprompt.heads.class_text import ClassText
 from selfprompt.heads.linear import LinearHead
 from selfprompt.model import PromptedModel
+from selfprompt.scores.several import above
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Member:
         class_names: Of its outputs.
         protocol: What images it was trained on.
         version: SHA-256 of its two files; None for a model that came as such.
+        thresholds: Of its classes, where an image may have several labels.
     """
 
     prompts: list[Tensor]
@@ -43,6 +47,7 @@ class Member:
     class_names: list[str] | None
     protocol: BaseProtocol
     version: str | None
+    thresholds: list[float] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -51,7 +56,14 @@ class Member:
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Those that logits (C,) stand for."""
-        return logits.float().softmax(-1)
+        return logits.float().sigmoid() if self.protocol.multi_label else logits.float().softmax(-1)
+
+    def labels(self, probabilities: NDArray[np.floating]) -> list[str]:
+        """The names of the classes that (C,) probabilities give: the likeliest; of several labels, those above their
+        thresholds."""
+        if not self.protocol.multi_label:
+            return [self.names[int(probabilities.argmax())]]
+        return [name for name, given in zip(self.names, above(probabilities, self.thresholds)) if given]
 
 
 class Bank(nn.Module, Edits):

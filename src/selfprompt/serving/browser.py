@@ -64,6 +64,8 @@ def export_page(
         raise UserError(f"{out} is a file: give --out a folder.")
     model = adapter if isinstance(adapter, PromptedModel) else load(adapter, backbone)
     protocol = image_protocol(model.protocol)
+    if model.multi_label:
+        raise UserError("The page names one class, and this adapter gives several labels: export .onnx.")
     if protocol.value_range is not None:
         raise UserError("The adapter is of images of more than 8 bits, which browsers do not keep: export .onnx.")
     with tempfile.TemporaryDirectory() as folder:

@@ -23,6 +23,7 @@ from selfprompt.files import unwritable
 from selfprompt.heads.class_text import ClassText
 from selfprompt.model import PromptedModel, load
 from selfprompt.registry import installed
+from selfprompt.scores.several import bounds_of
 
 
 class Exported(TypedDict):
@@ -40,8 +41,9 @@ def export(
     """Write a program of torch.export (``.pt2``) or ONNX (``.onnx``), prompts folded into constants.
 
     It takes uint8 images (B, 3, S, S), resized as the protocol says, for any B, and gives logits (B, C), divided by
-    the adapter's temperature: their softmax is the probabilities that `predict` gives. The names of the classes are
-    in an ONNX file's metadata, under ``class_names``.
+    the adapter's temperature: their softmax, or their sigmoids where an image may have several labels, are the
+    probabilities that `predict` gives. The names of the classes are in an ONNX file's metadata, under
+    ``class_names``; of several labels each one's threshold, under ``thresholds``.
 
     Args:
         adapter: A folder, a hub repository, or a model.
@@ -90,6 +92,9 @@ def export(
                 program, example, dynamic_shapes=dynamic, input_names=["images"], output_names=["logits"], dynamo=True
             )
             program.model.metadata_props["class_names"] = json.dumps(model.class_names)
+            if model.multi_label:
+                thresholds = bounds_of(model.thresholds, model.num_classes).tolist()
+                program.model.metadata_props["thresholds"] = json.dumps(thresholds)
             save = program.save
     write(out, save)
     return {"out": str(out), "format": out.suffix[1:], "image_size": size, "num_classes": model.num_classes}

@@ -124,7 +124,8 @@ class AdapterPool(nn.Module):
         free = like.new_empty(len(prompts), heads, 0, inner)
         if isinstance(insertion, KeyValue):
             free = insertion.key_values.detach()
-        return Member(prompts, free, model.readout, *head, model.class_names, config.protocol, version)
+        known = (model.class_names, config.protocol, version, model.thresholds)
+        return Member(prompts, free, model.readout, *head, *known)
 
     def _check(self, name: str, config: AdapterConfig, insertion: Insertion, others: dict[str, Member]) -> None:
         """Refuse what the pool cannot serve, before anything is made of it."""

@@ -35,6 +35,14 @@ class Prediction(BaseModel):
     error: str | None = None
 
 
+class LabelPrediction(BaseModel):
+    """That of an adapter whose images may have several labels: those above their thresholds, and the likeliest."""
+
+    image: str | int
+    labels: list[str]
+    top: list[Guess]
+
+
 class Predictions(BaseModel):
     """What an adapter says of the images of a request, and which adapter that was."""
 
@@ -42,7 +50,7 @@ class Predictions(BaseModel):
     version: str | None
     protocol: str
     backbone: str
-    predictions: list[Prediction]
+    predictions: list[Prediction | LabelPrediction]
 
 
 class Embedding(BaseModel):
@@ -105,7 +113,8 @@ def routes(service: Service) -> APIRouter:
         ]
         request.state.images = given
         service.metrics.images.labels(name).inc(given)
-        service.metrics.abstained.labels(name).inc(sum(p.abstained for p in predictions))
+        abstained = sum(isinstance(p, Prediction) and p.abstained for p in predictions)
+        service.metrics.abstained.labels(name).inc(abstained)
         known = {"version": member.version, "protocol": member.protocol.hash, "backbone": backbone}
         return Predictions(adapter=name, predictions=predictions, **known)
 
@@ -142,11 +151,14 @@ def described(member: Member) -> dict[str, Any]:
 
 def prediction(
     image: str | int, probabilities: np.ndarray, member: Member, top_k: int, threshold: float
-) -> Prediction:
-    """The answer for one image."""
+) -> Prediction | LabelPrediction:
+    """The answer for one image; several labels have thresholds of their own, and the one asked for as well."""
     names = member.names
     order = np.argsort(-probabilities, kind="stable")[:top_k]
     top = [Guess(label=names[i], probability=float(probabilities[i])) for i in order]
+    if member.protocol.multi_label:
+        sure = np.where(probabilities >= threshold, probabilities, -1)
+        return LabelPrediction(image=image, labels=member.labels(sure), top=top)
     sure = top[0].probability >= threshold
     label = top[0].label if sure else None
     return Prediction(image=image, label=label, probability=top[0].probability, top=top, abstained=not sure)

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 import selfprompt
 from selfprompt.errors import UserError
+from selfprompt.scores.several import SEPARATOR
 from selfprompt.serving.bank import Bank, Member
 from selfprompt.serving.service import Service
 from selfprompt.serving.tensors import HEADER, Infer, answer, given_in
@@ -137,7 +138,8 @@ def routes(service: Service, extensions: list[str]) -> APIRouter:
     @router.post("/models/{name}/infer", openapi_extra=BODY, response_model=Inferred)
     @router.post("/models/{name}/versions/{version}/infer", openapi_extra=BODY, response_model=Inferred)
     async def infer(request: Request, name: ModelName, version: Version | None = None) -> Response:
-        """Probabilities and labels of images; one that cannot be read refuses the request."""
+        """Probabilities and labels of images, several of one with | between; one that cannot be read refuses the
+        request."""
         bank, member = model(name, version)
         request.state.adapter = name
         body, most = await request.body(), service.settings.max_images
@@ -146,7 +148,7 @@ def routes(service: Service, extensions: list[str]) -> APIRouter:
         if wrong := [(i, error) for i, error in enumerate(found) if isinstance(error, UserError)]:
             raise HTTPException(400, f"Image {wrong[0][0]}: {wrong[0][1]}")
         probabilities = np.stack([row for row in found if isinstance(row, np.ndarray)])
-        labels = [member.names[i] for i in probabilities.argmax(axis=1)]
+        labels = [SEPARATOR.join(member.labels(row)) for row in probabilities]
         request.state.images = len(labels)
         service.metrics.images.labels(name).inc(len(labels))
         body, length = answer(asked, name, member.version or NONE, probabilities, labels)
