@@ -126,6 +126,7 @@ def test_a_runs_page_has_what_a_look_at_its_data_found(folder: Path, weights: Pa
     assert [{Path(item.name).name for item in (pair.one, pair.other)} for pair in data.exact] == [
         {"0.png", "copy.png"}
     ]
+    assert "test_images" in result.metrics
     assert data.judged == len([*folder.glob("*/*")]) - result.metrics["test_images"]
     page = report(tmp_path / "run")
     assert "The data" in outline(page).headings
