@@ -76,6 +76,7 @@ def until(page: Any, true: str) -> None:
 
 def fits_and_is_readable(page: Any) -> None:
     """At both widths, in light and dark."""
+    page.wait_for_load_state()  # with its stylesheet
     for scheme in ("dark", "light"):
         page.emulate_media(color_scheme=scheme)
         for width in WIDTHS:

@@ -15,12 +15,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, StreamingRespons
 
 from selfprompt.adapters.format import CONFIG_NAME
 from selfprompt.errors import UserError
-from selfprompt.files import read_text
+from selfprompt.files import read_as, read_text
 from selfprompt.reports.page import NAME as REPORT
 from selfprompt.runs.config import NAME as RUN
 from selfprompt.studio.offered import file_in
 from selfprompt.studio.pages import Studio
-from selfprompt.studio.work import begin, said, state, stop
+from selfprompt.studio.work import BEGUN, Begun, begin, said, shown, state, stop
 from selfprompt.tuning.records import METRICS, Metrics, read_metrics
 
 WIDTH, HEIGHT = 320, 120  # of a curve, in the units of its picture
@@ -87,6 +87,13 @@ def progress(folder: Path) -> dict[str, Any]:
     }
 
 
+def asked(folder: Path) -> str:
+    """The command that made a run, or makes it now."""
+    if (folder / "command.txt").is_file():
+        return read_text(folder / "command.txt", "remove it").strip()
+    return shown(read_as(folder / BEGUN, Begun, "remove it").words) if (folder / BEGUN).is_file() else ""
+
+
 def settings(folder: Path) -> dict[str, Any]:
     """run.json as it stands; empty where there is none yet."""
     try:
@@ -124,10 +131,9 @@ def routes(studio: Studio) -> APIRouter:
         if steps["state"] == "adapter":
             return RedirectResponse(f"/adapters/{quote(name, safe='')}/try", 303)
         done = (folder / METRICS).is_file()
-        asked = read_text(folder / "command.txt", "remove it").strip() if (folder / "command.txt").is_file() else ""
         rest = {
             "metrics": read_metrics(folder, Metrics) if done else None,
-            "asked": asked,
+            "asked": asked(folder),
             "report": (folder / REPORT).is_file(),
             "adapter": (folder / CONFIG_NAME).is_file(),
             "resume": ["tune", "--resume", str(folder)],
