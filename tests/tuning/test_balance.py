@@ -29,7 +29,7 @@ SEVERAL = torch.from_numpy(np.random.default_rng(0).random((18, 3)) < [0.7, 0.4,
 
 def weighed(labels: torch.Tensor, scores: torch.Tensor, **recipe: Any) -> torch.Tensor:
     stage = balanced(Stage(Recipe(**recipe)), labels, 3)
-    return stage.objective(lambda inputs: inputs, Batch(scores, labels))
+    return stage.loss(lambda inputs: inputs, Batch(scores, labels))
 
 
 def test_every_class_weighs_the_same_and_the_mean_weight_is_one() -> None:

@@ -96,7 +96,7 @@ def test_evaluation_says_what_the_run_said(tested: Path, data: Path, works) -> N
     assert found["temperature"] == metrics.get("temperature")
     assert found["scores"].keys() == metrics["scores"].keys()
     assert found["scores"]["per_class"] == metrics["scores"]["per_class"]
-    assert found["scores"]["ece"] == pytest.approx(metrics["scores"]["ece"], abs=1e-3)
+    assert found["scores"]["ece"] == pytest.approx(dict(metrics["scores"])["ece"], abs=1e-3)
     said = works("evaluate", tested, data)
     assert "macro-F1" in said
     assert "without the temperature" in said
