@@ -15,7 +15,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 import selfprompt as sp
-from selfprompt.methods import RECORDS
+from selfprompt.data.tables import Kind
+from selfprompt.methods import RECORDS, compared
 from selfprompt.scores.calibration import tempered
 from selfprompt.studio import plan, work
 from selfprompt.studio.offered import Data, offered
@@ -152,8 +153,13 @@ def test_a_plan_is_a_command(
 def test_plans_name_methods_and_backbones_that_there_are(tmp_path: Path) -> None:
     embedded = next(iter(offered([], tmp_path).data.values()))
     own = Data("photos", ("photos",), "/photos")
-    for inputs, methods in plan.METHODS.items():
-        assert set(methods) <= set(RECORDS)
+    kinds: tuple[Kind, ...] = ("image", "text")
+    for inputs in kinds:
+        offers = plan.methods_for(inputs)
+        assert set(compared()) & {"linear", "full"} <= set(offers) <= set(RECORDS)
+        assert ("spt" in offers) == (inputs == "image")
+        assert ("prompt-tuning" in offers) == (inputs == "text")
+        assert "zeroshot" not in offers
         backbones = plan.backbones_for(inputs, ())
         for data in (embedded, own):
             for level in plan.LEVELS:

@@ -13,12 +13,10 @@ from torch import Tensor
 from selfprompt.inputs import Batch, Inputs
 from selfprompt.objectives.base import Objective
 
-Targets = Int64[Tensor, " batch"] | Bool[Tensor, "batch classes"] | Float[Tensor, "batch classes"]
-
 
 def cross_entropy(
     scores: Float[Tensor, "batch classes"],
-    labels: Targets,
+    labels: Int64[Tensor, " batch"] | Bool[Tensor, "batch classes"] | Float[Tensor, "batch classes"],
     weights: Float[Tensor, " classes"] | Float[Tensor, "2 classes"] | None = None,
     smoothing: float = 0.0,
 ) -> Float32[Tensor, " batch"]:

@@ -9,21 +9,30 @@ from fastapi import APIRouter, Depends, Form, Query, Response
 from pydantic import BaseModel, Field
 from starlette.responses import RedirectResponse
 
+from selfprompt import methods
 from selfprompt.backbones import RECORDS
 from selfprompt.data.tables import Kind
 from selfprompt.errors import UserError
 from selfprompt.files import unused
+from selfprompt.methods.base import PromptMethod
+from selfprompt.registry import Record
 from selfprompt.runs.estimate import spoken
 from selfprompt.runs.tune import named_folder
 from selfprompt.studio.offered import Data, of
 from selfprompt.studio.pages import Studio
 from selfprompt.studio.work import ask, begin
 
-METHODS: dict[Kind, tuple[str, ...]] = {
-    "image": ("spt", "vpt", "linear", "vfpt", "e2vpt", "lntune", "bias", "full"),
-    "text": ("prompt-tuning", "prefix", "ipt", "linear", "bias", "full"),
-}
 BACKBONES: dict[Kind, str] = {"image": "builtin", "text": "builtin-text"}
+
+
+def methods_for(inputs: Kind) -> list[str]:
+    """The methods that a page offers: those of such inputs, and for texts what is trained without prompts, too."""
+
+    def suits(record: Record) -> bool:
+        plain = not issubclass(record.factory, PromptMethod)
+        return record.factory.packaged == BACKBONES[inputs] or (inputs == "text" and plain and record.compared > 0)
+
+    return [name for name, record in methods.RECORDS.items() if suits(record)]
 
 
 @dataclass(frozen=True)
@@ -113,7 +122,7 @@ def command(data: Data, inputs: Kind, wish: Wish, backbones: list[str]) -> list[
         HTTPException: It asks for something that is not on the page.
     """
     level = of(BY_NAME, wish.level, "plan")
-    method = of(dict.fromkeys(METHODS[inputs], wish.method), wish.method, "method") if wish.method else ""
+    method = of(dict.fromkeys(methods_for(inputs), wish.method), wish.method, "method") if wish.method else ""
     method = method or level.method[inputs]
     words = ["tune", *data.words, "--method", method]
     if wish.backbone or (data.words and inputs == "text"):
@@ -160,7 +169,7 @@ def routes(studio: Studio) -> APIRouter:
         inputs = studio.dataset(of(known, name, "data set")).inputs
         backbones = backbones_for(inputs, studio.offered.backbones)
         _, words = words_of(name, Wish(backbone=backbones[0] if studio.offered.backbones else ""))
-        rest = {"levels": LEVELS, "methods": METHODS[inputs], "backbones": backbones, "words": words}
+        rest = {"levels": LEVELS, "methods": methods_for(inputs), "backbones": backbones, "words": words}
         return studio.page("plan.html", data=name, inputs=inputs, given=bool(studio.offered.backbones), **rest)
 
     @router.get("/price")
