@@ -1,7 +1,9 @@
-"""What `bench mini-clip` measured, as the tables of docs/images-and-words.md: arms, effects with intervals, shifts.
+"""What `bench mini-clip` measured, as tables of docs/images-and-words.md: arms, effects, intervals, shots, shifts.
 
     selfprompt bench mini-clip --out benchmarks/results/mini-clip/base-to-new
     selfprompt bench mini-clip --preset shift --out benchmarks/results/mini-clip/shift
+    selfprompt bench mini-clip --shots 1 --methods "coop:words=a photo of a,linear" \\
+        --out benchmarks/results/mini-clip/shots-1
     python benchmarks/few_shot_tables.py benchmarks/results/mini-clip
 
 A difference is the mean over tasks, each the mean over seeds, paired, with Student's 95 % interval over tasks; of
@@ -88,6 +90,16 @@ def main() -> None:
             pairs = [(mean_of(halves[one], d, what), mean_of(halves[other], d, what)) for d in tasks]
             lines.append(f"| {claim} | {what} | {difference(pairs)} |")
     write(folder / "effects.md", lines)
+    few = {int(path.parent.name[6:]): results(path) for path in folder.glob("shots-*/table.json")} | {16: halves}
+    lines = ["| shots | arm | base | new | H | base, minus zero-shot |", "|---|---|---|---|---|---|"]
+    for shots, rows in sorted(few.items()):
+        for name in (COOP, "linear"):
+            told = " | ".join(spread(rows[name], what) for what in ("base", "new", "H"))
+            pairs = [
+                (mean_of(rows[name], d, "base"), mean_of(halves["zeroshot"], d, "base")) for d in rows[name]["tasks"]
+            ]
+            lines.append(f"| {shots} | {LABELS[name]} | {told} | {difference(pairs).partition(' | ')[0]} |")
+    write(folder / "shots.md", lines)
     plain, *adapted = ["", *(BY + how for how in SHIFT.adapt)]
     lines = ["| start | plain digits | shifted | TPT | mean of its views | TPT minus none | TPT minus views |"]
     lines += ["|---|---|---|---|---|---|---|"]
