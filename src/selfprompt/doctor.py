@@ -145,8 +145,8 @@ def check_texts(facts: Facts, source: Dataset | str, parts: Parts, backbone: Tex
     every = [entry for part in parts.values() for entry in part]
     words = [sum(len(text.split()) for text in entry.texts) for entry in every]
     facts["words"] = f"{statistics.median(words):.0f} in the median, {max(words):,} at most" if words else 0
-    problems += doubtful(parts)
     found = Findings(exact=doubled(parts))
+    problems += doubtful(parts, found.exact)
     if backbone is not None and every:
         reader = Reader(backbone.vocabulary, backbone.kind, backbone.num_patches)
         tokens = lengths(every, reader)

@@ -19,7 +19,7 @@ from selfprompt.data.sources import load_located
 from selfprompt.data.sources.table import load_table
 from selfprompt.data.splits import cut_several
 from selfprompt.data.tables import apart, with_columns
-from selfprompt.data.text_problems import doubtful, parts_in
+from selfprompt.data.text_problems import doubled, doubtful, parts_in
 from selfprompt.errors import UserError
 
 NAMES = ["ant", "bee", "cow"]
@@ -57,7 +57,8 @@ def test_every_form_is_the_same_data(form: str, inputs: Any, tmp_path: Path) -> 
     assert found.test is not None
     assert (found.test.known_labels == LABELS[30:]).all()
     if inputs == "text":
-        assert doubtful(parts_in(found)) == []
+        parts = parts_in(found)
+        assert doubtful(parts, doubled(parts)) == []
 
 
 BAD: dict[str, tuple[str, dict[str, str], str]] = {

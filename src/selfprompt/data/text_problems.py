@@ -33,11 +33,11 @@ def labels_of(part: Examples, names: Sequence[str]) -> list[Label]:
     return [names[int(label)] for label in labels]
 
 
-def doubtful(parts: Parts) -> list[str]:
-    """Problems of texts, in sentences, each with the first place."""
+def doubtful(parts: Parts, twice: Sequence[Double]) -> list[str]:
+    """Problems of texts, some of which are there twice (see `doubled`), in sentences, each with the first place."""
     every = [entry for part in parts.values() for entry in part]
     misread = [entry for entry in every if any(map(is_misread, entry.texts))]
-    said = problems(doubled(parts), "text")
+    said = problems(twice, "text")
     if misread:
         said.append(
             f"{len(misread):,} text(s) look as if they were read in another encoding than their own, such as "

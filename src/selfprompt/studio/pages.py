@@ -47,9 +47,7 @@ class Studio:
             undefined=StrictUndefined,
         )
         self.templates.filters |= {"at": lambda name: quote(str(name), safe=""), "visible": visible}
-        self.templates.globals |= {
-            "shown": shlex.quote,
-        }
+        self.templates.globals["shown"] = shlex.quote
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """A page, or a part of one."""
