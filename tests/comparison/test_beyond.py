@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +17,10 @@ from selfprompt.comparison.compare import at, check_methods
 from selfprompt.comparison.search import Point
 from selfprompt.comparison.suites import SUITES, Suite
 from selfprompt.errors import UserError
+from selfprompt.heads.linear import LinearHead
 from selfprompt.methods import make_method
 from selfprompt.runs.config import RunConfig
+from selfprompt.tuning.records import Tested, read_metrics
 from tiny_clip import write_clip
 
 
@@ -112,6 +116,14 @@ def test_a_benchmark_asks_for_new_classes_and_adapts(tmp_path: Path) -> None:
         "shifted, averaging:views=2",
     }
     assert all(len(own) == 2 for own in coop["also"].values())
+    runs = [read_metrics(path.parent, Tested) for path in sorted((tmp_path / "out").rglob("also.json"))]
+    words = [run for run in runs if run["method"] != "linear"]
+    assert len(words) == 4
+    for run in words:
+        assert "new_classes" in run
+        assert run["new_classes"]["accuracy"] in (coop if run["method"] == "coop" else zero)["also"]["new"]
+        if run["method"] == "zeroshot":
+            assert run["new_classes"]["accuracy"] == run["new_classes"]["zero_shot_accuracy"]
     assert "also" not in linear
     assert zero["also"]["shifted"] == zero["also"][data]
     description = coop["tasks"][data]["method_fields"]
@@ -120,8 +132,13 @@ def test_a_benchmark_asks_for_new_classes_and_adapts(tmp_path: Path) -> None:
 
 def test_a_head_that_knows_no_other_classes_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
-    monkeypatch.setattr(beyond, "load", loaded.append)
-    monkeypatch.setattr(beyond, "answers_for_any", lambda model: False)
+
+    def load(folder: Path) -> SimpleNamespace:
+        loaded.append(folder)
+        return SimpleNamespace(head=LinearHead(2, 2))
+
+    monkeypatch.setattr(beyond, "load", load)
     asked: dict[str, beyond.Asked] = {"new": ("data", "new", None)}
-    assert [beyond.evaluated(tmp_path, asked) for _ in range(2)] == [{}, {}]
+    tested: Any = {}
+    assert [beyond.evaluated(tmp_path, asked, tested) for _ in range(2)] == [{}, {}]
     assert loaded == [tmp_path]

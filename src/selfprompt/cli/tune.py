@@ -185,6 +185,12 @@ def summary(metrics: Tested, folder: Path, inputs: Kind = "image") -> str:
     if "uncalibrated" in metrics:
         lines.append(f"no temperature: {metrics['uncalibrated']}")
     lines += [verdicts.told(found) for found in metrics.get("worth", ())]
+    if "new_classes" in metrics:
+        new = metrics["new_classes"]
+        lines.append(
+            f"classes it never saw: {new['accuracy']:.2f} % of {new['images']:,} {inputs}s (zero-shot "
+            f"{new['zero_shot_accuracy']:.2f} %), harmonic mean with its own {new['harmonic_mean']:.2f} %"
+        )
     adapter = folder / "adapter_model.safetensors"
     lines.append(
         f"adapter {adapter} ({adapter.stat().st_size / 1000:.0f} kB), {metrics['seconds']:.0f} s of training, "

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, NotRequired
 
 from selfprompt.data import sources
-from selfprompt.errors import UserError
 from selfprompt.files import read_json, replace_file
-from selfprompt.model import PromptedModel, load
+from selfprompt.model import load
 from selfprompt.reports.table import Column
 from selfprompt.runs.evaluate import evaluate
 from selfprompt.tuning.records import Tested
@@ -41,13 +40,14 @@ def asked_of(data: str, classes: str, also: Sequence[str], adapt: Sequence[str])
     return asked
 
 
-def evaluated(folder: Path, asked: dict[str, Asked]) -> dict[str, float]:
+def evaluated(folder: Path, asked: dict[str, Asked], tested: Tested) -> dict[str, float]:
     """Accuracy in percent of a tested run, kept in its folder; of nothing where its head knows no other classes."""
     path = folder / NAME
-    found: dict[str, float] = read_json(path, "remove it") if path.exists() else {}
+    known = {"new": tested["new_classes"]["accuracy"]} if "new" in asked and "new_classes" in tested else {}
+    found: dict[str, float] = read_json(path, "remove it") if path.exists() else known
     if asked.keys() <= found.keys() or (path.exists() and not found):
         return found
-    if not answers_for_any(load(folder)):
+    if not load(folder).head.knows_names:
         replace_file(path, json.dumps(found))
         return found
     for what, (data, classes, adapt) in asked.items():
@@ -55,15 +55,6 @@ def evaluated(folder: Path, asked: dict[str, Asked]) -> dict[str, float]:
             found[what] = evaluate(folder, data, classes=classes, adapt=adapt).get("test_accuracy", 0.0)
             replace_file(path, json.dumps(found))
     return found
-
-
-def answers_for_any(model: PromptedModel) -> bool:
-    """Whether a model answers for classes that it was not trained on."""
-    try:
-        model.for_classes(["one", "other"])
-    except UserError:
-        return False
-    return True
 
 
 def derived(accuracies: Sequence[float], also: dict[str, list[float]]) -> dict[str, list[float]]:

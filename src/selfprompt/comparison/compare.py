@@ -222,7 +222,7 @@ def final(comparison: Comparison, out: Path, spec: str, chosen: Chosen, seed: in
     own = folder / f"seed-{seed}"
     done = tune(config, own, resume=begun(own), analysed=False)
     assert "test_images" in done.metrics
-    return {**done.metrics, "also": evaluated(own, comparison.asked())}
+    return {**done.metrics, "also": evaluated(own, comparison.asked(), done.metrics)}
 
 
 def folder_of(out: Path, spec: str) -> Path:

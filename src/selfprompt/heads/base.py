@@ -34,6 +34,12 @@ class Head(nn.Module, ABC):
         """Inside, what depends on no input is computed once: no weight may change there."""
         yield
 
+    @property
+    @optional
+    def knows_names(self) -> bool:
+        """Whether it answers for any classes, by their names."""
+        return False
+
     @optional
     def for_classes(self, names: Sequence[str]) -> Head:
         """The same for other classes, by their names.

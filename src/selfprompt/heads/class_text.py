@@ -76,6 +76,10 @@ class ClassText(Head):
         return isinstance(insertion, AmongWords) and insertion.per_class
 
     @property
+    def knows_names(self) -> bool:
+        return not self.per_class
+
+    @property
     def reads_inputs(self) -> bool:
         """Whether each input has prompts of its own."""
         insertion = self.text.insertion

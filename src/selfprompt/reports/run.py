@@ -90,6 +90,12 @@ def tiles(metrics: Tested, folder: Path, inputs: Kind) -> list[tuple[str, str, s
         found.insert(0, (f"test {WORDS[metric]}", f"{score_of(metrics):.1f} %", "selects the epoch"))
     if (probe := metrics.get("linear_probe_test_accuracy")) is not None:
         found.append(("linear probe", f"{probe:.1f} %", "on the same frozen features"))
+    if "new_classes" in metrics:
+        new = metrics["new_classes"]
+        beside = (
+            f"zero-shot {new['zero_shot_accuracy']:.1f} %; with its own, harmonic mean {new['harmonic_mean']:.1f} %"
+        )
+        found.append(("classes it never saw", f"{new['accuracy']:.1f} %", beside))
     waiting = 100 * metrics["waiting_share"]
     share = 100 * metrics["trainable_parameters"] / metrics["total_parameters"]
     size = (folder / "adapter_model.safetensors").stat().st_size

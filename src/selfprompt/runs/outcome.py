@@ -17,6 +17,7 @@ from selfprompt.data.tables import Kind
 from selfprompt.methods.linear import Linear
 from selfprompt.model import PromptedModel, build
 from selfprompt.runs.probe import frozen, linear_probe, nearest
+from selfprompt.runs.zero_shot import zero_shot_answers
 from selfprompt.scores.calibration import Calibration, calibration, tempered
 from selfprompt.scores.classes import Scores, scores
 from selfprompt.scores.several import LabelScores, label_scores
@@ -88,13 +89,16 @@ def plain_features(
         return plain, frozen(bare, *plain)
 
 
-def verdicts(features: Sequence[Features], tested: Answers, inputs: Kind) -> list[Verdict]:
-    """A model with prompts held against a linear probe and against nearest neighbours.
+def verdicts(
+    features: Sequence[Features], tested: Answers, inputs: Kind, plain: PromptedModel | None = None
+) -> list[Verdict]:
+    """A model with prompts held against a linear probe and against nearest neighbours, and against none at all.
 
     Args:
         features: Of training, validation and test examples (see `plain_features`).
         tested: The model's answers for the last.
         inputs: What they are.
+        plain: Its `zero_shot`, where there is one.
     """
     train, val, test = features
     with stage("probe", len(train)) as advance:
@@ -103,6 +107,8 @@ def verdicts(features: Sequence[Features], tested: Answers, inputs: Kind) -> lis
             "linear probe": linear_probe(train, val, test),
             "nearest neighbour" if count == 1 else f"{count} nearest neighbours": neighbours,
         }
+        if plain is not None:
+            rivals["zero-shot classifier"] = zero_shot_answers(plain, test)
         advance(len(train), "")
     if tested.labels.ndim == 2:
         return [

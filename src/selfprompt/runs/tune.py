@@ -27,6 +27,7 @@ from selfprompt.runs.config import NAME, RunConfig, read_run, starting
 from selfprompt.runs.data_check import look_at_data
 from selfprompt.runs.material import Material
 from selfprompt.runs.outcome import answers_of, calibrated, plain_features, scored, surest, verdicts
+from selfprompt.runs.zero_shot import new_classes, zero_shot
 from selfprompt.scores.classes import summary
 from selfprompt.scores.several import chosen_thresholds
 from selfprompt.tuning.answers import write_answers
@@ -217,12 +218,18 @@ def run_in(
     if val and probed:
         protocol = config.protocol.completed(examples)
         plain, features = plain_features(model, backbone, protocol, engine, (train, val, test))
-        metrics["worth"] = verdicts(features, tested, config.protocol.inputs)
+        written = zero_shot(model, backbone, engine) if model.head.knows_names else None
+        metrics["worth"] = verdicts(features, tested, config.protocol.inputs, written)
         if analysed and engine.is_main:
             parts: dict[str, Decoded] = dict(zip(("train", "val", "test"), plain))
             looked = look_at_data(splits, parts, features, model.backbone.info.name)
         if (probe := metrics["worth"][0].get("rival_test_accuracy")) is not None:
             metrics["linear_probe_test_accuracy"] = measured["linear_probe_test_accuracy"] = probe
+    if config.protocol.classes == "base" and model.head.knows_names:
+        protocol = config.protocol.model_copy(update={"classes": "new"})
+        new = splits_for(dataset, protocol, out, seed=config.seed)
+        metrics["new_classes"] = new_classes(model, backbone, new, accuracy, engine, 2 * config.recipe.batch_size)
+        measured["new_classes_accuracy"] = metrics["new_classes"]["accuracy"]
     engine.track(measured, step=len(result.history))
     engine.close()
     assert model.metrics is not None

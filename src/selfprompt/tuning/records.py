@@ -162,6 +162,16 @@ class Metrics(Measured):
     test_accuracy: Accuracy | None
 
 
+class NewClasses(TypedDict):
+    """Of test images whose classes were left out of training: accuracies in percent, and the harmonic mean with that
+    on the classes that were not."""
+
+    images: Positive
+    accuracy: Accuracy
+    harmonic_mean: Accuracy
+    zero_shot_accuracy: Accuracy
+
+
 @with_config(STRICT)
 class Tested(Measured):
     """That of a run which was tested; runs of before they were have no scores. ``uncalibrated`` says why there is no
@@ -174,6 +184,7 @@ class Tested(Measured):
     temperature: NotRequired[Annotated[float, Field(gt=0)]]
     uncalibrated: NotRequired[str]
     worth: NotRequired[list[Verdict]]
+    new_classes: NotRequired[NewClasses]
 
 
 def score_of(metrics: Tested) -> float:
