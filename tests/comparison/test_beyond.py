@@ -20,7 +20,8 @@ from selfprompt.errors import UserError
 from selfprompt.heads.linear import LinearHead
 from selfprompt.methods import make_method
 from selfprompt.runs.config import RunConfig
-from selfprompt.tuning.records import Tested, read_metrics
+from selfprompt.tuning.records import Tested as Finished
+from selfprompt.tuning.records import read_metrics
 from tiny_clip import write_clip
 
 
@@ -116,7 +117,7 @@ def test_a_benchmark_asks_for_new_classes_and_adapts(tmp_path: Path) -> None:
         "shifted, averaging:views=2",
     }
     assert all(len(own) == 2 for own in coop["also"].values())
-    runs = [read_metrics(path.parent, Tested) for path in sorted((tmp_path / "out").rglob("also.json"))]
+    runs = [read_metrics(path.parent, Finished) for path in sorted((tmp_path / "out").rglob("also.json"))]
     words = [run for run in runs if run["method"] != "linear"]
     assert len(words) == 4
     for run in words:

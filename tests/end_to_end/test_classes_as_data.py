@@ -16,6 +16,8 @@ import selfprompt as sp
 from selfprompt.errors import UserError
 from selfprompt.runs.config import RunConfig
 from selfprompt.runs.tune import tune
+from selfprompt.tuning.records import Tested as Finished
+from selfprompt.tuning.records import read_metrics
 from tiny_clip import write_clip
 
 CLASSES = ["a bird", "a cat", "a dog", "a photo", "the other"]
@@ -59,6 +61,12 @@ def test_a_base_run_answers_for_new_names(coop: Path, places: tuple[str, str], w
         c: json.loads(works("evaluate", coop, data, "--classes", c, "--json")) for c in ("base", "new", "base,new")
     }
     assert found["base"]["test_accuracy"] == found["base"]["base_accuracy"] == own["test_accuracy"]
+    new = read_metrics(coop, Finished).get("new_classes")
+    assert new is not None
+    assert (new["accuracy"], new["harmonic_mean"]) == (
+        found["new"]["new_accuracy"],
+        found["base,new"]["harmonic_mean"],
+    )
     both = found["base,new"]
     assert (both["base_accuracy"], both["new_accuracy"]) == (own["test_accuracy"], found["new"]["new_accuracy"])
     assert both["harmonic_mean"] == statistics.harmonic_mean([both["base_accuracy"], both["new_accuracy"]])
@@ -137,3 +145,25 @@ def test_other_data_are_answered_where_their_classes_are_named(
     with pytest.raises(UserError, match="has other classes than"):
         sp.evaluate(coop, str(tmp_path))
     assert sp.evaluate(coop, str(tmp_path), classes="all")["images"] == 2
+
+
+def test_trained_words_are_held_against_written_ones(places: tuple[str, str], tmp_path: Path) -> None:
+    run(places, tmp_path / "zeroshot", "zeroshot")
+    config = RunConfig.resolve(
+        *places, "coop", recipe={"epochs": 1}, protocol={"shots": 3, "classes": "base"}, seed=1
+    )
+    tune(config, tmp_path / "coop", analysed=False)
+    rivals = {one["rival"]: one for one in read_metrics(tmp_path / "coop", Finished).get("worth", [])}
+    plain = read_metrics(tmp_path / "zeroshot", Finished)
+    assert rivals["zero-shot classifier"].get("rival_test_accuracy") == plain["test_accuracy"]
+    new = read_metrics(tmp_path / "coop", Finished).get("new_classes")
+    assert new is not None
+    assert new["zero_shot_accuracy"] == plain.get("new_classes", {}).get("accuracy")
+
+
+def test_a_run_with_prompts_on_both_sides_is_looked_into(
+    places: tuple[str, str], tmp_path: Path, works: Callable[..., str]
+) -> None:
+    out, words = tmp_path / "run", "coop:image_prompts=2"
+    works("tune", places[0], "--backbone", places[1], "--method", words, "--epochs", "1", "--out", out, "--no-probe")
+    assert "What prompts became" in (out / "report.html").read_text(encoding="utf-8")

@@ -194,10 +194,12 @@ def look_into(
 
 def snapshots(model: PromptedModel, run: Path) -> dict[int, PromptInsertion]:
     """The insertion of a run as it was after some of its epochs, before any prompt was taken away; 0 is its start."""
+    part = model.part(model.tower)
+    assert part is not None
     found = {}
     for path in (run / SNAPSHOTS).glob("epoch-*.safetensors"):
         if number := re.fullmatch(r"epoch-(\d+)\.safetensors", path.name):
-            then = model.method.insertion(model.backbone)
+            then = part.insertion(model.backbone)
             try:
                 state = load_file(path)
                 odd = then.load_state_dict(state, strict=False)  # earlier versions kept the prompts alone

@@ -7,6 +7,7 @@ from typing import NotRequired
 import torch
 from typing_extensions import TypedDict
 
+from selfprompt.analysis.words import CANDIDATES, legible
 from selfprompt.heads.class_text import ClassText
 from selfprompt.model import PromptedModel
 from selfprompt.prompts.insertion.words import AmongWords
@@ -46,10 +47,10 @@ def look_at_texts(model: PromptedModel, words: int = 3) -> OfTexts | None:
     insertion = head.text.insertion
     if isinstance(insertion, AmongWords) and not insertion.per_class:
         prompts, table = insertion.prompts[0].float(), head.tower.embedding.weight.float()
-        distances, ids = torch.cdist(prompts, table).topk(words, largest=False)
+        distances, ids = torch.cdist(prompts, table).topk(min(CANDIDATES, len(table)), largest=False)
         say = head.tower.words.decode
         found["nearest"] = [
-            [{"word": say(i), "distance": d} for i, d in zip(own, far)]
+            [{"word": say(i), "distance": d} for i, d in zip(own, far) if legible(say(i))][:words]
             for own, far in zip(ids.tolist(), distances.tolist())
         ]
     return found

@@ -18,6 +18,15 @@ TEXTS = 64
 """In which words near to deep prompts are looked for."""
 
 
+CANDIDATES = 50
+"""How many of the nearest pieces of a vocabulary are asked whether they can be read."""
+
+
+def legible(text: str) -> bool:
+    """Whether a piece of a vocabulary can be read by itself: not blank, and no part of a letter's bytes."""
+    return bool(text.strip()) and "\ufffd" not in text
+
+
 class NearWord(TypedDict):
     """A word, and its cosine with a prompt."""
 
@@ -54,8 +63,9 @@ def look_at_words(model: PromptedModel, texts: Decoded, words: int = 3) -> list[
         table = backbone.trunk.get_input_embeddings().weight[: len(backbone.vocabulary)].float()
         cosine = F.normalize(prompts[0].float(), dim=-1) @ F.normalize(table, dim=-1).T
         cosine[:, backbone.vocabulary.special] = -torch.inf
-        nearest = zip(*(values.tolist() for values in cosine.topk(words)))
-        return [told(0, i, [(say([word]), s) for s, word in zip(*own)]) for i, own in enumerate(nearest)]
+        nearest = zip(*(values.tolist() for values in cosine.topk(min(CANDIDATES, cosine.shape[1]))))
+        named = ([(say([word]), s) for s, word in zip(*own)] for own in nearest)
+        return [told(0, i, [one for one in own if legible(one[0])][:words]) for i, own in enumerate(named)]
     if prompts[0].shape[-1] != backbone.width:
         return []
     device = next(model.parameters()).device

@@ -55,7 +55,8 @@ class ClassText(Head):
         self.register_buffer("scale", scale.detach().clone(), persistent=False)
         self.scale: Tensor
         self.rows = [texts(pattern, self.names, self.tower) for pattern in self.patterns]
-        self._made: Tensor | None = None
+        self._folded: Tensor | None = None
+        self._kept: tuple[list[tuple[int, int]], Tensor] | None = None
         known: dict[tuple[int, ...], str] = {}
         for row, name in zip(self.rows[0], self.names):
             if tuple(row) in known and not self.per_class:
@@ -108,13 +109,16 @@ class ClassText(Head):
 
     def weights(self) -> Tensor:
         """(C, F) unit features of the classes."""
-        if self._made is not None:
-            return self._made.to(self.scale.device)
-        if not torch.is_grad_enabled() or any(p.requires_grad for p in self.text.parameters()):
+        if self._folded is not None:
+            return self._folded.to(self.scale.device)
+        own = list(self.text.parameters())
+        if not torch.is_grad_enabled() or any(p.requires_grad for p in own):
             return self._weights()
-        with torch.no_grad():  # nothing of them is trained: once for all
-            self._made = self._weights()
-        return self._made
+        state = [(p.data_ptr(), p._version) for p in own]
+        if self._kept is None or self._kept[0] != state:  # nothing of them is trained: once for all steps
+            with torch.no_grad():
+                self._kept = state, self._weights()
+        return self._kept[1]
 
     def _weights(self, prompts: Tensor | None = None) -> Tensor:
         each = [F.normalize(self.encode(rows, prompts).float(), dim=-1) for rows in self.rows]
@@ -123,13 +127,13 @@ class ClassText(Head):
     @contextmanager
     def folded(self) -> Iterator[None]:
         """Inside, the classes' features are computed once: what they are made of must not change there."""
-        before = self._made
+        before = self._folded
         with torch.no_grad():
-            self._made = self.weights()
+            self._folded = self.weights()
         try:
             yield
         finally:
-            self._made = before
+            self._folded = before
 
     def for_classes(self, names: Sequence[str]) -> ClassText:
         if self.per_class:

@@ -20,6 +20,7 @@ from selfprompt.scores.calibration import Bin
 
 INK = "#010203"  # stands for the page's text colour
 LONGEST = 40  # characters of a name
+MOST_NAMES = 20  # of rows and columns
 COLOURS = ("#3b8ed0", "#e08a1e", "#23a26d", "#c45aa3", "#8a7be0", "#d9534f", "#7f8c3a", "#5b6b7c")
 STYLE: Any = {
     "svg.fonttype": "none",
@@ -90,15 +91,20 @@ def bars(names: Sequence[str], values: Sequence[float], xlabel: str, ylabel: str
     return svg(figure, f"{ylabel} by {xlabel}")
 
 
-def heat(values: np.ndarray, xlabel: str, ylabel: str, what: str) -> Markup:
-    """A matrix as colours, with its scale."""
+def heat(values: np.ndarray, xlabel: str, ylabel: str, what: str, names: Sequence[str] | None = None) -> Markup:
+    """A matrix as colours, with its scale; a square one may have names, which are shown where there is room."""
     figure, axes = plot(height=0.9 + 0.2 * max(3, len(values)))
     extent = (0.5, values.shape[1] + 0.5, len(values) + 0.5, 0.5)
     image = axes.imshow(values, cmap="viridis", aspect="auto", interpolation="nearest", extent=extent)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    if names is not None and len(names) <= MOST_NAMES:
+        shown, places = [visible(name, LONGEST) for name in names], range(1, len(names) + 1)
+        axes.set_xticks(places, shown, rotation=45 if max(map(len, shown)) > 2 else 0, ha="center", parse_math=False)
+        axes.set_yticks(places, shown, parse_math=False)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     with rc_context(STYLE):
         bar = figure.colorbar(image, ax=axes)
         bar.outline.set_visible(False)

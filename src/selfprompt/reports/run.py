@@ -246,7 +246,8 @@ def texts_section(found: TextAnalysis, names: list[str]) -> Section:
     if len(names) > 1:
         i, j = (int(place[cosines[apart].argmax()]) for place in apart)
         words += f" The most alike are {names[i]} and {names[j]}: their texts' cosine is {cosines[i, j]:.2f}."
-    plots = [(figures.heat(cosines, "class", "class", "cosine of the texts"), "classes in the order of the data set")]
+    matrix = figures.heat(cosines, "class", "class", "cosine of the texts", names)
+    plots = [(matrix, "classes in the order of the data set")]
     rows = [
         (f"prompt {i + 1}", *(f"{near.word} ({near.distance:.2f})" for near in own))
         for i, own in enumerate(found.nearest or ())
