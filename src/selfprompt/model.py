@@ -222,8 +222,9 @@ class PromptedModel(WithAdapter, library_name="selfprompt"):
             return None
         kind = next(name for name, one in self.towers.items() if one is tower)
         role: Role = "inputs" if tower is self.tower else "classes"
-        rest = {"known": self.backbone_hash, "role": role, "kind": kind, "classes": self.num_classes}
-        return part.rescaled(stored(part.start, insertion, tower.backbone, **rest))
+        classes = {"classes": self.num_classes, "names": self.class_names}
+        own = stored(part.start, insertion, tower.backbone, known=self.backbone_hash, role=role, kind=kind, **classes)
+        return part.rescaled(own)
 
     def part(self, tower: Tower) -> Method | None:
         """The method that has something in a tower."""

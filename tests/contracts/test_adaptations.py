@@ -15,7 +15,7 @@ from torch import Tensor
 import selfprompt as sp
 from conftest import make_backbone
 from selfprompt.adaptations import make_adaptation
-from selfprompt.adaptations.tpt import TPT, TunedImages
+from selfprompt.adaptations.tpt import TPT, TunedImages, TunedTexts
 from selfprompt.data.views.base import Variation
 from selfprompt.errors import UserError
 from selfprompt.model import PromptedModel
@@ -45,6 +45,7 @@ MODELS = {
     "middle": partial(model, "coop", place="middle"),
     "of each image": partial(model, "cocoop"),
     "images and texts": partial(model, "vpt"),
+    "context, and images": partial(model, "coop", image_prompts=2),
     "images": linear,
 }
 TUNED = TPT(views=12, rho=0.3)
@@ -256,6 +257,11 @@ def test_what_is_wrongly_asked_for_is_refused(spec: str, said: str, tmp_path: Pa
 def test_what_has_nothing_to_tune_is_refused(made, said: str) -> None:
     with pytest.raises(UserError, match=said):
         TUNED.adapted(made())
+
+
+def test_words_are_tuned_wherever_there_are_some() -> None:
+    assert isinstance(TUNED.adapted(model("coop", image_prompts=2)), TunedTexts)
+    assert isinstance(TUNED.adapted(model("vpt")), TunedImages)
 
 
 def test_a_kind_of_input_without_views_is_refused() -> None:

@@ -102,6 +102,19 @@ def test_what_has_no_prompts_to_give_is_refused(tmp_path: Path) -> None:
             image_model(start=str(tmp_path / name)).initialize(seen())
 
 
+def test_prompts_of_each_class_start_those_of_the_same_classes(tmp_path: Path) -> None:
+    pair, fields = tiny_clip(), {"per_class": True, "num_prompts": 4}
+    first = sp.create_model(pair, "coop", class_names=NAMES, **fields)
+    start = saved(first, tmp_path)
+    again = sp.create_model(pair, "coop", class_names=NAMES, start=start, **fields)
+    again.initialize()
+    assert torch.equal(again.prompts, first.prompts)
+    for names in (NAMES[::-1], [*NAMES[:-1], "a photo of all"]):
+        other = sp.create_model(pair, "coop", class_names=names, start=start, **fields)
+        with pytest.raises(UserError, match="its classes are others, or in another order"):
+            other.initialize()
+
+
 def test_a_run_starts_from_another_run(works, fails, folder: Path, weights: Path, tmp_path: Path) -> None:
     """That it does not fit is said before a folder is made."""
     rest = ["--backbone", weights, "--method", "vpt", "--epochs", 1, "--no-probe", "--num-prompts"]

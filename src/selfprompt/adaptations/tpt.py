@@ -61,9 +61,10 @@ class TPT(Adaptation):
             raise UserError("Each class has prompts of its own here, and tpt tunes shared ones: train generic ones.")
         if isinstance(head, ClassText) and model.prompts is None:
             model = with_words(model, head)
+            head = model.head
         if model.prompts is None:
             raise UserError("tpt tunes prompts, and this adapter has none: take one with prompts, or averaging.")
-        among_words = isinstance(model.prompted.insertion, AmongWords)
+        among_words = isinstance(head, ClassText) and isinstance(head.text.insertion, AmongWords)
         return TunedTexts(model, self) if among_words else TunedImages(model, self)
 
     def tuned(self, start: Tensor, scores: Callable[[Tensor], Tensor], first: Tensor | None = None) -> Tensor:
@@ -107,8 +108,9 @@ class TunedTexts(Adapted):
             scores = head(features, own)
         if not self.tpt.steps:
             return scores[:, 0]
-        assert self.model.prompts is not None
-        start = self.model.prompts.expand(len(features), -1, -1) if own is None else own
+        prompts = head.text.insertion.prompts
+        assert prompts is not None
+        start = prompts.expand(len(features), -1, -1) if own is None else own
         kept = of_views(features, confident(scores, self.tpt.rho))
         earned = own is None and self.answered >= EARNED * features.shape[-1]
         if earned and self.derivative is None and fits(head):

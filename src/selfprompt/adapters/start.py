@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,7 @@ from selfprompt.methods import from_description
 from selfprompt.methods.base import Role
 from selfprompt.prompts.initialization.base import Initialization, Prompts
 from selfprompt.prompts.insertion.prompted import PromptInsertion
+from selfprompt.prompts.insertion.words import AmongWords
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ def stored(
     role: Role,
     kind: str,
     classes: int,
+    names: Sequence[str] | None = None,
 ) -> Stored:
     """The start that an adapter is; what its insertion holds beside prompts is taken into this one at once.
 
@@ -54,11 +56,13 @@ def stored(
         insertion: Whose prompts start there.
         backbone: The transformer that they meet.
         known: The fingerprint of what the model is built on.
-        role, kind, classes: Which tower that is, the name of it in adapters, and how many classes there are.
+        role, kind: Which tower that is, and the name of it in adapters.
+        classes, names: How many classes there are, and their names.
 
     Raises:
         UserError: The adapter is of another backbone, has no prompts there or condensed ones, or its prompts are of
-            another insertion, number or parametrization; nothing is broadcast.
+            another insertion, number or parametrization, or each of a class, and these are others; nothing is
+            broadcast.
     """
     config, state = read_adapter(find_adapter(adapter))
     if config.backbone.hash != known:
@@ -83,6 +87,11 @@ def stored(
         raise UserError(
             f"The prompts of {adapter} have the shape {there}, and {here} is wanted: use as many "
             f"(--num-prompts {there[1]}), and the same backbone."
+        )
+    if isinstance(insertion, AmongWords) and insertion.per_class and config.class_names != names:
+        raise UserError(
+            f"{adapter} has prompts of each class, and its classes are others, or in another order: start from "
+            f"prompts that classes share."
         )
     made = other.parametrization  # type: ignore[union-attr]
     if type(made) is not type(own) and (made is not None or own is None or own.reads == "nothing"):
