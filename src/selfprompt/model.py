@@ -240,12 +240,15 @@ class PromptedModel(WithAdapter, library_name="selfprompt"):
             yield
 
     def for_classes(self, names: Sequence[str]) -> PromptedModel:
-        """The same prompts for other classes, by their names; this model stays as it is.
+        """The same prompts, which both then share, for other classes, by their names.
 
         Raises:
-            UserError: Its head knows the classes that it was trained on, and no others.
+            UserError: Its head knows the classes that it was trained on, and no others; or there are fewer than two
+                names, or one is no text.
         """
-        names = list(names)
+        names = listed(names)
+        if len(names) < 2:
+            raise UserError(f"A classifier needs two classes or more, and {len(names)} is named.")
         return PromptedModel(
             self.tower,
             self.head.for_classes(names),
@@ -265,6 +268,17 @@ class PromptedModel(WithAdapter, library_name="selfprompt"):
     def _from_pretrained(cls, *, model_id: str, backbone: BackboneSource | None = None, **hub: Any) -> PromptedModel:
         known = ("revision", "cache_dir", "force_download", "local_files_only", "token")
         return load(model_id, backbone, **{k: v for k, v in hub.items() if k in known})
+
+
+def listed(names: Sequence[str]) -> list[str]:
+    """Names of classes, as a list.
+
+    Raises:
+        UserError: They are one text, or one of them is none.
+    """
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"class_names is {names!r:.80}: give a list of names, one for each class.")
+    return list(names)
 
 
 def build(
@@ -302,6 +316,12 @@ def build(
     protocol = protocol.read_by(own, method.text_template())
     prepare = protocol.view().prepare
     kind = method.head() or ("class_text" if dual else "linear")
+    if kind != "linear" and method.head_norm != "none":
+        raise UserError("head_norm is of a linear head, and here classes are texts or words: leave it out.")
+    if kind == "class_text" and isinstance(method, PromptMethod) and method.frozen_prompts:
+        raise UserError(
+            "Frozen prompts leave the head to train, and classes that are texts have none: leave frozen_prompts out."
+        )
     if kind == "linear":
         with drawing(seed):
             std = method.head_std(backbone.info.pretraining)
@@ -388,12 +408,12 @@ def create_model(
     Raises:
         UserError: The backbone or method is not to be had, a field is wrong, or the names are not one for each class.
     """
-    names = None if class_names is None else list(class_names)
+    names = None if class_names is None else listed(class_names)
     if num_classes is None:
         if names is None:
             raise UserError("How many classes there are is not said: give num_classes, or class_names.")
         num_classes = len(names)
-    if names is not None and (isinstance(class_names, str) or len(names) != num_classes):
+    if names is not None and len(names) != num_classes:
         raise UserError(
             f"class_names is {class_names!r:.80}: give a list of {num_classes} names, one for each class."
         )

@@ -99,5 +99,5 @@ def test_what_trains_nothing_stands_beside_what_does(places: tuple[str, str], tm
 
 def test_loading_a_pair_draws_nothing_from_torch(places: tuple[str, str]) -> None:
     before = torch.get_rng_state()
-    from_open_clip.__wrapped__(places[1])
+    from_open_clip.__wrapped__(places[1], ())
     assert torch.equal(torch.get_rng_state(), before)

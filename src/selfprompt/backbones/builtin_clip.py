@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from selfprompt.backbones.clip import DualEncoder
@@ -22,4 +23,7 @@ FOLDER = Path(__file__).parent / "builtin_clip_towers"
 
 def load() -> DualEncoder:
     """The packaged pair."""
-    return load_open_clip(f"{PREFIX}{FOLDER}")
+    pair = load_open_clip(f"{PREFIX}{FOLDER}")
+    for tower in (pair.image, pair.text):
+        tower.info = dataclasses.replace(tower.info, architecture=RECORD.name)
+    return pair

@@ -30,6 +30,7 @@ class Words:
         decode: An id to what it stands for.
         start, end: Those.
         mark: What tells its vocabulary from others.
+        largest: Id.
     """
 
     encode: Callable[[str], list[int]]
@@ -37,6 +38,7 @@ class Words:
     start: int
     end: int
     mark: str
+    largest: int
 
     def __deepcopy__(self, memo: Any) -> Words:
         return self

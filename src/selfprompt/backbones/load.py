@@ -47,6 +47,11 @@ def load_backbone(source: BackboneSource, image_size: int | None = None) -> Back
         return of_size(source, image_size)
     if isinstance(source, nn.Module) and hasattr(source, "get_input_embeddings"):
         raise UserError("A model of transformers needs its tokenizer: give backbones.text.wrap(model, tokenizer).")
+    if isinstance(source, nn.Module) and hasattr(source, "encode_text"):
+        raise UserError(
+            "A model of open_clip needs its tokenizer: give it through "
+            "backbones.open_clip.wrap(model, tokenizer, name, preprocess)."
+        )
     if isinstance(source, nn.Module):
         return resized(checked(timm_hub.wrap_module(source)), image_size)
     name = resolve(os.fspath(source))
@@ -54,14 +59,15 @@ def load_backbone(source: BackboneSource, image_size: int | None = None) -> Back
         found = packaged(name)
         return of_size(found, image_size) if isinstance(found, DualEncoder) else resized(found, image_size)
     if name.startswith(PREFIX):
-        return of_size(from_open_clip(name), image_size)
+        name = PREFIX + anywhere(name.removeprefix(PREFIX))
+        place = Path(name.removeprefix(PREFIX).partition("/")[2] or name)  # of NAME/FILE
+        return of_size(from_open_clip(name, state_of(place, Path(name.removeprefix(PREFIX)))), image_size)
     if name.startswith(TEXT):
-        return resized(from_text(name), image_size)
+        name = TEXT + anywhere(name.removeprefix(TEXT))
+        return resized(from_text(name, state_of(Path(name.removeprefix(TEXT)))), image_size)
     if is_file(name):
         file = Path(name).absolute()
-        there = [path for path in (file, file.parent / "config.json") if path.is_file()]
-        state = tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in there)
-        return resized(from_file(name, state), image_size)
+        return resized(from_file(name, state_of(file, file.parent / "config.json")), image_size)
     return from_timm(name, image_size)
 
 
@@ -108,6 +114,22 @@ def is_file(name: str) -> bool:
     return Path(name).absolute().exists() or name.endswith(WEIGHT_SUFFIXES)
 
 
+def anywhere(name: str) -> str:
+    """The name of a folder here, in a form that stands for it anywhere; any other as it is."""
+    folder = Path(name).expanduser()
+    return str(folder.absolute()) if folder.is_dir() else name
+
+
+State = tuple[tuple[Path, int, int], ...]
+"""Files, when they were written and how long they are."""
+
+
+def state_of(*places: Path) -> State:
+    """What tells whether files, or those of folders, have changed; of what is no place here, nothing."""
+    files = (file for place in places for file in (sorted(place.iterdir()) if place.is_dir() else [place]))
+    return tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.is_file())
+
+
 @lru_cache(maxsize=2)
 def packaged(name: str) -> Backbone | DualEncoder:
     """A packaged backbone, loaded once: nobody writes to it."""
@@ -119,7 +141,7 @@ def packaged(name: str) -> Backbone | DualEncoder:
 
 
 @lru_cache(maxsize=2)
-def from_file(name: str, state: tuple[tuple[Path, int, int], ...]) -> Backbone:
+def from_file(name: str, state: State) -> Backbone:
     """What a file holds, loaded once as long as it is in that state."""
     return load_file(Path(name))
 
@@ -131,15 +153,16 @@ def from_timm(name: str, image_size: int | None) -> Backbone:
 
 
 @lru_cache(maxsize=1)
-def from_open_clip(name: str) -> DualEncoder:
-    """An open_clip model, loaded once; what it draws while it is built leaves torch's generator as it is."""
+def from_open_clip(name: str, state: State) -> DualEncoder:
+    """An open_clip model, loaded once as long as its files are in that state; what it draws while it is built leaves
+    torch's generator as it is."""
     with torch.random.fork_rng(devices=[]):
         return load_open_clip(name)
 
 
 @lru_cache(maxsize=1)
-def from_text(name: str) -> TextBackbone:
-    """A language model, loaded once."""
+def from_text(name: str, state: State) -> TextBackbone:
+    """A language model, loaded once as long as its files are in that state."""
     return load_text(name)
 
 

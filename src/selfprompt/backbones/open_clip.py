@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,19 @@ from selfprompt import registry
 from selfprompt.backbones.base import UNEDITED
 from selfprompt.backbones.clip import ClipText, DualEncoder, Words
 from selfprompt.backbones.info import BackboneInfo
+from selfprompt.backbones.metadata import Preprocessing
 from selfprompt.backbones.timm_hub import family_of
 from selfprompt.backbones.timm_images import what_lacks as what_trunk_lacks
 from selfprompt.errors import UserError, first_line
+from selfprompt.files import checked as valid
 from selfprompt.inputs import Text
 
 PREFIX = "open_clip:"
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
 MERGES = "bpe.txt.gz"
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+"""CLIP's own, where a model says nothing."""
 ACTIVATIONS = {"QuickGELU": "quick_gelu", "GELU": "gelu"}
 BLOCK_NAMES = {
     "ln_1": "norm1",
@@ -53,9 +58,8 @@ def load_open_clip(name: str) -> DualEncoder:
     import open_clip
 
     source = name.removeprefix(PREFIX)
-    folder = Path(source)
-    if folder.is_dir():
-        return from_folder(folder, name)
+    if Path(source).is_dir():
+        return from_folder(Path(source), name)
     architecture, _, tag = source.partition("/")
     if Path(tag).is_file() and architecture in open_clip.list_models():
         tag = str(Path(tag).absolute())
@@ -71,7 +75,7 @@ def load_open_clip(name: str) -> DualEncoder:
         tokenizer = open_clip.get_tokenizer(architecture)
     except Exception as error:  # whatever the hub or the file raises
         raise UserError(f"{name} cannot be loaded ({first_line(error)[:200]}).") from error
-    return wrap(model, tokenizer, name, getattr(model.visual, "preprocess_cfg", {}))
+    return wrap(model, tokenizer, name, getattr(model.visual, "preprocess_cfg", {}), architecture)
 
 
 def from_folder(folder: Path, name: str) -> DualEncoder:
@@ -86,10 +90,12 @@ def from_folder(folder: Path, name: str) -> DualEncoder:
         tokenizer = open_clip.SimpleTokenizer(path, context_length=length)
     except Exception as error:  # whatever a damaged file raises
         raise UserError(f"{folder} is no folder of an open_clip model ({first_line(error)[:200]}).") from error
-    return wrap(model, tokenizer, name, config.get("preprocess_cfg", {}))
+    return wrap(model, tokenizer, name, config.get("preprocess_cfg", {}), folder.name)
 
 
-def wrap(model: Any, tokenizer: Any, name: str, preprocess: dict[str, Any]) -> DualEncoder:
+def wrap(
+    model: Any, tokenizer: Any, name: str, preprocess: Mapping[str, Any], architecture: str = "CLIP"
+) -> DualEncoder:
     """An open_clip model as towers; the model stays as it is.
 
     Args:
@@ -97,36 +103,38 @@ def wrap(model: Any, tokenizer: Any, name: str, preprocess: dict[str, Any]) -> D
         tokenizer: Its own.
         name: What finds it again.
         preprocess: mean, std, interpolation, as open_clip has them.
+        architecture: Its name for people.
 
     Raises:
-        UserError: A tower is of a kind that cannot be prompted, or its features are not the model's own.
+        UserError: A tower is of a kind that cannot be prompted, its features are not the model's own or not finite,
+            or the tokenizer or the preprocessing does not fit.
     """
     text = getattr(model, "text", model)
     if lacking := what_lacks(model, text):
         raise UserError(f"{name} cannot be prompted: {lacking}.")
+    given = {k: v for k, v in preprocess.items() if (k, v) != ("interpolation", "random")}  # which is for training
+    seen = valid(given, Preprocessing, f"The preprocess_cfg of {name}", "fix or delete it")
     vit, projection = image_parts(model)
     info = BackboneInfo(
         name,
-        name.removeprefix(PREFIX).partition("/")[0],
+        architecture,
         "clip",
         vit.patch_embed.img_size[0],
-        of_channels(preprocess.get("mean"), (0.48145466, 0.4578275, 0.40821073)),
-        of_channels(preprocess.get("std"), (0.26862954, 0.26130258, 0.27577711)),
-        preprocess.get("interpolation", "bicubic"),
+        seen.mean or MEAN,
+        seen.std or STD,
+        seen.interpolation or "bicubic",
     )
     positions = text.positional_embedding.detach().float().clone()
     blocks = nn.ModuleList(text_block(block) for block in text.transformer.resblocks)
     embedding = nn.Embedding.from_pretrained(text.token_embedding.weight.detach().float().clone())
-    tower = ClipText(
-        embedding, positions, blocks, norm_of(text.ln_final), linear(text.text_projection), words_of(tokenizer), info
-    )
+    words = words_of(tokenizer)
+    if words.largest >= embedding.num_embeddings:
+        raise UserError(
+            f"{name} has {embedding.num_embeddings:,} words, and its tokenizer gives ids up to {words.largest:,}: "
+            f"give its own (in a folder, {MERGES} or tokenizer files)."
+        )
+    tower = ClipText(embedding, positions, blocks, norm_of(text.ln_final), linear(text.text_projection), words, info)
     return checked(DualEncoder(family_of(vit)(vit, info, projection), tower, model.logit_scale.detach()), model, text)
-
-
-def of_channels(given: Any, usual: tuple[float, float, float]) -> tuple[float, float, float]:
-    """Three numbers of a preprocessing, or CLIP's usual ones."""
-    red, green, blue = given or usual
-    return red, green, blue
 
 
 def what_lacks(model: Any, text: Any) -> str | None:
@@ -243,7 +251,8 @@ def words_of(tokenizer: Any) -> Words:
         encode = partial(encode_plain, tokenizer, clean)
         start, end = tokenizer.sot_token_id, tokenizer.eot_token_id
     listed = json.dumps(sorted(vocabulary.items()), ensure_ascii=True)
-    return Words(encode, partial(decode, inner or tokenizer), start, end, hashlib.sha256(listed.encode()).hexdigest())
+    hashed, largest = hashlib.sha256(listed.encode()).hexdigest(), max(vocabulary.values())
+    return Words(encode, partial(decode, inner or tokenizer), start, end, hashed, largest)
 
 
 def encode_with(inner: Any, clean: Any, text: str) -> list[int]:
@@ -268,6 +277,9 @@ def checked(dual: DualEncoder, model: Any, text: Any) -> DualEncoder:
     Raises:
         UserError: They are not.
     """
+    for part, weight in model.named_parameters():
+        if not weight.isfinite().all():
+            raise UserError(f"{dual.info.name} has a weight {part} that is NaN or infinite: get it again.")
     generator = torch.Generator().manual_seed(0)
     was, _ = model.training, model.eval()
     weight = next(model.parameters())
@@ -288,16 +300,17 @@ def checked(dual: DualEncoder, model: Any, text: Any) -> DualEncoder:
         dual.text.readout(dual.text.run(given, UNEDITED)),
     )
     for tower, (a, b) in zip(("image", "text"), zip(own, ours)):
-        if not differs_little(a.float().cpu(), b):
+        if not differs_little(a.float().cpu(), b, weight.dtype):
             raise UserError(
                 f"{dual.info.name} computes more than is known here: its {tower} features are not its own."
             )
     return dual
 
 
-def differs_little(own: Tensor, ours: Tensor) -> bool:
-    """Whether features are the same but for rounding, or those of weights in half precision."""
-    return own.shape == ours.shape and bool((own - ours).norm() <= 1e-3 * own.norm())
+def differs_little(own: Tensor, ours: Tensor, dtype: torch.dtype) -> bool:
+    """Whether features are the same but for the rounding of what computed them, or of weights in half precision."""
+    allowed = max(1e-3, 4 * torch.finfo(dtype).eps)
+    return own.shape == ours.shape and bool((own - ours).norm() <= allowed * own.norm())
 
 
 def imagenet_templates() -> tuple[str, ...]:

@@ -67,7 +67,7 @@ def command(
     from selfprompt.comparison.study import run_study
     from selfprompt.comparison.suites import MINI
     from selfprompt.comparison.workers import Workers
-    from selfprompt.methods import compared
+    from selfprompt.methods import compared, packaged_for
     from selfprompt.reports.table import footer
     from selfprompt.runs.unnamed import AUTO, unnamed
 
@@ -82,7 +82,7 @@ def command(
             tried = {} if trials is None else {"trials": trials}
             return task_of(MINI, "mnist5k", chosen, protocol=settings, **changes, **tried)
         if chosen in (None, AUTO):
-            chosen, side = unnamed("builtin", data)
+            chosen, side = unnamed(packaged_for(wanted), data)
             settings = ({} if side is None else {"image_size": side}) | settings
         settings = protocol_of(chosen, **settings)
         return Comparison(

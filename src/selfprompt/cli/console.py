@@ -96,7 +96,11 @@ def sentence(error: UserError | CycloptsError) -> str:
 
 def own_command() -> str:
     """The command line, as a shell takes it."""
-    words = ["selfprompt", *sys.argv[1:]]
+    return typed("selfprompt", *sys.argv[1:])
+
+
+def typed(*words: str) -> str:
+    """Words as a shell takes them."""
     if os.name != "nt":
         return shlex.join(words)
     from subprocess import list2cmdline

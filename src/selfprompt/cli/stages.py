@@ -5,26 +5,40 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from selfprompt import watch
 from selfprompt.watch import Watcher
+
+SILENCE = 30.0
+"""Seconds after which a line says how far a stage is."""
 
 
 class Lines(Watcher):
-    """A line where a stage begins for the first time."""
+    """A line where a stage begins for the first time, and one now and then of how far the outermost is."""
 
     def __init__(self) -> None:
         self._said: set[tuple[str, int | None]] = set()
+        self._open: list[tuple[str, int | None, str, list[int]]] = []
+        self._last = watch.clock()
 
     def begin(self, name: str, total: int | None, unit: str, done: int) -> None:
+        self._open.append((name, total, unit, [done]))
         if (name, total) not in self._said:
             self._said.add((name, total))
             many = "" if total is None else f": {total:,} {unit}"
-            print(f"{name}{many}".rstrip(), file=sys.stderr, flush=True)
+            self._say(f"{name}{many}")
 
     def advance(self, units: int, words: str) -> None:
-        pass
+        name, total, unit, done = self._open[-1]
+        done[0] += units
+        if len(self._open) == 1 and total is not None and watch.clock() - self._last >= SILENCE:
+            self._say(f"{name}: {done[0]:,} of {total:,} {unit}".rstrip() + (f", {words}" if words else ""))
 
     def end(self) -> None:
-        pass
+        self._open.pop()
+
+    def _say(self, line: str) -> None:
+        self._last = watch.clock()
+        print(line.rstrip(), file=sys.stderr, flush=True)
 
 
 class Bars(Watcher):

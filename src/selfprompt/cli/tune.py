@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfprompt import watch
-from selfprompt.cli.console import began, emit, finish, is_first, own_command, parameter_line, stages
+from selfprompt.cli.console import began, emit, finish, is_first, own_command, parameter_line, stages, typed
 from selfprompt.cli.flags import ColumnFlags, MethodFlags, ProtocolFlags, RecipeFlags, given
 from selfprompt.cli.values import Count, Duration, Seed
 from selfprompt.data.tables import Kind, with_columns
@@ -49,9 +49,10 @@ def command(
         data: A folder of class folders (flat, or under train/, val/, test/), a table (.csv, .tsv, .jsonl, .parquet),
             a folder of one table of texts for each split (train.tsv, dev.tsv), a registered name, or hf:NAME. Where
             a registered name is a folder here, too, write ./NAME or name:NAME.
-        backbone: A timm name, a weights file, text:NAME_OR_FOLDER for a language model, which takes texts, builtin,
-            or auto (the default): a general one for images of your own, where the hub's cache has it or the hub can
-            be reached, else the built-in one; what is used is said.
+        backbone: A timm name, a weights file, open_clip:NAME/TAG for two towers, of images and of texts,
+            text:NAME_OR_FOLDER for a language model, which takes texts, builtin, or auto (the default): a general one
+            for images of your own, where the hub's cache has it or the hub can be reached, else a packaged one; what
+            is used is said.
         method: A name of `selfprompt list methods` (spt), with fields of its own where wanted: gatevpt:gate_init=10.
         image_size: Side of the input in pixels, if not the backbone's own.
         first: Data that the prompts are trained on before, in OUT/first, such as pairs:CORPUS for ppt.
@@ -137,7 +138,12 @@ def made(
 
     command = None if resume else own_command()
     again = resume is not None
-    done = tune(config, resume or out, resume=again, command=command, material=material, ends=ends)
+    try:
+        done = tune(config, resume or out, resume=again, command=command, material=material, ends=ends)
+    except KeyboardInterrupt as stopped:
+        if stopped.args:
+            print(f"stopped: {typed('selfprompt', 'tune', '--resume', stopped.args[0])} goes on", file=sys.stderr)
+        raise
     assert done.output_dir is not None
     with watch.stage("report"):
         finish(done.output_dir)

@@ -43,7 +43,8 @@ class ClassText(Head):
         scale: The logarithm s of the scale, ().
 
     Raises:
-        UserError: A text is longer than the tower takes, or two classes have the same text.
+        UserError: A pattern has no place for the name, or for prompts that there are; a name is blank; a text is
+            longer than the tower takes, or two classes have the same text.
 
     Shape: (B, F) to (B, C).
     """
@@ -54,6 +55,7 @@ class ClassText(Head):
         self.num_classes = len(self.names)
         self.register_buffer("scale", scale.detach().clone(), persistent=False)
         self.scale: Tensor
+        check_texts(self.patterns, self.names, text.insertion)
         self.rows = [texts(pattern, self.names, self.tower) for pattern in self.patterns]
         self._folded: Tensor | None = None
         self._kept: tuple[list[tuple[int, int]], Tensor] | None = None
@@ -233,6 +235,24 @@ class Continued(Edits):
         if edit.extra_kv is not None:
             kv = tuple(torch.cat([own, begun.to(own.dtype)], dim=-2) for own, begun in zip(edit.extra_kv, kv))
         return replace(edit, extra_kv=kv)
+
+
+def check_texts(patterns: Sequence[str], names: Sequence[str], insertion: Edits) -> None:
+    """Refuse texts that say nothing of their class, or have slots for other prompts than there are."""
+    prompts = insertion.prompts.shape[1] if isinstance(insertion, AmongWords) else 0
+    for pattern in patterns:
+        if pattern.count("{}") != 1:
+            raise UserError(
+                f"The template {pattern!r:.60} must have one {{}}, for the class's name: 'a photo of a {{}}.' has."
+            )
+        slots = sum(map(int, re.findall(r"\{soft:(\d+)\}", pattern)))
+        if slots != prompts:
+            raise UserError(
+                f"The template {pattern!r:.60} has places for {slots} prompts, and there are {prompts}: a method of "
+                f"contexts, such as coop, places its own (place)."
+            )
+    if blank := [name for name in names if not name.strip(" _")]:
+        raise UserError(f"The class {blank[0]!r} has no name that a text could say: rename it.")
 
 
 def texts(pattern: str, names: Sequence[str], tower: ClipText) -> list[list[int]]:

@@ -21,6 +21,12 @@ def compared(variants: bool = False) -> list[str]:
     return [record.name for record in records] + (more if variants else [])
 
 
+def packaged_for(specs: Sequence[str]) -> str:
+    """The packaged backbone on which some methods, as `read_spec` takes them, can all be run, if any can."""
+    wanted = (record_of(read_spec(spec)[0]).factory.packaged for spec in specs)
+    return next((name for name in wanted if name != Method.packaged), Method.packaged)
+
+
 def record_of(name: str) -> registry.Record:
     """The record of a method.
 

@@ -44,6 +44,13 @@ class ContextMethod(PromptMethod, ABC):
     place: Literal["end", "middle", "front"] = "end"
     ending: str = "."
 
+    @model_validator(mode="after")
+    def check_kept(self) -> ContextMethod:
+        """Refuse condensation, which weighs tokens of the input."""
+        if self.keep < 1 and not self.part("inputs"):
+            raise UserError("Prompts among words are not condensed: leave keep out.")
+        return self
+
     @property
     def count(self) -> int:
         return self.num_prompts or (len(self.words.split()) if self.words else 16)
@@ -126,6 +133,8 @@ class CoOp(ContextMethod):
         return self.rescaled(self.own_start())  # of words; prototypes are the images'
 
     def for_names(self, names: Sequence[str], further: Sequence[str] = ()) -> CoOp:
+        if isinstance(self.nfl_names, tuple) and self.nfl_names and set(self.nfl_names) <= set(names):
+            raise UserError("nfl_names takes further classes, and all of these are trained on: give others.")
         if self.nfl_names != "new" or not names:
             return self
         if not further:

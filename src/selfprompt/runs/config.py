@@ -92,7 +92,9 @@ class RunConfig(BaseModel):
         if backbone in (None, AUTO):
             backbone, side = unnamed(packaged, data)
             image_size = image_size or side
-        default = PRESETS.get(backbone, {}) if data is None else {}
+        default = PRESETS.get(backbone, {})
+        if data is not None:  # what belongs to the backbone, not to the embedded example
+            default = {name: default[name] for name in default.get("anywhere", ())}
         if data is None and not default:
             raise UserError(
                 f"--backbone {backbone} needs DATA: give a folder of class folders, or a registered name."
@@ -104,10 +106,10 @@ class RunConfig(BaseModel):
         known = info(backbone, image_size)
         chosen = chosen.settled(known.pretraining)
         rates = chosen.rates
-        rate = {"lr": rates[default["rates"]]} if default and default["rates"] in rates else {}
+        rate = {"lr": rates[default["rates"]]} if default.get("rates") in rates else {}
         settings = default.get("protocol", {}) | (protocol or {})
         few = chosen.few_shot(settings["shots"]) if settings.get("shots") else {}
-        if default:
+        if data is None:
             first = first or chosen.first_data()
         begun = starting(chosen, first) if first else chosen
         changes = few | default.get("recipe", {}) | rate | recipe

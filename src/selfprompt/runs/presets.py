@@ -23,6 +23,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "rates": "embedded-clip",
         "protocol": {"name": "embedded", "shots": 16},
         "fields": {"template": "a photo of a {}", "ending": ""},
+        "anywhere": ("fields", "rates"),
         "recipe": {"epochs": 60, "batch_size": 32, "warmup": 1 / 60},
     },
     "builtin-text": {
@@ -41,7 +42,8 @@ BatchNorm without parameters before the head, prompts rescaled to a root mean sq
 readout, and each method's own rate for these settings (`Method.rates`), which a search on validation images chose.
 
 ``builtin-clip``: 16 images of each class to train, 4 to select. Against the published recipe: 60 epochs in the place
-of 200, and a rate for this pair's scale, which a search on validation images chose.
+of 200, and a rate for this pair's scale, which a search on validation images chose. That rate, and texts without a
+full stop, which the pair never saw, are its own on any data.
 
 ``builtin-text``: 16 definitions of each class to train, 4 to select. Against the published recipe: 16 prompts, 30
 epochs, a batch of 16, and a rate for this model's scale, which a search on validation texts chose. Of methods that

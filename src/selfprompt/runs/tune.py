@@ -102,7 +102,10 @@ def tune(
             own = {name: value for name, value in options.items() if name != "ends"}
             tune(before, there, resume=begun(there), on_step=on_step, command=command, **own)
         engine = Engine(config.recipe.precision, config.trackers, folder)
-        return run_in(folder, config, engine, resume, on_step, command, analysed, material, options)
+        try:
+            return run_in(folder, config, engine, resume, on_step, command, analysed, material, options)
+        except KeyboardInterrupt:  # says where it goes on
+            raise KeyboardInterrupt(*([str(folder)] if begun(folder) else [])) from None
 
 
 def begun(folder: Path) -> bool:

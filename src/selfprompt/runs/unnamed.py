@@ -19,7 +19,7 @@ its own 518, an image costs a seventh.
 """
 
 BETTER = {
-    "builtin-clip": "--backbone open_clip:ViT-B-32/openai",
+    "builtin-clip": "--backbone open_clip:ViT-B-16/openai",
     "builtin-text": "--backbone text:FacebookAI/roberta-base",
 }
 
