@@ -16,6 +16,7 @@ import selfprompt as sp
 from conftest import make_backbone
 from selfprompt.data.images import read_image
 from selfprompt.data.views.image import prepare_image
+from selfprompt.scores.calibration import Calibration, Threshold
 from tiny_server import NAMES, client_of, form, make_pool, picture, save_adapters
 
 IMAGES = [picture(i, kind) for i, kind in enumerate(["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF"])]
@@ -88,6 +89,20 @@ def test_below_the_threshold_there_is_no_label(client: TestClient, offline: dict
     assert 0 < sum(p["abstained"] for p in found) < len(found)
     for prediction in found:
         assert (prediction["label"] is None) == prediction["abstained"] == (prediction["probability"] < threshold)
+
+
+def test_a_threshold_by_validation_is_that_of_predict(tmp_path: Path) -> None:
+    name = min(NAMES)
+    model = sp.load(save_adapters(tmp_path / "plain")[name], make_backbone())
+    known = Threshold(precision=0.9, threshold=0.25, coverage=0.5)
+    model.calibration = Calibration(temperature=2.0, examples=100, thresholds=[known])
+    model.save_pretrained(tmp_path / "known")
+    predicted = sp.predict(tmp_path / "known", IMAGES, backbone=make_backbone(), threshold="auto:0.9")
+    with client_of(make_pool({"known": tmp_path / "known"})) as client:
+        found = client.post("/v1/predict?threshold=auto:0.9", files=form(*IMAGES)).json()["predictions"]
+        assert [p["label"] for p in found] == [p["label"] for p in predicted]
+        for asked, status in (("auto", 400), ("auto:0.99", 400), ("auto:1", 422), ("automatic", 422), ("2", 422)):
+            assert client.post(f"/v1/predict?threshold={asked}", files=form(IMAGES[0])).status_code == status
 
 
 def test_embeddings_are_the_features(client: TestClient, paths: dict[str, Path]) -> None:

@@ -17,9 +17,9 @@ from selfprompt.adaptations import make_adaptation
 from selfprompt.adaptations.base import Adaptation
 from selfprompt.backbones.load import BackboneSource
 from selfprompt.errors import Diverged, UserError
-from selfprompt.model import PromptedModel, load
+from selfprompt.model import load
 from selfprompt.runs.streaming import OnError, answered
-from selfprompt.scores.asked import precision_in
+from selfprompt.scores.calibration import automatic
 from selfprompt.scores.several import SEPARATOR, above
 from selfprompt.tuning.engine import Engine
 
@@ -125,7 +125,7 @@ def predict_each(
     if isinstance(threshold, str):
         if odd := "other classes" if class_names is not None else "an adaptation" if adapt is not None else None:
             raise UserError(f"Validation says nothing of probabilities under {odd}: give the threshold as a number.")
-        threshold = automatic(model, threshold)
+        threshold = automatic(model.calibration, threshold)
     if class_names is not None:
         model = model.for_classes(several(class_names))
     if top_k is not None and not 0 <= top_k <= model.num_classes:
@@ -179,26 +179,6 @@ def labels_in(probabilities: Mapping[int, float], names: Sequence[str], bounds: 
     given = [name for name, chosen in zip(names, above(values, bounds)) if chosen]
     label = SEPARATOR.join(given) or None
     return {"label": label, "labels": given, "probabilities": dict(zip(names, values.tolist()))}
-
-
-def automatic(model: PromptedModel, asked: str) -> float:
-    """The threshold of ``auto`` or ``auto:PRECISION``.
-
-    Raises:
-        UserError: It is neither, or validation says none.
-    """
-    try:
-        precision = precision_in(asked)
-    except ValueError:
-        give = "give a probability, or auto:PRECISION, such as auto:0.95"
-        raise UserError(f"The threshold is {asked!r:.40}: {give}.") from None
-    found = None if model.calibration is None else model.calibration.at(precision)
-    if found is None:
-        few = "there are none" if model.calibration is None else f"{model.calibration.examples} are too few, or wrong"
-        raise UserError(
-            f"Validation examples bear out no threshold for a precision of {precision:g} ({few}): give a number."
-        )
-    return found.threshold
 
 
 def several(names: Sequence[str]) -> list[str]:

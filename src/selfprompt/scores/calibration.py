@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
+from selfprompt.errors import UserError
+from selfprompt.scores.asked import precision_in
 from selfprompt.scores.intervals import wilson
 
 BINS = 15
@@ -163,3 +165,23 @@ def threshold(sure: Floats, right: NDArray[np.bool_], precision: float) -> Thres
     last = int(np.flatnonzero(enough)[-1])
     least = np.floor(1e6 * ordered[last]) / 1e6  # float32 says the same probability a little below
     return Threshold(precision=precision, threshold=float(least), coverage=(last + 1) / len(order))
+
+
+def automatic(known: Calibration | None, asked: str) -> float:
+    """The threshold of ``auto`` or ``auto:PRECISION``, by what validation says.
+
+    Raises:
+        UserError: It is neither, or validation says none.
+    """
+    try:
+        precision = precision_in(asked)
+    except ValueError:
+        give = "give a probability, or auto:PRECISION, such as auto:0.95"
+        raise UserError(f"The threshold is {asked!r:.40}: {give}.") from None
+    found = None if known is None else known.at(precision)
+    if found is None:
+        few = "there are none" if known is None else f"{known.examples} are too few, or wrong"
+        raise UserError(
+            f"Validation examples bear out no threshold for a precision of {precision:g} ({few}): give a number."
+        )
+    return found.threshold

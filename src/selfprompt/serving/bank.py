@@ -18,6 +18,7 @@ from selfprompt.errors import UserError
 from selfprompt.heads.class_text import ClassText
 from selfprompt.heads.linear import LinearHead
 from selfprompt.model import PromptedModel
+from selfprompt.scores.calibration import Calibration
 from selfprompt.scores.several import above
 
 
@@ -36,6 +37,7 @@ class Member:
         protocol: What images it was trained on.
         version: SHA-256 of its two files; None for a model that came as such.
         thresholds: Of its classes, where an image may have several labels.
+        calibration: What validation says of its probabilities.
     """
 
     prompts: list[Tensor]
@@ -48,6 +50,7 @@ class Member:
     protocol: BaseProtocol
     version: str | None
     thresholds: list[float] | None = None
+    calibration: Calibration | None = None
 
     @property
     def names(self) -> list[str]:

@@ -124,7 +124,7 @@ class AdapterPool(nn.Module):
         free = like.new_empty(len(prompts), heads, 0, inner)
         if isinstance(insertion, KeyValue):
             free = insertion.key_values.detach()
-        known = (model.class_names, config.protocol, version, model.thresholds)
+        known = (model.class_names, config.protocol, version, model.thresholds, model.calibration)
         return Member(prompts, free, model.readout, *head, *known)
 
     def _check(self, name: str, config: AdapterConfig, insertion: Insertion, others: dict[str, Member]) -> None:

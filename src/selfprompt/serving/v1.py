@@ -7,14 +7,23 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, HTTPException, Query, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from selfprompt.errors import UserError, none_readable
+from selfprompt.scores.calibration import automatic
 from selfprompt.serving.bank import Member
 from selfprompt.serving.bodies import BODY, images_of
 from selfprompt.serving.service import Service
 
 AdapterName = Annotated[str | None, Query(description="May be left out where there is one adapter.", max_length=100)]
+
+Threshold = Annotated[
+    Annotated[float, Field(ge=0, le=1)] | Annotated[str, Field(pattern=r"^auto(:0?\.\d{1,9})?$")],
+    Field(union_mode="left_to_right"),
+    Query(
+        description="Least probability of a label; auto:0.9 is what validation says of that precision (auto: 0.95)."
+    ),
+]
 
 
 class Guess(BaseModel):
@@ -97,18 +106,19 @@ def routes(service: Service) -> APIRouter:
         request: Request,
         adapter: AdapterName = None,
         top_k: Annotated[int, Query(ge=1, le=1000, description="Likeliest classes to name.")] = 1,
-        threshold: Annotated[float, Query(ge=0, le=1, description="Least probability of a label.")] = 0.0,
+        threshold: Threshold = 0.0,
     ) -> Predictions:
         """The class of each image; one that cannot be read has an error in its place."""
         bank, name, member = service.member(adapter)
         request.state.adapter = name
+        least = least_of(member, threshold)
         images = await images_of(request, service.settings)
         found = await service.answers(request, bank, name, "probabilities", [data for _, data in images])
         given = read_of(found)
         predictions = [
             Prediction(image=image, error=str(answer))
             if isinstance(answer, UserError)
-            else prediction(image, answer, member, top_k, threshold)
+            else prediction(image, answer, member, top_k, least)
             for (image, _), answer in zip(images, found)
         ]
         request.state.images = given
@@ -147,6 +157,22 @@ def routes(service: Service) -> APIRouter:
 def described(member: Member) -> dict[str, Any]:
     """Classes, version and protocol of an adapter."""
     return {"classes": member.names, "version": member.version, "protocol": member.protocol.hash}
+
+
+def least_of(member: Member, threshold: float | str) -> float:
+    """The least probability of a label; ``auto`` is what the adapter's validation says.
+
+    Raises:
+        HTTPException: It says none.
+    """
+    if not isinstance(threshold, str):
+        return threshold
+    if member.protocol.multi_label:
+        raise HTTPException(400, "Several labels have a threshold each: leave auto out.")
+    try:
+        return automatic(member.calibration, threshold)
+    except UserError as error:
+        raise HTTPException(400, str(error)) from None
 
 
 def prediction(
