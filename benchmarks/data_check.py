@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageEnhance
 
+from selfprompt.assembly import build
 from selfprompt.backbones.load import load_backbone
 from selfprompt.data.batches import Decoded
 from selfprompt.data.checks.doubles import NEAR, exact, fingerprint, near
@@ -26,7 +27,6 @@ from selfprompt.data.examples import Examples
 from selfprompt.data.images import read_image
 from selfprompt.data.sources import load_located
 from selfprompt.methods.linear import Linear
-from selfprompt.model import build
 from selfprompt.tuning.fixed_features import frozen_features
 
 TRAIN, TEST, FLIPPED, COPIES = 800, 180, 40, 20

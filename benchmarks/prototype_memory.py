@@ -25,7 +25,7 @@ def peak() -> int:
 def measure(kind: str, count: int) -> dict[str, float]:
     import torch
 
-    from selfprompt.model import create_model
+    from selfprompt.assembly import create_model
 
     torch.set_num_threads(1)
     model = create_model("builtin", "spt", num_classes=2, prototypes=kind)

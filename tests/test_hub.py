@@ -14,7 +14,8 @@ from huggingface_hub.utils import filter_repo_objects
 
 import selfprompt as sp
 from conftest import make_backbone
-from selfprompt.model import PromptedModel, create_model, load
+from selfprompt.assembly import create_model, load
+from selfprompt.model import PromptedModel
 
 
 class Hub:

@@ -1,6 +1,8 @@
 """Prompt tuning of frozen vision transformers that starts from your own data."""
 
 from .analysis import analyse as analyse
+from .assembly import create_model as create_model
+from .assembly import load as load
 from .catalog import describe as describe
 from .catalog import list_adaptations as list_adaptations
 from .catalog import list_backbones as list_backbones
@@ -15,8 +17,6 @@ from .errors import UserError as UserError
 from .methods.base import Method as Method
 from .methods.recipe import Recipe as Recipe
 from .model import PromptedModel as PromptedModel
-from .model import create_model as create_model
-from .model import load as load
 from .registry import Record as Record
 from .runs.embed import embed as embed
 from .runs.embed import embed_each as embed_each

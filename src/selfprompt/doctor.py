@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from selfprompt.assembly import build
 from selfprompt.backbones import RECORDS
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.clip import DualEncoder
@@ -37,7 +38,6 @@ from selfprompt.data.texts import Parts, dataset_of, labelled, problems_of
 from selfprompt.data.tree import walk
 from selfprompt.errors import UserError
 from selfprompt.methods.linear import Linear
-from selfprompt.model import build
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.fixed_features import frozen_features
 

@@ -21,12 +21,13 @@ from selfprompt.analysis import (
     saliency,
     shared_information,
 )
+from selfprompt.assembly import create_model
 from selfprompt.backbones.base import BlockEdit
 from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import Examples, Splits
 from selfprompt.errors import UserError
 from selfprompt.methods.recipe import Recipe
-from selfprompt.model import PromptedModel, create_model
+from selfprompt.model import PromptedModel
 from selfprompt.tuning.fit import fit
 
 MARK, SIDE = 6, 4

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from selfprompt.analysis.word_relevance import word_relevance
+from selfprompt.assembly import create_model
 from selfprompt.backbones.text import TextBackbone
-from selfprompt.model import PromptedModel, create_model
+from selfprompt.model import PromptedModel
 from selfprompt.prompts.insertion.prompted import PromptInsertion
 from tiny_models import DEEP, FAMILIES, batch, known
 

@@ -75,7 +75,7 @@ def test_both_towers_are_open_clips_where_a_method_needs_texts(monkeypatch: pyte
     def found(name: str, *rest: Any) -> Any:
         raise UserError(name)
 
-    monkeypatch.setattr("selfprompt.model.load_backbone", found)
+    monkeypatch.setattr("selfprompt.assembly.load_backbone", found)
     for method, own in (("coop", "open_clip:ViT-B-32-quickgelu/openai"), ("vpt", "vit_base_patch32_clip")):
         with pytest.raises(UserError, match=own):
             sp.create_model("openai/clip-vit-base-patch32", method=method, class_names=["one", "two"])

@@ -14,6 +14,7 @@ import torch.nn.utils.prune
 from timm.models.vision_transformer import VisionTransformer
 
 from conftest import TINY, make_backbone
+from selfprompt.assembly import create_model
 from selfprompt.backbones.base import UNEDITED
 from selfprompt.backbones.load import load_backbone
 from selfprompt.backbones.metadata import Preprocessing, kind_of
@@ -21,7 +22,6 @@ from selfprompt.backbones.timm_hub import list_names
 from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError, unknown
 from selfprompt.methods.recipe import Recipe
-from selfprompt.model import create_model
 from selfprompt.tuning.fit import fit
 
 PLAIN = sorted(name for module in ("vision_transformer", "deit") for name in timm.list_models(module=module))

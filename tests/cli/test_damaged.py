@@ -13,8 +13,8 @@ import pytest
 import safetensors.torch
 import torch
 
+from selfprompt.assembly import load
 from selfprompt.errors import UserError
-from selfprompt.model import load
 from selfprompt.tuning.records import COLUMNS, read_predictions, write_predictions
 
 IMAGE = "towers.image.insertion."

@@ -12,10 +12,11 @@ import torch
 import selfprompt as sp
 from conftest import KINDS, METHODS, PROMPTED, make_backbone
 from selfprompt import backbones, methods
+from selfprompt.assembly import create_model, load
 from selfprompt.data import sources
 from selfprompt.data.datasets import Examples
 from selfprompt.methods.recipe import Recipe
-from selfprompt.model import PromptedModel, create_model, load
+from selfprompt.model import PromptedModel
 from selfprompt.prompts.initialization import Kind
 from selfprompt.serving.pool import AdapterPool
 from selfprompt.tuning.fit import fit

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 import selfprompt as sp
+from selfprompt.assembly import build
 from selfprompt.errors import UserError
 from selfprompt.inputs import Text, take
 from selfprompt.methods import make_method
-from selfprompt.model import PromptedModel, build
+from selfprompt.model import PromptedModel
 from tiny_text import LONGEST, WORDS, Numbers, NumbersView, TinyText
 
 DRIVEN = ["linear", "full", "bias", "vpt", "spt", "vfpt", "pc", "e2vpt", "vpt:shallow", "gatevpt"]

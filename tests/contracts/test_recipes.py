@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from conftest import METHODS, make_backbone
+from selfprompt.assembly import create_model
 from selfprompt.comparison.search import grid_points
 from selfprompt.comparison.suites import SUITES
 from selfprompt.methods import make_method
 from selfprompt.methods.recipe import Recipe
-from selfprompt.model import create_model
 from selfprompt.runs.config import RunConfig
 
 BASE_RATES = {"vpt": 1.0, "pc": 1.0, "e2vpt": 1.0, "vfpt": 1.0, "full": 5e-4}

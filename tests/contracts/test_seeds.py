@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from conftest import METHODS, PROMPTED, make_backbone
+from selfprompt.assembly import create_model
 from selfprompt.data.datasets import Examples
 from selfprompt.methods.recipe import Recipe
-from selfprompt.model import create_model
 from selfprompt.tuning.fit import fit
 
 LORA = {f"tower.backbone.vit.blocks.{i}.attn.qkv.lora_A.default.weight" for i in range(3)}

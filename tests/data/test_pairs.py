@@ -17,6 +17,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import ToTensor
 
 from conftest import make_backbone
+from selfprompt.assembly import create_model
 from selfprompt.data.arrays import to_pixels
 from selfprompt.data.batches import Decoded, in_order
 from selfprompt.data.datasets import Dataset, with_splits
@@ -27,7 +28,6 @@ from selfprompt.data.protocol import Protocol
 from selfprompt.data.sources import load_dataset
 from selfprompt.errors import UserError
 from selfprompt.methods.recipe import Recipe
-from selfprompt.model import create_model
 from selfprompt.tuning.fit import fit
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 10, 3), dtype=np.uint8)

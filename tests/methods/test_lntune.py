@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conftest import make_backbone
-from selfprompt.model import create_model
+from selfprompt.assembly import create_model
 
 
 def test_scale_and_shift_of_every_norm_are_trained_and_nothing_else_of_the_backbone() -> None:

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from conftest import KINDS, make_backbone, plain_blocks
-from selfprompt.model import PromptedModel, create_model
+from selfprompt.assembly import create_model
+from selfprompt.model import PromptedModel
 
 READOUTS = ("backbone", "mae_average", "fresh_average")
 

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from conftest import METHODS, PROMPTED, entering, make_backbone
 from selfprompt.adapters.format import CONFIG_NAME
+from selfprompt.assembly import create_model, load
 from selfprompt.comparison.suites import MINI, SUITES
 from selfprompt.data.datasets import Examples
 from selfprompt.methods.recipe import Recipe
-from selfprompt.model import PromptedModel, create_model, load
+from selfprompt.model import PromptedModel
 from selfprompt.runs.config import RunConfig
 from selfprompt.runs.presets import PRESETS
 from selfprompt.tuning.fit import fit

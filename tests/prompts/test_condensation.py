@@ -12,11 +12,12 @@ import torch
 import selfprompt as sp
 from conftest import METHODS, make_backbone
 from selfprompt.analysis import leave_one_out, saliency
+from selfprompt.assembly import create_model, load
 from selfprompt.data.datasets import Examples
 from selfprompt.errors import UserError
 from selfprompt.inputs import Batch
 from selfprompt.methods.recipe import Recipe
-from selfprompt.model import PromptedModel, create_model, load
+from selfprompt.model import PromptedModel
 from selfprompt.objectives.labels import Labels
 from selfprompt.prompts.condensation.saliency import keep_best, prompt_scores
 from selfprompt.tuning.fit import fit

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from conftest import KINDS, make_backbone
-from selfprompt.model import create_model
+from selfprompt.assembly import create_model
 from selfprompt.prompts.parametrization.fourier import Fourier
 
 

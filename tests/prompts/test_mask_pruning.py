@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 
 from conftest import make_backbone
+from selfprompt.assembly import create_model, load
 from selfprompt.data.datasets import Examples
 from selfprompt.errors import UserError
 from selfprompt.inputs import Batch
 from selfprompt.methods.recipe import Recipe
-from selfprompt.model import PromptedModel, create_model, load
+from selfprompt.model import PromptedModel
 from selfprompt.objectives.labels import Labels
 from selfprompt.prompts.condensation.mask_pruning import MaskPruning, largest
 from selfprompt.prompts.parametrization.masked import Masked

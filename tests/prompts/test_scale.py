@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from conftest import make_backbone
+from selfprompt.assembly import create_model
 from selfprompt.errors import UserError
-from selfprompt.model import create_model
 from selfprompt.prompts.initialization.base import Prompts
 from selfprompt.prompts.initialization.uniform import Uniform
 

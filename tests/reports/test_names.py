@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from conftest import make_backbone
+from selfprompt.assembly import create_model
 from selfprompt.markup import latex, markdown, visible
-from selfprompt.model import create_model
 from selfprompt.reports import figures, report
 from selfprompt.reports.page import Section, write_page
 from selfprompt.reports.table import Column, comma_separated, read_markdown

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 
 from conftest import make_backbone
+from selfprompt.assembly import create_model
 from selfprompt.data.examples import Examples, class_counts
 from selfprompt.errors import UserError
 from selfprompt.inputs import Batch
 from selfprompt.methods.recipe import Recipe
 from selfprompt.methods.stages import Stage
-from selfprompt.model import create_model
 from selfprompt.rules.meta import Meta
 from selfprompt.tuning.balance import balanced, drawn, is_skewed, tell
 from selfprompt.tuning.fit import Result, fit

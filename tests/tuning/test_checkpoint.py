@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from conftest import held, make_backbone
+from selfprompt.assembly import create_model
 from selfprompt.data.datasets import Examples
 from selfprompt.errors import UserError
 from selfprompt.methods.recipe import Recipe
-from selfprompt.model import create_model
 from selfprompt.tuning.checkpoint import NAME
 from selfprompt.tuning.fit import Result, fit
 

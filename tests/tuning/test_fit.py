@@ -13,12 +13,13 @@ import torch
 
 from conftest import KINDS, make_backbone
 from selfprompt.adapters.format import write_adapter
+from selfprompt.assembly import create_model, load
 from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import Examples
 from selfprompt.errors import Diverged, UserError
 from selfprompt.inputs import Batch
 from selfprompt.methods.recipe import Recipe
-from selfprompt.model import PromptedModel, create_model, load
+from selfprompt.model import PromptedModel
 from selfprompt.prompts.initialization import Kind
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import evaluate_network

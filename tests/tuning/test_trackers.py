@@ -9,10 +9,10 @@ import pytest
 from accelerate.tracking import TensorBoardTracker
 
 from conftest import make_backbone
+from selfprompt.assembly import create_model
 from selfprompt.data.datasets import Examples
 from selfprompt.errors import UserError
 from selfprompt.methods.recipe import Recipe
-from selfprompt.model import create_model
 from selfprompt.runs.config import RunConfig
 from selfprompt.runs.tune import tune
 from selfprompt.tuning import engine

@@ -45,10 +45,10 @@ def command(
         json: Print the whole analysis as one JSON object.
     """
     from selfprompt.analysis import analyse
+    from selfprompt.assembly import load
     from selfprompt.data.recorded import splits_for
     from selfprompt.data.sources import load_dataset
     from selfprompt.files import replace_file
-    from selfprompt.model import load
 
     if out is not None and out.is_dir():
         raise UserError(f"{out} is a folder: give --out a file, such as {out / 'analysis.json'}.")

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NotRequired
 
+from selfprompt.assembly import load
 from selfprompt.data import sources
 from selfprompt.files import read_json, replace_file
-from selfprompt.model import load
 from selfprompt.reports.table import Column
 from selfprompt.runs.evaluate import evaluate
 from selfprompt.tuning.records import Tested

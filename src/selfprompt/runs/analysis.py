@@ -17,12 +17,13 @@ from selfprompt.analysis.effective import has_prompts
 from selfprompt.analysis.texts import look_at_texts
 from selfprompt.analysis.word_relevance import word_relevance
 from selfprompt.analysis.words import look_at_words
+from selfprompt.assembly import load
 from selfprompt.data.batches import Decoded, in_order
 from selfprompt.data.checks.findings import Findings
 from selfprompt.data.recorded import image_names, splits_for
 from selfprompt.data.sources import load_located
 from selfprompt.inputs import Text, images_of, move
-from selfprompt.model import PromptedModel, load
+from selfprompt.model import PromptedModel
 from selfprompt.runs import record
 from selfprompt.runs.config import NAME, read_run
 from selfprompt.runs.record import (

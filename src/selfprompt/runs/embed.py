@@ -11,11 +11,12 @@ import torch
 from jaxtyping import Float
 
 from selfprompt.adapters.format import is_adapter
+from selfprompt.assembly import build, load
 from selfprompt.backbones.base import private_copy
 from selfprompt.backbones.load import BackboneSource, load_backbone
 from selfprompt.errors import Diverged, UserError
 from selfprompt.methods.linear import Linear
-from selfprompt.model import PromptedModel, build, load
+from selfprompt.model import PromptedModel
 from selfprompt.runs.streaming import OnError, answered
 from selfprompt.tuning.engine import Engine
 

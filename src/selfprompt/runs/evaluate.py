@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from selfprompt.adaptations import make_adaptation
 from selfprompt.adaptations.base import Adaptation
+from selfprompt.assembly import load
 from selfprompt.backbones.load import BackboneSource
 from selfprompt.data.batches import Decoded, Viewed
 from selfprompt.data.datasets import Dataset
@@ -20,7 +21,7 @@ from selfprompt.data.sources import load_dataset
 from selfprompt.data.splits import half
 from selfprompt.data.tables import Kind
 from selfprompt.errors import UserError, unknown
-from selfprompt.model import PromptedModel, load
+from selfprompt.model import PromptedModel
 from selfprompt.runs.outcome import scored
 from selfprompt.scores.classes import Scores
 from selfprompt.scores.several import LabelScores

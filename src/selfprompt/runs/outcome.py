@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from selfprompt.assembly import build
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.clip import DualEncoder
 from selfprompt.data.batches import Decoded, Features
@@ -15,7 +16,7 @@ from selfprompt.data.protocol import BaseProtocol
 from selfprompt.data.recorded import image_names
 from selfprompt.data.tables import Kind
 from selfprompt.methods.linear import Linear
-from selfprompt.model import PromptedModel, build
+from selfprompt.model import PromptedModel
 from selfprompt.runs.probe import frozen, linear_probe, nearest
 from selfprompt.runs.zero_shot import zero_shot_answers
 from selfprompt.scores.calibration import Calibration, calibration, tempered

@@ -15,9 +15,9 @@ from typing_extensions import TypedDict
 
 from selfprompt.adaptations import make_adaptation
 from selfprompt.adaptations.base import Adaptation
+from selfprompt.assembly import load
 from selfprompt.backbones.load import BackboneSource
 from selfprompt.errors import Diverged, UserError
-from selfprompt.model import load
 from selfprompt.runs.streaming import OnError, answered
 from selfprompt.scores.calibration import automatic
 from selfprompt.scores.several import SEPARATOR, above

@@ -10,10 +10,11 @@ from typing_extensions import TypedDict
 
 from selfprompt.adapters.card import model_card
 from selfprompt.adapters.format import HUB, write_adapter
+from selfprompt.assembly import load
 from selfprompt.backbones.load import BackboneSource
 from selfprompt.errors import UserError, first_line
 from selfprompt.files import replace_file
-from selfprompt.model import PromptedModel, load
+from selfprompt.model import PromptedModel
 
 CARD = "README.md"
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from selfprompt.assembly import build
 from selfprompt.backbones.load import load_backbone
 from selfprompt.data.batches import Decoded
 from selfprompt.data.datasets import with_splits
@@ -21,7 +22,6 @@ from selfprompt.data.recorded import NAME as SPLIT_NAME
 from selfprompt.data.recorded import splits_for
 from selfprompt.errors import UserError
 from selfprompt.files import claimed, replace_file, unused
-from selfprompt.model import build
 from selfprompt.runs.analysis import analyse_run
 from selfprompt.runs.config import NAME, RunConfig, read_run, starting
 from selfprompt.runs.data_check import look_at_data

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from selfprompt.assembly import build
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.clip import DualEncoder
 from selfprompt.data.batches import Decoded, Features
 from selfprompt.data.datasets import Splits
 from selfprompt.methods.zeroshot import ZeroShot
-from selfprompt.model import PromptedModel, build
+from selfprompt.model import PromptedModel
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import probabilities
 from selfprompt.tuning.fixed_features import frozen_features

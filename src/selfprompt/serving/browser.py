@@ -12,12 +12,13 @@ import PIL
 from jinja2 import Environment, PackageLoader
 from typing_extensions import TypedDict
 
+from selfprompt.assembly import load
 from selfprompt.backbones.load import BackboneSource
 from selfprompt.data.protocol import Protocol, image_protocol
 from selfprompt.data.views.image import MOST_PIXELS
 from selfprompt.errors import UserError
 from selfprompt.files import replace_file, unwritable
-from selfprompt.model import PromptedModel, load
+from selfprompt.model import PromptedModel
 from selfprompt.serving.export import export
 
 RUNTIME, GLUE, ENGINE = "ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import TypedDict
 
+from selfprompt.assembly import load
 from selfprompt.backbones.base import private_copy
 from selfprompt.backbones.load import BackboneSource
 from selfprompt.data.protocol import image_protocol
 from selfprompt.errors import UserError
 from selfprompt.files import unwritable
 from selfprompt.heads.class_text import ClassText
-from selfprompt.model import PromptedModel, load
+from selfprompt.model import PromptedModel
 from selfprompt.registry import installed
 from selfprompt.scores.several import bounds_of
 

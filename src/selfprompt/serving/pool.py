@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from selfprompt.adapters.format import FILES, AdapterConfig, find_adapter, read_adapter
+from selfprompt.assembly import load
 from selfprompt.backbones.base import UNEDITED
 from selfprompt.backbones.clip import DualEncoder
 from selfprompt.backbones.load import BackboneSource, load_backbone
@@ -20,7 +21,7 @@ from selfprompt.data.protocol import protocol_for
 from selfprompt.errors import UserError, unknown
 from selfprompt.inputs import images_of
 from selfprompt.methods import from_description
-from selfprompt.model import PromptedModel, load
+from selfprompt.model import PromptedModel
 from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.deep import AtEveryBlock
 from selfprompt.prompts.insertion.key_value import KeyValue

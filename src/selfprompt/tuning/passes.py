@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from selfprompt.assembly import build
 from selfprompt.backbones.base import UNEDITED
 from selfprompt.data.batches import Batches, in_order
 from selfprompt.inputs import Text, move, place, size
 from selfprompt.methods.base import PromptMethod
-from selfprompt.model import PromptedModel, build
+from selfprompt.model import PromptedModel
 from selfprompt.objectives.base import Objective
 from selfprompt.prompts.condensation.base import Condensation
 from selfprompt.prompts.insertion.prompted import PromptInsertion

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from conftest import edited, entering, make_backbone
-from selfprompt.model import create_model
+from selfprompt.assembly import create_model
 
 
 def test_one_block_is_the_papers_equation(images: torch.Tensor) -> None:

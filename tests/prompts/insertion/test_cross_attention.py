@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from conftest import KINDS, edited, entering, make_backbone
-from selfprompt.model import PromptedModel, create_model
+from selfprompt.assembly import create_model
+from selfprompt.model import PromptedModel
 
 
 def cross(kind: str = "class token", num_prompts: int = 4) -> PromptedModel:

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from conftest import KINDS, entering, make_backbone
+from selfprompt.assembly import create_model
 from selfprompt.backbones.base import BlockEdit
-from selfprompt.model import PromptedModel, create_model
+from selfprompt.model import PromptedModel
 
 
 def gated(kind: str, gate: float) -> PromptedModel:

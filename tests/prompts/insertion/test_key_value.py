@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from conftest import KINDS, edited, entering, make_backbone
-from selfprompt.model import create_model
+from selfprompt.assembly import create_model
 
 
 @pytest.mark.parametrize("kind", KINDS)

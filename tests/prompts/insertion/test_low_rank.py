@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from conftest import KINDS, make_backbone
+from selfprompt.assembly import create_model
 from selfprompt.backbones.base import UNEDITED
 from selfprompt.backbones.text import wrap
 from selfprompt.errors import UserError
-from selfprompt.model import create_model
 from selfprompt.prompts.insertion.low_rank import LowRank
 from tiny_models import FAMILIES, batch, make_model, tokenizer
 
