@@ -300,3 +300,61 @@ def test_what_cannot_be_is_refused() -> None:
 def test_texts_lose_the_padding_that_all_have() -> None:
     backbone = known("BertForMaskedLM")[1]
     assert backbone.as_input(take(batch(ROWS), slice(1, 3)), lambda x: x).ids.shape == (2, 5)
+
+
+@torch.no_grad()
+def test_rules_of_generation_read_words_alone() -> None:
+    """Slots are no words: neither a penalty on repeated ones nor transformers' own object trips over them."""
+    _, backbone = known("LlamaForCausalLM")
+    edits, plain = among(backbone), generated(backbone, SLOTS, among(backbone))[0]
+    settings = {"max_new_tokens": 3, "do_sample": False}
+    made = backbone.generate(batch(SLOTS), edits, **settings, return_dict_in_generate=True, output_scores=True)
+    assert made.sequences.tolist() == plain
+    assert len(made.scores) == 3
+    assert backbone.generate(batch(SLOTS), edits, **settings, repetition_penalty=1.3).shape == (3, 3)
+    beams = backbone.generate(batch(SLOTS), edits, **settings, num_beams=2)
+    alone = [backbone.generate(batch([row]), edits, **settings, num_beams=2)[0].tolist() for row in SLOTS]
+    assert beams.tolist() == alone
+
+
+@pytest.mark.parametrize("family", ["BertForMaskedLM", "LlamaForCausalLM", "T5ForConditionalGeneration"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@torch.no_grad()
+def test_a_model_in_half_precision_is_computed_in_float32(family: str, dtype: torch.dtype) -> None:
+    half = make_model(family).to(dtype)
+    backbone = wrap(half, tokenizer(), family)
+    expected = wrap(make_model(family).to(dtype).float(), tokenizer(), family)
+    texts = batch(ROWS)
+    assert torch.equal(backbone.run(texts, Deep(backbone)).x, expected.run(texts, Deep(expected)).x)
+    assert next(half.parameters()).dtype == dtype
+
+
+@torch.no_grad()
+def test_an_encoder_that_is_wrapped_alone_is_prompted() -> None:
+    import transformers
+
+    config = make_model("T5ForConditionalGeneration").config.to_dict()
+    model = transformers.T5EncoderModel(transformers.T5Config(**config)).eval()
+    backbone, texts = wrap(model, tokenizer(), "T5EncoderModel"), batch(ROWS)
+    own = model(input_ids=texts.ids, attention_mask=texts.mask.long())[0]
+    assert torch.allclose(backbone.run(texts, UNEDITED).x[texts.mask], own[texts.mask], atol=1e-5)
+    assert not torch.allclose(backbone.run(texts, Deep(backbone)).x[texts.mask], own[texts.mask], atol=1e-3)
+
+
+def test_a_model_of_another_make_is_refused_in_one_sentence() -> None:
+    import transformers
+
+    config = transformers.BartConfig(
+        vocab_size=60,
+        d_model=16,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=16,
+        decoder_ffn_dim=16,
+        pad_token_id=0,
+    )
+    with pytest.raises(UserError, match="which cannot be prompted here") as refused:
+        wrap(transformers.BartForCausalLM(config), tokenizer(), "bart")
+    assert "\n" not in str(refused.value)

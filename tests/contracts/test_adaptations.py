@@ -213,6 +213,9 @@ def test_evaluate_and_predict_agree_whatever_stands_beside_an_image(
     assert chances[3] != pytest.approx(chances[0], abs=1e-3)
     result = json.loads(works("evaluate", adapter, folder, "--adapt", SPEC, "--split", "train", "--json"))
     assert result["adapted"] == make_adaptation(SPEC).describe()
+    own = sp.evaluate(adapter, str(folder), split="train").get("train_accuracy", 0)
+    assert result["unadapted"]["accuracy"] == pytest.approx(own)
+    assert result["unadapted"]["difference"] == pytest.approx(result["train_accuracy"] - own)
     every = sp.predict(adapter, folder, adapt=SPEC)
     from selfprompt.data.datasets import with_splits
 

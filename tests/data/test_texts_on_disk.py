@@ -17,6 +17,7 @@ from selfprompt.data.datasets import Dataset, with_splits
 from selfprompt.data.examples import Examples
 from selfprompt.data.protocol import TextProtocol
 from selfprompt.data.recorded import image_names, splits_for
+from selfprompt.data.rows import read_rows
 from selfprompt.data.sources import load_dataset
 from selfprompt.errors import UserError
 
@@ -309,3 +310,22 @@ def test_texts_of_the_hub(caplog: pytest.LogCaptureFixture) -> None:
     assert texts_from("hf:toy", pairs, ["one", "label"]).train.images[0] == ("a",)
     with pytest.raises(UserError, match=r"no one text column that tells among one, two: write hf:toy#COLUMN"):
         texts_from("hf:toy", pairs)
+
+
+def test_labels_may_be_signs_and_numbers_of_any_writing(write: Write) -> None:
+    signs = write({"signs.csv": "text,label\n" + "".join(f"w{i},{'+-'[i % 2]}\n" for i in range(20))}) / "signs.csv"
+    assert load_dataset(str(signs)).class_names == ("+", "-")
+    rows = [{"text": f"w{i}", "label": [1, 1.0, 0, 0.0][i % 4]} for i in range(20)]
+    assert load_dataset(str(write({"n.jsonl": lines(*rows)}) / "n.jsonl")).class_names == ("0", "1")
+
+
+def test_the_hubs_parts_of_a_table_are_one(write: Write) -> None:
+    part = "text,label\n" + "".join(f"w{i},{i % 2}\n" for i in range(6))
+    names = ("train-00000-of-00002", "train-00001-of-00002", "validation-00000-of-00001")
+    found = load_dataset(str(write({f"{name}.csv": part.replace("w", name[-14:]) for name in names})))
+    assert (len(found.train), len(found.val or ())) == (12, 6)
+
+
+def test_an_empty_text_of_one_column_is_a_row(write: Write) -> None:
+    path = write({"p.csv": 'text\nw1 good\n""\n\nw2\n'}) / "p.csv"
+    assert [row.cells["text"] for row in read_rows(path, texts=True)] == ["w1 good", "", "w2"]

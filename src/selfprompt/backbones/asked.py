@@ -55,6 +55,8 @@ class Run:
         seen, rows, blocks, checkpointing: Of `Backbone.run`.
         catching: Leave the first attention with its keys and values.
         answer: (B, N, D), what is handed out in the place of all blocks.
+        begun: (B, L) ids that texts begin with while the model generates, of one or several for each; slots of
+            prompts, which the model's own rules could not read, stand here alone.
 
     Attributes:
         calls: Blocks that were called since the words were read.
@@ -71,6 +73,7 @@ class Run:
     checkpointing: bool = False
     catching: bool = False
     answer: Tensor | None = None
+    begun: Tensor | None = None
     context: Context | None = None
     calls: int = 0
     edit: BlockEdit | None = None
@@ -79,6 +82,11 @@ class Run:
     def words(self, ids: Tensor, embed: Callable[[Tensor], Tensor]) -> Tensor:
         """(B, L) ids, below 0 where prompts stand, to (B, L, D) words and prompts."""
         inputs = self.inputs
+        if self.begun is not None and (
+            self.context is None or ids.shape[1] > self.begun.shape[1]
+        ):  # else a cache has it
+            begun = self.begun.repeat_interleave(len(ids) // len(self.begun), dim=0)
+            ids = torch.cat([begun, ids[:, begun.shape[1] :]], dim=1)
         if inputs is None:
             inputs = Text(ids, torch.ones_like(ids, dtype=torch.bool), torch.zeros_like(ids[:, 0]))
         content = embed(ids.clamp(min=0))

@@ -62,7 +62,7 @@ class TextBackbone(Backbone):
     def __init__(self, model: Any, vocabulary: Vocabulary, info: BackboneInfo) -> None:
         super().__init__()
         register()
-        self.model, self.vocabulary, self.info = private_copy(model), vocabulary, info
+        self.model, self.vocabulary, self.info = private_copy(model).float(), vocabulary, info
         self.requires_grad_(False).eval()
         config = self.model.config
         config.use_cache = False
@@ -78,8 +78,11 @@ class TextBackbone(Backbone):
 
     @property
     def trunk(self) -> Any:
-        """The model without a head; of an encoder-decoder, its encoder."""
-        return self.model.get_encoder() if self.model.config.is_encoder_decoder else self.model.base_model
+        """The model without a head; of an encoder-decoder, or of what wraps an encoder alone, that."""
+        if self.model.config.is_encoder_decoder:
+            return self.model.get_encoder()
+        encoder = getattr(self.model, "encoder", None)
+        return encoder if hasattr(encoder, "get_input_embeddings") else self.model.base_model
 
     @property
     def head_width(self) -> int:
@@ -191,8 +194,9 @@ class TextBackbone(Backbone):
                 scores = self.model(input_ids=torch.zeros_like(tokens.at)[:, None])
         return scores.logits[:, -1].float()
 
-    def generate(self, inputs: Text, edits: Edits, **settings: Any) -> Tensor:
-        """Ids (B, T) that the model's own `generate` adds to texts, or answers them with, as it is edited.
+    def generate(self, inputs: Text, edits: Edits, **settings: Any) -> Any:
+        """Ids (B, T) that the model's own `generate` adds to texts, or answers them with, as it is edited; in
+        transformers' own object where the settings ask for one (``return_dict_in_generate``).
 
         Args:
             inputs: The texts.
@@ -208,9 +212,15 @@ class TextBackbone(Backbone):
         if self.kind == "decoder":  # texts end together
             order = mask.long().argsort(dim=1, stable=True)
             ids, mask = ids.gather(1, order), mask.gather(1, order)
-        with active(Run(self, edits)), torch.no_grad():
-            made = self.model.generate(input_ids=ids, attention_mask=mask.long(), **settings)
-        return made[:, ids.shape[1] :] if self.kind == "decoder" else made
+        plain = ids.masked_fill(ids < 0, self.vocabulary.plain)
+        with active(Run(self, edits, begun=ids)), torch.no_grad():
+            made = self.model.generate(input_ids=plain, attention_mask=mask.long(), **settings)
+        if self.kind != "decoder":
+            return made
+        if isinstance(made, Tensor):
+            return made[:, ids.shape[1] :]
+        made["sequences"] = made["sequences"][:, ids.shape[1] :]
+        return made
 
     @torch.no_grad()
     def _look(self) -> None:
@@ -257,7 +267,11 @@ def wrap(model: Any, tokenizer: Any, name: str | None = None) -> TextBackbone:
     name = str(name or getattr(model.config, "name_or_path", "") or architecture)
     if len(tokenizer) > words:
         raise UserError(f"The tokenizer has {len(tokenizer)} words and {name} {words}: give the model's own.")
-    found = TextBackbone(model, Vocabulary(tokenizer), BackboneInfo(name, architecture, "unknown", None))
+    try:
+        found = TextBackbone(model, Vocabulary(tokenizer), BackboneInfo(name, architecture, "unknown", None))
+    except (AssertionError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        why = f"{type(error).__name__}: {first_line(error)[:120]}"
+        raise UserError(f"{name} is a {architecture}, which cannot be prompted here ({why}).") from error
     own, given = getattr(model.config, "pad_token_id", None), tokenizer.pad_token_id
     if found.kind != "decoder" and None not in (own, given) and own != given:
         raise UserError(f"The tokenizer pads with the token {given} and {name} with {own}: give the model's own.")

@@ -27,6 +27,7 @@ class Vocabulary:
         mask: Of the token that stands for an answer; None where the vocabulary has none.
         pad: Of padding.
         special: Ids that are no words.
+        plain: One that ends nothing and pads nothing, for places that are filled by other means.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -43,6 +44,8 @@ class Vocabulary:
         self.mask: int | None = tokenizer.mask_token_id if self.sentinel is None else self.sentinel
         self.pad: int = tokenizer.pad_token_id or 0
         self.special: list[int] = list(tokenizer.all_special_ids)
+        taken = {tokenizer.eos_token_id, tokenizer.bos_token_id, self.pad}
+        self.plain: int = next(i for i in (*self.special, *range(len(taken) + 1)) if i not in taken)
 
     def __deepcopy__(self, memo: Any) -> Vocabulary:
         return self

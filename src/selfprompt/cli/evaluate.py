@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from selfprompt.cli.console import emit
+from selfprompt.cli.console import emit, stages
 from selfprompt.cli.flags import ColumnFlags, given
 from selfprompt.cli.values import Adapt, Seed, one_of
 from selfprompt.data.tables import with_columns
@@ -46,10 +46,15 @@ def command(
 
     located = with_columns(data, given(column_flags))
     assert located is not None
-    result = evaluate(adapter, located, split=split, classes=classes, backbone=backbone, adapt=adapt)
+    with stages():
+        result = evaluate(adapter, located, split=split, classes=classes, backbone=backbone, adapt=adapt)
     keys = ("base_accuracy", "new_accuracy", "harmonic_mean") if classes == "base,new" else (f"{split}_accuracy",)
     said = ", ".join(f"{key.replace('_', ' ')} {dict(result)[key]:.2f} %" for key in keys)
     said += " (all labels right)" if "map" in result.get("scores", {}) else ""
     how = result["precision"] if adapt is None else f"{result['precision']}, {adapt}"
     more = f"\n{told(result['scores'])}" if "scores" in result else ""
-    emit(result, json, f"{said} on {result['images']:,} {result['inputs']}s ({how}){more}")
+    line = f"{said} on {result['images']:,} {result['inputs']}s ({how})"
+    if (plain := result.get("unadapted")) is not None:
+        (low, high), points = plain["interval"], plain["difference"]
+        line += f"; without {plain['accuracy']:.2f} %: {points:+.1f} points (95 % {low:+.1f} to {high:+.1f})"
+    emit(result, json, f"{line}{more}")

@@ -84,7 +84,8 @@ def of_text_cells(path: Path) -> Iterator[Row]:
     header, count, odd = None, 0, []
     try:
         for number, cells in lines:
-            if not any(cells):
+            empty = not any(cells)
+            if empty and (header is None or tabs or cells != [""]):  # which is an empty text of one column
                 continue
             if header is None:
                 header = header_of(cells)

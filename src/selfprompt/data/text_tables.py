@@ -37,7 +37,6 @@ PAIRS = (
 ONE = ("text", "sentence", "review", "content", "document", "tweet", "comment", "definition", "question")
 LABELS = (*LABEL_COLUMNS, "gold_label", "is_duplicate", "quality", "sentiment", "category")
 FILES = (*IMAGE_COLUMNS, "file", "filename", "file_name", "filepath", "path")
-NONE = ("", "-")  # SNLI's mark where annotators disagree
 
 
 def entries(path: Path, columns: Columns, split: str = "train") -> list[tuple[Entry, Row]]:
@@ -61,7 +60,8 @@ def entries(path: Path, columns: Columns, split: str = "train") -> list[tuple[En
             marked = several[i] if several is not None else flagged(row, classes)
         else:
             marked = None if label is None else text_in(row, label)
-        found.append((Entry(row.where, texts, None if marked in NONE else marked, own or None), row))
+        disagreed = marked == "-" and label == "gold_label"  # of annotators, in SNLI and MultiNLI
+        found.append((Entry(row.where, texts, None if marked == "" or disagreed else marked, own or None), row))
     return found
 
 
@@ -96,6 +96,8 @@ def text_in(row: Row, column: str) -> str:
     cell: Any = row.cells.get(column)
     if isinstance(cell, (list, dict)):
         raise UserError(f"{row.where} has several values in {column}, and one is wanted.")
+    if isinstance(cell, float) and cell.is_integer():  # as columns of whole numbers become where one is missing
+        cell = int(cell)
     return "" if cell is None or cell != cell else str(cell).strip()
 
 

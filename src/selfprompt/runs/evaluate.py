@@ -6,6 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any, Literal, NotRequired, get_args
 
+from torch import Tensor
 from typing_extensions import TypedDict
 
 from selfprompt.adaptations import make_adaptation
@@ -24,6 +25,7 @@ from selfprompt.errors import UserError, unknown
 from selfprompt.model import PromptedModel
 from selfprompt.runs.outcome import scored
 from selfprompt.scores.classes import Scores
+from selfprompt.scores.intervals import paired_difference
 from selfprompt.scores.several import LabelScores
 from selfprompt.tuning.answers import Answers
 from selfprompt.tuning.engine import Engine
@@ -31,6 +33,15 @@ from selfprompt.tuning.evaluation import probabilities
 
 Split = Literal["train", "val", "test"]
 Asked = Literal["all", "base", "new", "base,new"]
+
+
+class Unadapted(TypedDict):
+    """Accuracy in percent of the same answers without an adaptation, by how many points it is better with it, and the
+    ends of that difference's paired 95 % interval (see `paired_difference`)."""
+
+    accuracy: float
+    difference: float
+    interval: list[float]
 
 
 class Evaluation(TypedDict):
@@ -61,6 +72,7 @@ class Evaluation(TypedDict):
     new_accuracy: NotRequired[float]
     harmonic_mean: NotRequired[float]
     adapted: NotRequired[Any]
+    unadapted: NotRequired[Unadapted]
 
 
 def evaluate(
@@ -107,7 +119,8 @@ def evaluate(
     if not all(len(part) for part in parts):
         raise UserError(f"{data} has none of the {split} images of the run in {adapter}: restore them.")
     engine = Engine()
-    measured = [measure(own, part, split, engine, adaptation) for own, part in zip(models, parts)]
+    told = [answered(own, part, engine, adaptation) for own, part in zip(models, parts)]
+    measured = [described(own, *one, split) for own, one in zip(models, told)]
     found: dict[str, Any] = {}
     accuracies = [own[f"{split}_accuracy"] for own in measured]
     if len(asked) == 1:
@@ -119,6 +132,11 @@ def evaluate(
         found["harmonic_mean"] = statistics.harmonic_mean(accuracies)
     if adaptation is not None:
         found["adapted"] = adaptation.describe()
+    if adaptation is not None and len(asked) == 1:
+        plain = answered(models[0], parts[0], engine)[0].right
+        difference, low, high = (100 * value for value in paired_difference(told[0][0].right, plain))
+        interval = {"difference": difference, "interval": [low, high]}
+        found["unadapted"] = Unadapted(accuracy=100 * float(plain.mean()), **interval)
     return Evaluation(
         adapter=str(adapter),
         dataset=dataset.name,
@@ -148,10 +166,10 @@ def answering(
     return model.for_classes(names)
 
 
-def measure(
-    model: PromptedModel, examples: Examples, split: Split, engine: Engine, adaptation: Adaptation | None
-) -> dict[str, Any]:
-    """Accuracy in percent and mean cross-entropy of a model on some images, and what else is said of them."""
+def answered(
+    model: PromptedModel, examples: Examples, engine: Engine, adaptation: Adaptation | None = None
+) -> tuple[Answers, Tensor]:
+    """A model's answers for some images, and the cross-entropy (N,) of each."""
     engine.place(model)
     if adaptation is None:
         network, images, size = model, Decoded(examples, model.protocol), 64
@@ -160,11 +178,15 @@ def measure(
         size = adaptation.batch_size
     with network.folded(), engine.computing(model):
         found, losses = probabilities(network, images, engine, size, model.num_classes)
+    return Answers(found.numpy(), examples.known_labels, (), model.thresholds), losses
+
+
+def described(model: PromptedModel, answers: Answers, losses: Tensor, split: Split) -> dict[str, Any]:
+    """Accuracy in percent and mean cross-entropy of a model's answers, and what else is said of them."""
     temperature = None if model.calibration is None else model.temperature
     names = model.class_names or [str(i) for i in range(model.num_classes)]
-    answers = Answers(found.numpy(), examples.known_labels, (), model.thresholds)
     return {
-        f"{split}_accuracy": 100 * int(answers.right.sum()) / len(examples),
+        f"{split}_accuracy": 100 * int(answers.right.sum()) / len(losses),
         f"{split}_loss": losses.mean().item(),
         "scores": scored(answers, names, temperature),
         **({} if temperature is None else {"temperature": temperature}),

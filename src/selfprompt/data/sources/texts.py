@@ -26,7 +26,7 @@ EXAMPLE = "such as positive/1.txt, or one train.csv with the columns text and la
 def kind_of(data: Path, columns: Columns) -> Kind | None:
     """What a table or a folder holds, by the names of its columns and files; None where these do not tell."""
     if data.is_dir():
-        tables = any(split_named(path.stem) and is_table(path.name) for path in data.iterdir())
+        tables = any(split_named(stem(path)) and is_table(path.name) for path in data.iterdir())
         texts = tables or any(text_files(child) for child in class_folders(data))
         return None if texts == holds_images(data) else "text" if texts else "image"
     there = [name.lower() for name in column_names(data)]
@@ -69,29 +69,44 @@ def parts_of(data: Path, columns: Columns) -> dict[str, list[Entry]]:
         return by_split(data, entries(data, columns), columns)
     if tables := split_tables(data):
         if "train" not in tables:
-            raise UserError(f"{data} has {', '.join(p.name for p in tables.values())}, but no train table: add one.")
-        others = [p.name for p in sorted(data.iterdir()) if is_table(p.name) and p not in tables.values()]
+            raise UserError(
+                f"{data} has {', '.join(parts[0].name for parts in tables.values())}, but no train table: add one."
+            )
+        known = [path for parts in tables.values() for path in parts]
+        others = [p.name for p in sorted(data.iterdir()) if is_table(p.name) and p not in known]
         if others:
             logger.warning("%s: %s left out.", data, f"{', '.join(others)} {'is' if len(others) == 1 else 'are'}")
-        return {split: [e for e, _ in entries(path, columns, split)] for split, path in tables.items()}
+        return {
+            split: [e for path in parts for e, _ in entries(path, columns, split)] for split, parts in tables.items()
+        }
     if columns != Columns():
         raise UserError(f"{data} has no table, and so no columns: leave them out.")
     return of_files(data)
 
 
-def split_tables(folder: Path) -> dict[str, Path]:
-    """The table of each split in a folder.
+PART = re.compile(r"-\d{5}-of-\d{5}$")
+"""What the hub's files of one table end with: train-00000-of-00002.parquet."""
+
+
+def stem(path: Path) -> str:
+    """A table's name, without what tells its parts apart."""
+    return PART.sub("", path.stem)
+
+
+def split_tables(folder: Path) -> dict[str, list[Path]]:
+    """The table of each split in a folder, or its parts in their order.
 
     Raises:
         UserError: Two are of one split.
     """
-    found: dict[str, Path] = {}
+    found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
-        split = split_named(path.stem)
+        split = split_named(stem(path))
         if split and is_table(path.name) and path.is_file():
-            if split in found:
-                raise UserError(f"{found[split]} and {path} are of one split: remove one.")
-            found[split] = path
+            before = found.setdefault(split, [])
+            if before and (stem(before[0]) != stem(path) or stem(path) == path.stem):
+                raise UserError(f"{before[0]} and {path} are of one split: remove one.")
+            before.append(path)
     return {split: found[split] for split in SPLIT_NAMES if split in found}
 
 
