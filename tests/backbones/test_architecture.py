@@ -95,7 +95,7 @@ def test_timms_architecture_in_the_config_tells_everything(name: str, tmp_path: 
 @cache
 def width_depth_and_heads(name: str) -> tuple[int, int, int]:
     with torch.device("meta"):
-        model = timm.create_model(name)
+        model: Any = timm.create_model(name)
     return model.embed_dim, len(model.blocks), model.blocks[0].attn.num_heads
 
 
