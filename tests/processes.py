@@ -1,7 +1,8 @@
 """Processes of tests that need not read the libraries anew, which takes longer than what is tested in them.
 
 They are begun as the processes of comparisons are, forked from one that has read the libraries and has done nothing
-else: all that one knows of another is what is on the disk.
+else: all that one knows of another is what is on the disk. Sets of names have one order in all of them, though: where
+answers must be the same to the bit, one of them is from a process that is new.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Mapping
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from tempfile import NamedTemporaryFile
+
+import numpy as np
 
 from selfprompt.comparison.workers import fresh
 
@@ -35,6 +38,7 @@ def become(
     os.environ.update(about)
     os.chdir(folder)
     sys.argv = ["-c", *words]
+    np.random.seed()  # noqa: NPY002  (as it is in a process that is new; Python itself draws anew)
     exec(code, {"__name__": "__main__"})
 
 

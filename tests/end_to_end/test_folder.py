@@ -76,6 +76,7 @@ def test_tune_evaluate_predict_and_load_work_together(mixed: Path, weights: Path
     assert "selfprompt" in (out / "README.md").read_text(encoding="utf-8")
 
     assert selfprompt("evaluate", out, mixed)["test_accuracy"] == metrics["test_accuracy"]
+    assert sp.evaluate(out, str(mixed))["test_accuracy"] == metrics["test_accuracy"]
     files = sorted((mixed / "ant").glob("*"))
     predictions = selfprompt("predict", out, *files)["predictions"]
     assert [p["image"] for p in predictions] == [str(f) for f in files]
