@@ -84,6 +84,19 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow ones are begun first."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of several workers, the one that is done takes over from the others, so that all end together."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log) if config.getvalue("dist") == "load" else None
+
+
 def make_backbone(kind: str = "class token", seed: int = 0, pretraining: Pretraining = "unknown") -> TimmImages:
     """A random ViT whose every weight differs from its default, so that no term is lost in zeros or ones."""
     torch.manual_seed(seed)

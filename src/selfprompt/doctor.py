@@ -43,15 +43,23 @@ from selfprompt.tuning.fixed_features import frozen_features
 
 
 def check_installation() -> list[str]:
-    """Problems of the packaged files: of backbones the header, names and shapes, of data sets all."""
+    """Problems of the packaged files: of backbones the header, names and shapes, of data sets all.
+
+    Of data sets that are drawn, the first image of each split is.
+    """
     problems = []
-    for kind, records, load in (("backbone", RECORDS, info), ("dataset", sources.RECORDS, load_located)):
+    for kind, records, load in (("backbone", RECORDS, info), ("dataset", sources.RECORDS, first_of)):
         for name in (name for record in records.values() if record.brought for name in record.names):
             try:
                 load(name)
             except (UserError, OSError, ValueError) as error:
                 problems.append(f"{kind} {name}: {error}")
     return problems
+
+
+def first_of(name: str) -> list[ImageSource | tuple[str, ...]]:
+    """The first image or text of each split of a data set, whose files are all read."""
+    return [part.images[0] for part in load_located(name).own.values() if len(part)]
 
 
 def check_tasks(tasks: Iterable[str]) -> tuple[dict[str, str | int | None], list[str]]:

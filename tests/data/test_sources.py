@@ -68,6 +68,16 @@ def test_scenes_are_the_same_every_time_and_classes_are_equal() -> None:
     assert not any(np.array_equal(dataset.test.images[0], image) for image in dataset.train.images[:60])
 
 
+def test_scenes_are_drawn_when_they_are_asked_for() -> None:
+    images = scenes.load.__wrapped__("count").train.images
+    assert not images.kept
+    last = images[-1]
+    assert np.array_equal(images[1198:][1], last)
+    assert sorted(images.kept) == [1198, 1199]
+    with pytest.raises(IndexError):
+        images[1200]
+
+
 def test_photographs_share_no_pixel_between_splits() -> None:
     dataset = photos.load()
     assert dataset.test is not None

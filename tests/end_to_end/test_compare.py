@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from processes import Python
 from selfprompt.comparison.bench import bench
 from selfprompt.comparison.suites import Suite
 
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 def command(folder: Path, weights: Path, out: Path, *more: str) -> list[str]:
-    run = [sys.executable, "-m", "selfprompt", "compare", str(folder), "--backbone", str(weights), "--out", str(out)]
+    run = ["compare", str(folder), "--backbone", str(weights), "--out", str(out)]
     run += ["--methods", "linear,vpt,spt:prompt_rms=0.1", "--num-prompts", "3", "--epochs", "4", "--seeds", "2"]
     return [*run, "--trials", "2", "--batch-size", "4", "--precision", "float32", *more]
 
@@ -29,11 +28,10 @@ def without_costs(table: dict) -> list[dict]:
     return [{k: v for k, v in row.items() if k not in ("seconds", "peak_memory_bytes")} for row in table["results"]]
 
 
-def test_killed_and_started_again_it_gives_the_same_table(folder: Path, weights: Path, tmp_path: Path) -> None:
-    straight = subprocess.run(
-        command(folder, weights, tmp_path / "straight", "--json"), capture_output=True, text=True, check=True
-    )
-    printed = json.loads(straight.stdout)
+def test_killed_and_started_again_it_gives_the_same_table(
+    folder: Path, weights: Path, tmp_path: Path, works, fails
+) -> None:
+    printed = json.loads(works(*command(folder, weights, tmp_path / "straight", "--json")))
     assert set(printed) == {"protocol", "precision", "dataset", "results"}
     assert printed["precision"] == "float32"
     assert [row["method"] for row in printed["results"]] == ["linear", "vpt", "spt:prompt_rms=0.1"]
@@ -46,27 +44,26 @@ def test_killed_and_started_again_it_gives_the_same_table(folder: Path, weights:
     assert {path.suffix for path in (tmp_path / "straight").glob("table.*")} == {".md", ".csv", ".tex", ".json"}
 
     killed = tmp_path / "killed"
-    process = subprocess.Popen(command(folder, weights, killed), start_new_session=True)
+    process = Python(*command(folder, weights, killed), apart=True)
     first = killed / "runs" / "vpt" / "trial-0" / "metrics.json"
     while not first.exists():
         assert process.poll() is None, "the comparison ended before it could be killed"
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     done = {path: path.stat().st_mtime_ns for path in killed.rglob("metrics.json")}
     assert not (killed / "table.json").exists()
-    subprocess.run(command(folder, weights, killed), check=True, capture_output=True)
+    works(*command(folder, weights, killed))
     again = json.loads((killed / "table.json").read_text(encoding="utf-8"))
     assert without_costs(again) == without_costs(printed)
     assert all(path.stat().st_mtime_ns == when for path, when in done.items() if "trial" in str(path))
 
-    other = subprocess.run(command(folder, weights, killed, "--clip-grad", "1"), capture_output=True, text=True)
-    assert other.returncode == 2
-    assert "holds a comparison with another recipe" in other.stderr
+    other = fails(*command(folder, weights, killed, "--clip-grad", "1"))
+    assert "holds a comparison with another recipe" in other
 
 
 def test_workers_end_with_the_command_that_is_killed(folder: Path, weights: Path, tmp_path: Path) -> None:
-    process = subprocess.Popen(command(folder, weights, tmp_path))
+    process = Python(*command(folder, weights, tmp_path))
     while not list(tmp_path.glob("runs/*/trial-0/log.jsonl")):
         assert process.poll() is None, "the comparison ended before it could be killed"
         time.sleep(0.02)
@@ -103,11 +100,10 @@ def test_a_benchmark_is_a_comparison_on_each_task(folder: Path, weights: Path, t
     assert metrics["val_accuracy"] is None
 
 
-def test_a_study_varies_what_the_methods_share(folder: Path, weights: Path, tmp_path: Path) -> None:
-    run = [sys.executable, "-m", "selfprompt", "compare", str(folder), "--backbone", str(weights), "--json"]
-    run += ["--study", "training-set", "--methods", "linear", "--epochs", "1", "--seeds", "1", "--trials", "1"]
-    done = subprocess.run([*run, "--out", str(tmp_path)], capture_output=True, text=True, check=True)
-    rows = json.loads(done.stdout)["results"]
+def test_a_study_varies_what_the_methods_share(folder: Path, weights: Path, tmp_path: Path, works) -> None:
+    run = ["compare", folder, "--backbone", weights, "--study", "training-set", "--methods", "linear"]
+    run += ["--epochs", 1, "--seeds", 1, "--trials", 1, "--out", tmp_path]
+    rows = json.loads(works(*run, "--json"))["results"]
     assert [row["setting"] for row in rows] == ["100 images", "200 images", "400 images", "800 images"]
     assert len({row["protocol"] for row in rows}) == 4
     assert (tmp_path / "table.md").read_text(encoding="utf-8").startswith("| method | setting | protocol |")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +12,19 @@ from PIL import Image
 
 import selfprompt as sp
 from conftest import write_image
+from processes import done
 
 pytestmark = pytest.mark.slow
 
-COMMAND = [sys.executable, "-c", "from selfprompt.cli import main; main()"]
 METRICS = {"method", "backbone", "dataset", "protocol", "seed", "num_prompts", "best_epoch", "seconds"} | {
     *("trainable_parameters", "total_parameters", "val_accuracy", "test_accuracy", "peak_memory_bytes"),
 }
 
 
 def selfprompt(*arguments: object) -> dict:
-    done = subprocess.run([*COMMAND, *map(str, arguments), "--json"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    command = done(*arguments, "--json")
+    assert command.returncode == 0, command.stderr
+    return json.loads(command.stdout)
 
 
 @pytest.fixture
@@ -78,6 +76,7 @@ def test_tune_evaluate_predict_and_load_work_together(mixed: Path, weights: Path
     assert "selfprompt" in (out / "README.md").read_text(encoding="utf-8")
 
     assert selfprompt("evaluate", out, mixed)["test_accuracy"] == metrics["test_accuracy"]
+    assert sp.evaluate(out, str(mixed))["test_accuracy"] == metrics["test_accuracy"]
     files = sorted((mixed / "ant").glob("*"))
     predictions = selfprompt("predict", out, *files)["predictions"]
     assert [p["image"] for p in predictions] == [str(f) for f in files]

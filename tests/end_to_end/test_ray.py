@@ -15,6 +15,8 @@ from selfprompt.errors import UserError
 
 pytestmark = pytest.mark.slow
 METHODS = ["linear", "vpt"]
+# a machine that answers no longer is missed after a second, not after half a minute; one that is slow is waited for
+MISSED = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 2}
 COSTS = ("seconds", "peak_memory_bytes")
 
 
@@ -39,7 +41,8 @@ def test_a_lost_worker_loses_nothing(folder: Path, weights: Path, tmp_path: Path
     compare(comparison, METHODS, tmp_path / "here", seeds=1)
 
     out = tmp_path / "ray"
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": MISSED}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         first, _ = cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)
         cluster.wait_for_nodes()

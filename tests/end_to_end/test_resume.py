@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from processes import Python
+
 pytestmark = pytest.mark.slow
 COSTS = ("seconds", "waiting_share", "compile_seconds", "peak_memory_bytes")
 
@@ -40,10 +42,8 @@ tune(config, out, resume=resume == "yes", on_step=on_step, checkpoint_seconds=0)
 """
 
 
-def start(folder: Path, weights: Path, out: Path, resume: bool, pause: float) -> subprocess.Popen:
-    arguments = [sys.executable, "-c", SCRIPT, folder, weights, out, "yes" if resume else "no", pause]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(list(map(str, arguments)), stdout=subprocess.PIPE, text=True, env=environment)
+def words(folder: Path, weights: Path, out: Path, resume: bool, pause: float) -> list[str]:
+    return list(map(str, (folder, weights, out, "yes" if resume else "no", pause)))
 
 
 def measured(out: Path) -> dict:
@@ -56,14 +56,12 @@ def measured(out: Path) -> dict:
 
 
 def test_kill_and_resume_is_exact(folder: Path, weights: Path, tmp_path: Path) -> None:
-    whole = start(folder, weights, tmp_path / "whole", False, 0)
-    whole.communicate()
-    assert whole.returncode == 0
+    whole = [sys.executable, "-c", SCRIPT, *words(folder, weights, tmp_path / "whole", False, 0)]
+    subprocess.run(whole, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     rng = random.Random(0)
     resume, kills, killed_at = False, [3, rng.randint(5, 8), rng.randint(9, 12), rng.randint(13, 15)], []
     for kill in kills:
-        process = start(folder, weights, tmp_path / "killed", resume, 0.02)
-        assert process.stdout is not None
+        process = Python(*words(folder, weights, tmp_path / "killed", resume, 0.02), code=SCRIPT)
         for line in process.stdout:
             if int(line) >= kill:
                 time.sleep(rng.random() * 0.05)
@@ -71,13 +69,13 @@ def test_kill_and_resume_is_exact(folder: Path, weights: Path, tmp_path: Path) -
                 killed_at.append(int(line))
                 break
         process.communicate()
-        assert process.returncode == -signal.SIGKILL
+        assert process.wait() == -signal.SIGKILL
         assert not (tmp_path / "killed" / "metrics.json").exists()
         resume = True
     assert killed_at == kills
-    last = start(folder, weights, tmp_path / "killed", True, 0)
+    last = Python(*words(folder, weights, tmp_path / "killed", True, 0), code=SCRIPT)
     steps = last.communicate()[0].split()
-    assert last.returncode == 0
+    assert last.wait() == 0
     assert int(steps[0]) >= kills[-1]  # it went on where it was, and did not begin again
 
     assert measured(tmp_path / "killed") == measured(tmp_path / "whole")

@@ -85,7 +85,7 @@ def fits_and_is_readable(page: Any) -> None:
         assert page.evaluate(FAINT) == [], (page.url, scheme)
 
 
-def test_from_data_to_a_downloaded_adapter(address: str, browser: Any, tmp_path: Path) -> None:
+def test_from_data_to_a_downloaded_adapter(browser: Any, address: str, tmp_path: Path) -> None:
     page = browser.new_page()
     page.set_default_timeout(PATIENCE)
     said, outside = [], []

@@ -20,6 +20,15 @@ OnDone = Callable[[int, int, str], None]
 """Called with (units done, units in all, what was finished)."""
 
 
+def fresh() -> Any:
+    """How processes are begun that have done nothing before: forked, where systems can, from one that has read the
+    libraries."""
+    context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    if context.get_start_method() == "forkserver":
+        context.set_forkserver_preload(["selfprompt.comparison.compare", "optuna"])  # an extra may be missing
+    return context
+
+
 def end_with_parent() -> None:
     """End this process when the one that wants its results is gone, whose runs it would go on to hold."""
     parent = parent_process()
@@ -81,10 +90,7 @@ class Workers:
         return (self._on_ray if self.on == "ray" else self._here)(units, threads)
 
     def _here(self, units: Sequence[Unit[T]], threads: int) -> list[T]:
-        # processes are forked from one that has read the libraries and done nothing else
-        context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
-        if context.get_start_method() == "forkserver":
-            context.set_forkserver_preload(["selfprompt.comparison.compare", "optuna"])  # an extra may be missing
+        context = fresh()
 
         def one(unit: Unit[T]) -> T:
             with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as process:

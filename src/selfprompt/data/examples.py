@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -105,6 +105,30 @@ class Picked(Sequence[Any]):
 
     def __getitem__(self, i: Any) -> Any:
         return self.images[int(self.indices[i])]
+
+
+class Drawn(Sequence[Any]):
+    """Images that are drawn when they are first asked for.
+
+    Args:
+        draw: An image by its place.
+        count: How many there are.
+    """
+
+    def __init__(self, draw: Callable[[int], Any], count: int) -> None:
+        self.draw, self.places = draw, range(count)
+        self.kept: dict[int, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, i: Any) -> Any:
+        if isinstance(i, slice):
+            return [self[place] for place in self.places[i]]
+        place = self.places[i]
+        if place not in self.kept:
+            self.kept[place] = self.draw(place)
+        return self.kept[place]
 
 
 def joined(what: str, some: np.ndarray | None, others: np.ndarray | None) -> np.ndarray | None:

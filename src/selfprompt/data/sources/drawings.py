@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from string import ascii_lowercase
 
@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from selfprompt.data.datasets import Dataset, Examples
+from selfprompt.data.examples import Drawn
 from selfprompt.data.sources.scenes import FINER, SIDE, apart
 from selfprompt.registry import Record
 
@@ -95,12 +96,16 @@ def load(part: str) -> Dataset:
     for split, size in (("train", TRAIN), ("test", TEST)):
         labels = np.repeat(np.arange(len(names)), size)
         seeds = [(RECORD.parts.index(part), split == "test", index) for index in range(len(labels))]
-        images = [drawn(int(label), split, np.random.default_rng(seed)) for label, seed in zip(labels, seeds)]
-        splits.append(Examples(images, labels))
+        splits.append(Examples(Drawn(partial(one, drawn, split, labels, seeds), len(labels)), labels))
     return Dataset(f"drawings/{part}", names, splits[0], test=splits[1], licence="CC0 (generated)")
 
 
 Draw = Callable[[int, str, np.random.Generator], np.ndarray]
+
+
+def one(drawn: Draw, split: str, labels: np.ndarray, seeds: list[tuple[int, ...]], index: int) -> np.ndarray:
+    """A picture by its place in a split."""
+    return drawn(int(labels[index]), split, np.random.default_rng(seeds[index]))
 
 
 def held_out(colour: int, shape: int) -> bool:

@@ -22,17 +22,24 @@ RECORD = Record(
 
 
 @lru_cache
+def cells() -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """All cells, read once for whatever is asked of them, with their defect probabilities and kinds."""
+    try:
+        from elpv_dataset.utils import load_dataset  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise UserError("The data set elpv needs an extra: pip install 'selfprompt[elpv]'.") from None
+    images, probability, kind = load_dataset()
+    return list(images), probability, kind
+
+
+@lru_cache
 def load(part: str | None = None) -> Dataset:
     """The 2,624 cells as one split, in four classes; or one of three questions about them.
 
     ``defect``: sound or defective, cut at a defect probability of one half (ours). ``type``: mono- or
     polycrystalline. ``grade``: the package's four probabilities, 0, 1/3, 2/3 and 1.
     """
-    try:
-        from elpv_dataset.utils import load_dataset  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise UserError("The data set elpv needs an extra: pip install 'selfprompt[elpv]'.") from None
-    images, probability, kind = load_dataset()
+    images, probability, kind = cells()
     grade = np.rint(3 * np.asarray(probability, dtype=float)).astype(np.int64)
     defect, poly = grade > 1, np.asarray(kind) == "poly"
     names, labels = {
@@ -42,4 +49,4 @@ def load(part: str | None = None) -> Dataset:
         "grade": (("0", "1/3", "2/3", "1"), grade),
     }[part]
     name = "elpv" if part is None else f"elpv/{part}"
-    return Dataset(name, names, Examples(list(images), labels.astype(np.int64)), licence="CC BY-NC-SA 4.0")
+    return Dataset(name, names, Examples(images, labels.astype(np.int64)), licence="CC BY-NC-SA 4.0")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from selfprompt.data.datasets import Dataset, Examples
+from selfprompt.data.examples import Drawn
 from selfprompt.registry import Record
 
 RECORD = Record(
@@ -34,9 +35,13 @@ def load(part: str) -> Dataset:
     for name, size in (("train", TRAIN), ("test", TEST)):
         labels = np.arange(size, dtype=np.int64) % BINS
         seeds = [(RECORD.parts.index(part), name == "test", index) for index in range(size)]
-        images = [draw_scene(part, int(label), np.random.default_rng(seed)) for label, seed in zip(labels, seeds)]
-        splits.append(Examples(images, labels))
+        splits.append(Examples(Drawn(partial(one, part, labels, seeds), size), labels))
     return Dataset(f"scenes/{part}", names, splits[0], test=splits[1], licence="CC0 (generated)")
+
+
+def one(part: str, labels: np.ndarray, seeds: list[tuple[int, ...]], index: int) -> np.ndarray:
+    """A scene by its place in a split."""
+    return draw_scene(part, int(labels[index]), np.random.default_rng(seeds[index]))
 
 
 def draw_scene(part: str, label: int, rng: np.random.Generator) -> np.ndarray:

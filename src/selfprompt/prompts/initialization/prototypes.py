@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from selfprompt.backbones.base import Backbone
@@ -167,6 +166,8 @@ def window_sizes(patches: int, windows: int) -> list[int]:
 
 def centres(tokens: Float[Tensor, "tokens width"], count: int, seed: int) -> Float[Tensor, "prompts width"]:
     """k-means centres of (N, D) tokens, (count, D)."""
+    from sklearn.cluster import KMeans  # it takes a second
+
     model: Any = KMeans(n_clusters=count, random_state=seed, n_init="auto")
     model.fit(tokens.cpu().numpy())
     return torch.from_numpy(model.cluster_centers_).to(tokens.dtype)
