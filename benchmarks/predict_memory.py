@@ -28,8 +28,10 @@ from selfprompt.cli import main
 from selfprompt.memory import peak_memory
 torch.set_num_threads(1)
 sys.argv = ["selfprompt", *sys.argv[1:]]
-main()
-print(peak_memory(torch.device("cpu")), file=sys.stderr)
+try:
+    main()
+finally:
+    print(peak_memory(torch.device("cpu")), file=sys.stderr)
 """
 
 

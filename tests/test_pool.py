@@ -12,6 +12,7 @@ import selfprompt as sp
 from conftest import KINDS, make_backbone
 from selfprompt.errors import UserError
 from tiny_clip import started, tiny_clip
+from tiny_models import known
 
 
 def adapter(kind: str, seed: int, method: str = "vpt", **fields: Any) -> sp.PromptedModel:
@@ -240,3 +241,59 @@ def test_adapters_of_an_image_text_model_bring_their_classes_texts(tmp_path: Pat
     assert pool.predict(images, "names")[0][0] in models["names"].class_names
     with pytest.raises(UserError, match="differ with the image"):
         pool.add("conditional", started("cocoop"))
+
+
+TEXTS = ["w1 good w2", "w3", "bad w4 w5 w6 w7", "w8 w9", "good good", "w1"]
+
+
+def text_adapter(backbone: Any, method: str, seed: int, **fields: Any) -> sp.PromptedModel:
+    model = sp.create_model(backbone, method, class_names=["good", "bad", "w1"][: 2 + seed % 2], seed=seed, **fields)
+    view = model.protocol.view()
+    model.initialize([view.collate([view.read((text,)) for text in ("w1 good", "w2 w3 bad")], 2)], seed=seed)
+    with torch.no_grad():
+        for parameter in (p for p in model.parameters() if p.requires_grad):
+            parameter += 0.5 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed))
+    return model.eval()
+
+
+@pytest.mark.parametrize("family", ["BertForMaskedLM", "LlamaForCausalLM", "T5ForConditionalGeneration"])
+@pytest.mark.parametrize("answers", ["words", "linear"])
+@torch.no_grad()
+def test_texts_of_several_tasks_are_answered_in_one_batch(family: str, answers: str) -> None:
+    backbone = known(family)[1]
+    mask = "{mask}" if answers == "words" else ""
+    own = {"answers": answers}
+    models = {
+        "before": text_adapter(backbone, "prompt-tuning", 0, template=f"{{soft:3}} {{text}} {mask}", **own),
+        "around": text_adapter(
+            backbone, "prompt-tuning", 1, template=f"{{soft:2}} {{text}} {{soft:3}} {mask}", **own
+        ),
+    }
+    if answers == "linear":
+        models["deep"] = text_adapter(backbone, "vpt", 2, num_prompts=5)
+        models["head"] = text_adapter(backbone, "linear", 3)
+    pool = sp.AdapterPool(backbone)
+    for name, model in models.items():
+        pool.add(name, model)
+    tasks = [list(models)[i % len(models)] for i in range(len(TEXTS))]
+    for text, task, logits in zip(TEXTS, tasks, pool(TEXTS, tasks)):
+        model = models[task]
+        view = model.protocol.view()
+        expected = model(view.collate([view.read(view.accept(text))], 1))[0]
+        assert torch.allclose(logits, expected, atol=1e-4)
+    found = pool.predict(TEXTS, tasks)
+    assert all(label in (models[task].class_names or ()) for (label, _), task in zip(found, tasks))
+
+
+def test_what_is_no_text_or_reads_its_text_is_refused() -> None:
+    backbone = known("BertForMaskedLM")[1]
+    pool = sp.AdapterPool(backbone)
+    pool.add("one", text_adapter(backbone, "vpt", 0, num_prompts=2))
+    for wrong in ("w1 good", torch.zeros(1, 3, 32, 32), [5]):
+        with pytest.raises(UserError, match="text"):
+            pool(wrong, "one")
+    with pytest.raises(UserError, match="ipt adapter that a pool cannot serve"):
+        pool.add("two", text_adapter(backbone, "ipt", 1, num_prompts=2))
+    words = text_adapter(backbone, "prompt-tuning", 2, num_prompts=2)
+    with pytest.raises(UserError, match="reads words"):
+        pool.add("three", words)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import selfprompt as sp
 from selfprompt.backbones.base import UNEDITED, Backbone, BlockEdit, Context, Edits, insert
 from selfprompt.backbones.fingerprints import digest
 from selfprompt.backbones.text import TextBackbone, wrap
+from selfprompt.data.protocol import TextProtocol
 from selfprompt.errors import UserError
-from selfprompt.inputs import take
+from selfprompt.inputs import move, take
 from selfprompt.prompts.insertion.words import AmongWords
 from tiny_models import AT_THE_INPUT, DEEP, FAMILIES, batch, known, make_model, tokenizer
 
@@ -358,3 +362,47 @@ def test_a_model_of_another_make_is_refused_in_one_sentence() -> None:
     with pytest.raises(UserError, match="which cannot be prompted here") as refused:
         wrap(transformers.BartForCausalLM(config), tokenizer(), "bart")
     assert "\n" not in str(refused.value)
+
+
+@torch.no_grad()
+def test_the_second_text_of_a_pair_has_its_own_segment() -> None:
+    """As the tokenizer says, of a model that was trained so; prompts change none of it."""
+    from tokenizers.processors import TemplateProcessing
+
+    words = copy.deepcopy(tokenizer())
+    ends = [("<s>", words.bos_token_id), ("</s>", words.eos_token_id)]
+    words.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> $B:1 </s>:1", special_tokens=ends
+    )
+    words.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    model = make_model("BertForMaskedLM")
+    backbone = wrap(model, words, "bert")
+    given = words("w1 w2 w3", "w4 w5", return_tensors="pt")
+    assert given["token_type_ids"].tolist() == [[0, 0, 0, 0, 0, 1, 1, 1]]
+    protocol = TextProtocol().read_by(backbone, None)
+    view = protocol.view()
+    text = move(view.collate([view.read(("w1 w2 w3", "w4 w5"))], 1), torch.device("cpu"))
+    assert text.ids.tolist() == given["input_ids"].tolist()
+    assert torch.allclose(backbone.run(text, UNEDITED).x, model.bert(**given)[0], atol=1e-5)
+    del given["token_type_ids"]
+    assert not torch.allclose(backbone.run(text, UNEDITED).x, model.bert(**given)[0], atol=1e-3)
+
+
+def test_a_wrapped_model_is_found_again_by_where_it_came_from(tmp_path: Path) -> None:
+    import transformers
+
+    make_model("BertForMaskedLM").save_pretrained(tmp_path / "bert")
+    tokenizer().save_pretrained(tmp_path / "bert")
+    model = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "bert")
+    made = sp.create_model(wrap(model, tokenizer()), "vpt", num_classes=2, num_prompts=2)
+    made.initialize()
+    made.save_pretrained(tmp_path / "adapter")
+    assert torch.equal(sp.load(tmp_path / "adapter").prompts, made.prompts)
+
+
+def test_a_linear_head_does_not_ask_for_words_that_a_vocabulary_lacks() -> None:
+    _, backbone = known("BertForMaskedLM")
+    fields = {"class_names": ["good", "xyzzy"], "num_prompts": 3}
+    sp.create_model(backbone, "prompt-tuning", answers="linear", template="{soft:3} {text}", **fields).initialize()
+    with pytest.raises(UserError, match="'xyzzy' is no token"):
+        sp.create_model(backbone, "prompt-tuning", **fields)

@@ -329,3 +329,13 @@ def test_the_hubs_parts_of_a_table_are_one(write: Write) -> None:
 def test_an_empty_text_of_one_column_is_a_row(write: Write) -> None:
     path = write({"p.csv": 'text\nw1 good\n""\n\nw2\n'}) / "p.csv"
     assert [row.cells["text"] for row in read_rows(path, texts=True)] == ["w1 good", "", "w2"]
+
+
+def test_superglues_questions_are_asked_whole(write: Write) -> None:
+    copa = {"premise": "P", "choice1": "one", "choice2": "two", "question": "cause"}
+    wsc = {"text": "Mark told Pete", "target": {"span1_text": "Mark", "span2_text": "he", "span1_index": 0}}
+    for name, row, texts in (("copa", copa, ("P cause?", "one two")), ("wsc", wsc, ("Mark told Pete", "Mark he"))):
+        rows = [{**row, "label": i % 2, "idx": i} for i in range(8)]
+        found = load_dataset(str(write({"train.jsonl": lines(*rows), "val.jsonl": lines(*rows)}, name)))
+        assert found.train.images[0] == texts
+        assert found.class_names == ("0", "1")

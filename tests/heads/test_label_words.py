@@ -8,6 +8,7 @@ import torch
 from selfprompt.backbones.vocabulary import Vocabulary
 from selfprompt.errors import UserError
 from selfprompt.heads.label_words import LabelWords
+from selfprompt.methods import make_method, read_spec
 from tiny_models import SIZE, SPECIAL, WORDS, tokenizer
 
 KNOWN = SPECIAL + WORDS
@@ -64,3 +65,17 @@ def test_words_that_tell_nothing_are_refused(plus: tuple[str, ...], minus: tuple
 def test_words_are_of_the_classes() -> None:
     with pytest.raises(UserError, match=r"differ in 'minus'"):
         LabelWords(["plus"], {"plus": ("good",), "minus": ("bad",)}, Vocabulary(tokenizer()))
+
+
+def test_words_are_given_by_the_names_of_classes() -> None:
+    named = make_method("prompt-tuning", label_words="pos = great|good, neg=bad")
+    assert named.for_names(["neg", "pos"]).describe()["label_words"] == {"pos": ["great", "good"], "neg": ["bad"]}
+    listed = make_method("prompt-tuning", label_words="bad, great|good")
+    assert listed.for_names(["neg", "pos"]).describe()["label_words"] == {"neg": ["bad"], "pos": ["great", "good"]}
+
+
+def test_an_order_is_a_number_of_the_command_line_too() -> None:
+    name, fields = read_spec("metapt:meta_order=2")
+    assert make_method(name, **fields).describe()["meta_order"] == 2
+    with pytest.raises(UserError, match="meta_order"):
+        make_method("metapt", meta_order="3")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,7 +74,10 @@ class TextBackbone(Backbone):
         for part in (self.trunk, getattr(self.trunk, "decoder", None)):  # OPT's head asks the latter
             if part is not None and part is not self.model:
                 part.forward = Asked(part, "all")
+        self._segments = False
         self._look()
+        kinds = getattr(config, "type_vocab_size", 0) or 0
+        self._segments = kinds > 1 and "token_type_ids" in signature(type(self.trunk).forward).parameters
         self.token_fan_in = self.width
 
     @property
@@ -87,6 +91,11 @@ class TextBackbone(Backbone):
     @property
     def head_width(self) -> int:
         return self._head_width
+
+    @property
+    def num_words(self) -> int:
+        """Words V that a language-model head scores."""
+        return self.model.get_output_embeddings().weight.shape[0]
 
     def content(self, inputs: Inputs) -> Tensor:
         """(B, L, D) word embeddings; of a slot for a prompt, that of word 0."""
@@ -137,7 +146,8 @@ class TextBackbone(Backbone):
         run = Run(self, edits, inputs, seen, rows, blocks, checkpointing)
         try:
             with active(run):
-                x = self.trunk(input_ids=inputs.ids, attention_mask=inputs.mask.long())[0]
+                rest = self.vocabulary.segments(inputs.ids) if self._segments else {}
+                x = self.trunk(input_ids=inputs.ids, attention_mask=inputs.mask.long(), **rest)[0]
         except Stopped as stopped:
             x = stopped.tokens.x
         assert run.context is not None
@@ -256,7 +266,7 @@ def wrap(model: Any, tokenizer: Any, name: str | None = None) -> TextBackbone:
     Args:
         model: With a language-model head, or without.
         tokenizer: Its own.
-        name: What finds it again.
+        name: What finds it again; left open, the name or folder that its weights came from.
 
     Raises:
         UserError: The tokenizer knows more words than the model or pads with another, or the model cannot be run as
@@ -264,7 +274,8 @@ def wrap(model: Any, tokenizer: Any, name: str | None = None) -> TextBackbone:
     """
     words = model.get_input_embeddings().weight.shape[0]
     architecture = type(model).__name__
-    name = str(name or getattr(model.config, "name_or_path", "") or architecture)
+    found_again = getattr(model.config, "name_or_path", "")
+    name = str(name or (f"{PREFIX}{found_again}" if found_again else architecture))
     if len(tokenizer) > words:
         raise UserError(f"The tokenizer has {len(tokenizer)} words and {name} {words}: give the model's own.")
     try:

@@ -8,6 +8,8 @@ from functools import cached_property
 from threading import Lock
 from typing import Any
 
+from torch import Tensor
+
 from selfprompt.errors import UserError
 
 SENTINEL = "<extra_id_0>"
@@ -24,6 +26,7 @@ class Vocabulary:
     Attributes:
         start, end: Ids that the model wants before and after a text.
         between: Ids that it wants between two.
+        divider: Of the token behind which a second text has a segment of its own; None where it has none.
         mask: Of the token that stands for an answer; None where the vocabulary has none.
         pad: Of padding.
         special: Ids that are no words.
@@ -36,7 +39,9 @@ class Vocabulary:
         first = next(i for i in range(len(whole) + 1) if i == len(whole) or whole[i : i + len(bare)] == bare)
         self.start, self.end = whole[:first], whole[first + len(bare) :]
         one = len(self.start) + len(self.encode(ANCHOR))
-        pair = tokenizer(ANCHOR, ANCHOR).input_ids
+        both = tokenizer(ANCHOR, ANCHOR)
+        pair, kinds = both.input_ids, both.get("token_type_ids") or []
+        self.divider: int | None = pair[kinds.index(1) - 1] if 1 in kinds else None
         rest = len(pair) - len(self.end) - len(self.encode(ANCHOR))
         self.between: list[int] = pair[one:rest]
         known = tokenizer.get_vocab()
@@ -52,6 +57,13 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.tokenizer)
+
+    def segments(self, ids: Tensor) -> dict[str, Tensor]:
+        """The segments of texts by their (B, L) ids, as models that tell them apart take them."""
+        if self.divider is None:
+            return {}
+        divides = (ids == self.divider).long()
+        return {"token_type_ids": (divides.cumsum(dim=1) - divides).clamp(max=1)}
 
     def encode(self, text: str, follows: bool = False, literal: bool = False) -> list[int]:
         """A text's ids, without those of start and end.
@@ -80,9 +92,16 @@ class Vocabulary:
             UserError: It is no token, or one that stands for all that is unknown.
         """
         ids = self.encode(word, follows=True)
-        if not ids or self.tokenizer.unk_token_id in ids:
+        if not self._known(ids):
             raise UserError(f"The label word {word!r} is no token of this vocabulary: choose another.")
         return ids
+
+    def has(self, word: str) -> bool:
+        """Whether `of_word` knows a word."""
+        return self._known(self.encode(word, follows=True))
+
+    def _known(self, ids: list[int]) -> bool:
+        return bool(ids) and self.tokenizer.unk_token_id not in ids
 
     @cached_property
     def mark(self) -> str:

@@ -66,8 +66,18 @@ def entries(path: Path, columns: Columns, split: str = "train") -> list[tuple[En
 
 
 def flat(row: Row) -> list[Row]:
-    """A row as it is; one of MultiRC as one for each answer, one of WiC with the word behind the second sentence."""
+    """A row as it is; of SuperGLUE's tasks, texts as they are asked about.
+
+    One of MultiRC is a row for each answer; one of WiC has the word behind the second sentence, one of WSC the noun
+    and the pronoun behind the text, one of COPA both choices behind the premise and the question.
+    """
     cells = row.cells
+    if {"premise", "choice1", "choice2", "question"} <= cells.keys():
+        asked = f"{cells['premise']} {cells['question']}?"
+        return [Row(row.where, {**others(cells), "text": asked, "text2": f"{cells['choice1']} {cells['choice2']}"})]
+    target = cells.get("target")
+    if isinstance(target, Mapping) and {"span1_text", "span2_text"} <= target.keys():
+        return [Row(row.where, {**others(cells), "text2": f"{target['span1_text']} {target['span2_text']}"})]
     passage = cells.get("passage")
     if isinstance(passage, Mapping) and isinstance(passage.get("questions"), list):
         return [
@@ -85,6 +95,12 @@ def flat(row: Row) -> list[Row]:
     if {"sentence1", "sentence2", "word"} <= cells.keys():
         return [Row(row.where, {**cells, "sentence2": f"{cells['sentence2']} {cells['word']}"})]
     return [row]
+
+
+def others(cells: Mapping[str, Any]) -> dict[str, Any]:
+    """The cells that a task's own question is not made of."""
+    made = ("premise", "choice1", "choice2", "question", "target")
+    return {name: cell for name, cell in cells.items() if name not in made}
 
 
 def text_in(row: Row, column: str) -> str:

@@ -80,6 +80,12 @@ class LabelWords(Head):
         """Scores of words to scores of classes."""
         return features[:, self.used].float() @ self.shares.T - self.offset
 
+    def linear(self, words: int) -> tuple[Tensor, Tensor]:
+        """Weight (C, V) and bias (C,) of the same head for the scores of all V ``words``."""
+        weight = self.shares.new_zeros(self.num_classes, words)
+        weight[:, self.used] = self.shares
+        return weight, -self.offset
+
     @torch.no_grad()
     def calibrate(self, features: Float[Tensor, "batch features"]) -> None:
         """Set the offset by the scores of texts that say nothing."""

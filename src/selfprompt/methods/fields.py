@@ -85,8 +85,8 @@ class TextFields(PromptFields):
             further texts.
         answers: Words are label words where the template has its mask; linear is a linear head on the mean of the
             text's words.
-        label_words: The words of each class, a mapping, or "great|good, terrible|bad" in the order of the classes;
-            left open, the classes' names.
+        label_words: The words of each class, by its name, "pos=great|good, neg=terrible|bad", or in the order of the
+            classes, which is that of their sorted names; left open, the classes' names.
         calibrate: Subtract from label words what a text that says nothing is answered with.
         instance: Shift the prompts of the first layer by what each text says, as IPT does: by a table of its words,
             or by a bottleneck on their mean.
@@ -103,6 +103,10 @@ class TextFields(PromptFields):
     @classmethod
     def read_words(cls, value: Any) -> Any:
         """Words out of one string."""
+        if isinstance(value, str) and all("=" in part for part in value.split(",")):
+            named = (part.split("=", 1) for part in value.split(","))
+            value = {name.strip(): words.split("|") for name, words in named}
+            return {name: tuple(word.strip() for word in words) for name, words in value.items()}
         if isinstance(value, str):
             return tuple(tuple(word.strip() for word in words.split("|")) for words in value.split(","))
         if isinstance(value, dict):

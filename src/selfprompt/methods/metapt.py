@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -43,7 +43,7 @@ class MetaPT(PPT):
     inner_examples: int = Field(default=8, ge=1)
     inner_lr: float = Field(default=0.1, ge=0)
     inner_steps: int = Field(default=1, ge=1)
-    meta_order: Literal[1, 2] = 1
+    meta_order: int = Field(default=1, ge=1, le=2)
 
     def stages(self, recipe: Recipe) -> tuple[Stage, ...]:
         if self.start is not None:

@@ -125,7 +125,7 @@ class WordPrompts(TextMethod, ABC):
     def own_start(self) -> Initialization:
         words = self.label_words if isinstance(self.label_words, dict) else {}
         kind: Start = "vocabulary" if self.start_from == "labels" and not words else self.start_from
-        return OfWords(kind, tuple(word for name in words for word in words[name]))
+        return OfWords(kind, tuple(word for name in words for word in words[name]), self.answers == "linear")
 
     def insertion(self, backbone: Backbone) -> Insertion:
         assert isinstance(backbone, TextBackbone)

@@ -13,13 +13,20 @@ from torch import Tensor, nn
 
 from selfprompt.backbones.base import Backbone, BlockEdit, Context, Edits, Tokens
 from selfprompt.backbones.info import Readout
+from selfprompt.backbones.text import TextBackbone
 from selfprompt.data.protocol import BaseProtocol
 from selfprompt.errors import UserError
 from selfprompt.heads.class_text import ClassText
+from selfprompt.heads.label_words import LabelWords
 from selfprompt.heads.linear import LinearHead
+from selfprompt.inputs import Text
 from selfprompt.model import PromptedModel
+from selfprompt.prompts.insertion.words import filled
 from selfprompt.scores.calibration import Calibration
 from selfprompt.scores.several import above
+
+MEANS: tuple[Readout, ...] = ("mae_average", "fresh_average")
+"""Readouts in which prompts take part."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,7 @@ class Member:
     Args:
         prompts: (P, D) of every block, as they meet its tokens.
         free: (depth, heads, P_kv, d) keys, which are values, too, that no projection makes.
+        words: (P, D) prompts among the words of a text.
         readout: See `Backbone.readout`.
         weight, bias: Of the head, divided by the adapter's temperature; a class's row is its text's unit feature
             times the scale where classes are texts.
@@ -42,6 +50,7 @@ class Member:
 
     prompts: list[Tensor]
     free: Tensor
+    words: Tensor
     readout: Readout
     weight: Tensor
     bias: Tensor
@@ -90,6 +99,8 @@ class Bank(nn.Module, Edits):
         listed = list(members.values())
         self.protocol = listed[0].protocol if listed else None
         self.readout: Readout | None = listed[0].readout if listed else None
+        words, _ = padded([member.words for member in listed], like, 0)
+        self.register_buffer("among", words, persistent=False)
         free, own_free = padded([member.free for member in listed], like, 2)
         own = own_free
         for i, prompts in enumerate(zip(*(member.prompts for member in listed))):
@@ -103,6 +114,13 @@ class Bank(nn.Module, Edits):
         self.register_buffer("biases", padded([member.bias for member in listed], like, 0)[0], persistent=False)
         cosine = torch.tensor([member.cosine for member in listed], device=like.device)
         self.register_buffer("cosine", cosine, persistent=False)
+
+    def words(self, content: Tensor, context: Context) -> Tensor:
+        """The prompts of the members that the samples belong to, where texts have slots for some."""
+        among = self.get_buffer("among")
+        if not isinstance(context.inputs, Text) or not among.shape[1]:
+            return content
+        return filled(content, context.inputs, among[context.rows])
 
     def edit(self, backbone: Backbone, i: int, context: Context) -> BlockEdit:
         """Keys and values of the members that the samples belong to, and which of them each sees.
@@ -120,7 +138,7 @@ class Bank(nn.Module, Edits):
             more = free[used, i].to(keys.dtype)
             keys, values = torch.cat([more, keys], dim=-2), torch.cat([more, values], dim=-2)
         mask = getattr(self, f"mask_{i}")
-        asks = self.readout != "backbone" and i == backbone.depth - 1
+        asks = self.readout in MEANS and i == backbone.depth - 1
         return BlockEdit(
             extra_kv=(keys[back], values[back]),
             extra_mask=None if mask is None else mask[rows],
@@ -129,7 +147,7 @@ class Bank(nn.Module, Edits):
 
     def leave(self, tokens: Tokens, context: Context) -> Tokens:
         """Weigh the tokens of a mean so that padding has no part in it."""
-        if self.readout == "backbone":
+        if self.readout not in MEANS:
             return tokens
         x, prefix, own = tokens.x, tokens.num_prefix, self.get_buffer("own")[context.rows]
         counted = F.pad(own.to(x.dtype), (prefix, x.shape[1] - prefix - own.shape[1]), value=1)
@@ -161,8 +179,11 @@ def scores_of(name: str, model: PromptedModel) -> tuple[Tensor, Tensor, bool]:
             raise UserError(f"The texts of {name!r} differ with the image, and a pool has them once: take coop's.")
         weight = model.head.scale.exp() * model.head.weights()
         return weight.detach(), weight.new_zeros(len(weight)), True
+    if isinstance(model.head, LabelWords):
+        assert isinstance(model.backbone, TextBackbone)
+        return *model.head.linear(model.backbone.num_words), False
     if not isinstance(model.head, LinearHead):
-        raise UserError(f"{name!r} has a head of its own making: a pool takes linear ones and texts.")
+        raise UserError(f"{name!r} has a head of its own making: a pool takes linear ones, texts and label words.")
     return *plain_head(copy.deepcopy(model.head)), False
 
 

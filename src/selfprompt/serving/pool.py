@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from threading import Lock
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,15 +18,16 @@ from selfprompt.assembly import load
 from selfprompt.backbones.base import UNEDITED
 from selfprompt.backbones.clip import DualEncoder
 from selfprompt.backbones.load import BackboneSource, load_backbone
-from selfprompt.data.protocol import protocol_for
+from selfprompt.data.protocol import TextProtocol, protocol_for
 from selfprompt.errors import UserError, unknown
-from selfprompt.inputs import images_of
+from selfprompt.inputs import Inputs, Text, count, images_of, move
 from selfprompt.methods import from_description
 from selfprompt.model import PromptedModel
 from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.deep import AtEveryBlock
 from selfprompt.prompts.insertion.key_value import KeyValue
 from selfprompt.prompts.insertion.none import NoPrompts
+from selfprompt.prompts.insertion.words import AmongWords
 from selfprompt.serving.bank import Bank, Member, scores_of
 
 VIEW = ("resize", "crop_fraction", "interpolation", "mean", "std", "value_range")
@@ -35,6 +37,7 @@ VIEW = ("resize", "crop_fraction", "interpolation", "mean", "std", "value_range"
 class AdapterPool(nn.Module):
     """Adapters that answer together: each sample of a batch sees its own task's prompts and head.
 
+    Samples are images; or texts, each in its own adapter's template, whose prompts may stand among the words, too.
     The batch goes through the backbone once. Each sample's prompts are keys and values, made of a bank's; where
     adapters differ in their number of prompts, a mask hides the padding, and those of a head alone have none. Of an
     image-text model, the texts of an adapter's classes are computed once, when it is added. Backbone and adapters
@@ -114,10 +117,11 @@ class AdapterPool(nn.Module):
         self._check(name, config, insertion, others)
         model = adapter if isinstance(adapter, PromptedModel) else load(adapter, self.source)
         insertion = copy.deepcopy(model.tower.insertion).eval()
-        heads, inner = self.backbone.num_heads, self.backbone.width // self.backbone.num_heads
+        heads, inner = self.backbone.num_heads, self.backbone.head_width
         like = next(self.backbone.parameters())
         prompts = [like.new_empty(0, self.backbone.width)] * self.backbone.depth
         with torch.no_grad(), torch.autocast(like.device.type, enabled=False):
+            words = insertion.layer(0, 1).detach() if isinstance(insertion, AmongWords) else prompts[0]
             if isinstance(insertion, AtEveryBlock):
                 prompts = [insertion.layer(i, 1).detach() for i in range(self.backbone.depth)]
             weight, bias, cosine = scores_of(name, model)
@@ -125,15 +129,15 @@ class AdapterPool(nn.Module):
         free = like.new_empty(len(prompts), heads, 0, inner)
         if isinstance(insertion, KeyValue):
             free = insertion.key_values.detach()
-        known = (model.class_names, config.protocol, version, model.thresholds, model.calibration)
-        return Member(prompts, free, model.readout, *head, *known)
+        known = (model.class_names, model.protocol, version, model.thresholds, model.calibration)
+        return Member(prompts, free, words, model.readout, *head, *known)
 
     def _check(self, name: str, config: AdapterConfig, insertion: Insertion, others: dict[str, Member]) -> None:
         """Refuse what the pool cannot serve, before anything is made of it."""
-        if not isinstance(insertion, (AtEveryBlock, NoPrompts)):
+        if insertion.reads_text or not isinstance(insertion, (AtEveryBlock, AmongWords, NoPrompts)):
             raise UserError(
                 f"{name!r} is a {config.method['name']} adapter that a pool cannot serve: it takes deep prompts "
-                f"that are keys and values alone, such as vpt's, and heads alone."
+                f"that are keys and values alone, such as vpt's, those among the words of texts, and heads alone."
             )
         if from_description(config.method).trainable() == "backbone":
             raise UserError(f"{name!r} has weights of the backbone in it, which a pool shares: serve it by itself.")
@@ -148,23 +152,25 @@ class AdapterPool(nn.Module):
         if not others:
             return
         first, known = next(iter(others.items()))
-        if known.readout != config.method["readout"]:
+        reads = "words" if from_description(config.method).head() == "label_words" else config.method["readout"]
+        if known.readout != reads:
             raise UserError(
-                f"{name!r} reads {config.method['readout']}, and {first!r} {known.readout}: use a second pool, or "
+                f"{name!r} reads {reads}, and {first!r} {known.readout}: use a second pool, or "
                 f"train with one --readout."
             )
-        if odd := next((f for f in VIEW if getattr(known.protocol, f) != getattr(config.protocol, f)), None):
+        view = () if size is None else VIEW
+        if odd := next((f for f in view if getattr(known.protocol, f) != getattr(config.protocol, f)), None):
             raise UserError(
                 f"{name!r} was trained on images with {odd.replace('_', ' ')} {getattr(config.protocol, odd)}, and "
                 f"{first!r} with {getattr(known.protocol, odd)}: use a second pool."
             )
 
     @torch.no_grad()
-    def forward(self, images: Tensor, tasks: str | Sequence[str], bank: Bank | None = None) -> list[Tensor]:
+    def forward(self, images: Any, tasks: str | Sequence[str], bank: Bank | None = None) -> list[Tensor]:
         """Logits of each sample, (C,) for the C classes of its task: their softmax is the adapter's probabilities.
 
         Args:
-            images: (B, 3, H, W), uint8 or normalised floats.
+            images: (B, 3, H, W), uint8 or normalised floats; or B texts, strings or tuples of several.
             tasks: B names, or one for all.
             bank: A bank that the pool has or had; by default the one that it has.
 
@@ -172,7 +178,7 @@ class AdapterPool(nn.Module):
             UserError: A name is unknown, there are more or fewer than images, or the images are no such tensor.
         """
         bank = bank or self.bank
-        tasks = tasks_of(tasks, len(images) if isinstance(images, Tensor) else None, bank)
+        tasks = tasks_of(tasks, counted(images), bank)
         return self.scores(self.features(images, tasks, bank), tasks, bank)
 
     def scores(self, features: Tensor, tasks: Sequence[str], bank: Bank) -> list[Tensor]:
@@ -184,38 +190,65 @@ class AdapterPool(nn.Module):
         logits = torch.baddbmm(biases[..., None], weights, features[..., None].to(weights.dtype)).squeeze(-1)
         return [row[: len(bank.members[task].bias)] for row, task in zip(logits, tasks)]
 
+    def _read(self, texts: Any, tasks: str | Sequence[str] | None, bank: Bank) -> Inputs:
+        """Texts as a batch, each in the template of its own task; a batch as it is."""
+        if isinstance(texts, Text):
+            return self.backbone.as_input(texts, None)
+        if isinstance(texts, (str, Tensor)) or not isinstance(texts, Sequence):
+            raise UserError(f"The pool takes texts: give a list of strings, not a {type(texts).__name__}.")
+        if tasks is None:
+            protocols = [TextProtocol().read_by(self.backbone, None)] * len(texts)
+        else:
+            protocols = [bank.members[task].protocol for task in tasks_of(tasks, len(texts), bank)]
+        views = [protocol.view() for protocol in protocols]
+        filled = [view.read(view.accept(text)) for view, text in zip(views, texts)]
+        batch = views[0].collate(filled, len(filled))
+        return self.backbone.as_input(move(batch, next(self.backbone.parameters()).device), None)
+
     @torch.no_grad()
-    def features(self, images: Tensor, tasks: str | Sequence[str] | None, bank: Bank | None = None) -> Tensor:
+    def features(self, images: Any, tasks: str | Sequence[str] | None, bank: Bank | None = None) -> Tensor:
         """(B, F) features: what the heads of the tasks read, or without tasks what the frozen backbone gives.
 
         Arguments and errors as of `forward`.
         """
         bank = bank or self.bank
         protocol = bank.protocol or protocol_for(self.backbone.info)
-        images = images_of(self.backbone.as_input(images, protocol.view().prepare))
+        if protocol.inputs == "text":
+            given = self._read(images, tasks, bank)
+        else:
+            given = images_of(self.backbone.as_input(images, protocol.view().prepare))
         if tasks is None or bank.readout is None:
-            return self.backbone.readout(self.backbone.run(images, UNEDITED), "backbone")
-        rows = [bank.rows[task] for task in tasks_of(tasks, len(images), bank)]
-        if not rows:
-            return images.new_empty(0, self.backbone.num_features)
+            return self.backbone.readout(self.backbone.run(given, UNEDITED), "backbone")
+        like = next(self.backbone.parameters())
+        own = [bank.rows[task] for task in tasks_of(tasks, count(given), bank)]
+        rows = torch.tensor(own, device=like.device, dtype=torch.long)
+        if not len(rows):
+            return like.new_empty(0, self.backbone.num_features)
         read = self.backbone.read_by(bank.readout)
-        tokens = self.backbone.run(images, bank, rows=torch.tensor(rows, device=images.device), read=read)
+        tokens = self.backbone.run(given, bank, rows=rows, read=read)
         return self.backbone.readout(tokens, bank.readout)
 
-    def probabilities(self, images: Tensor, tasks: str | Sequence[str], bank: Bank | None = None) -> list[Tensor]:
+    def probabilities(self, images: Any, tasks: str | Sequence[str], bank: Bank | None = None) -> list[Tensor]:
         """Each sample's probabilities, (C,) for the C classes of its task; arguments and errors as of `forward`."""
         bank = bank or self.bank
-        tasks = tasks_of(tasks, len(images) if isinstance(images, Tensor) else None, bank)
+        tasks = tasks_of(tasks, counted(images), bank)
         return [bank.members[task].probabilities(row) for task, row in zip(tasks, self(images, tasks, bank))]
 
-    def predict(self, images: Tensor, tasks: str | Sequence[str]) -> list[tuple[str, float]]:
+    def predict(self, images: Any, tasks: str | Sequence[str]) -> list[tuple[str, float]]:
         """The likeliest class of each sample in its task, and its probability."""
         bank, answers = self.bank, []
-        tasks = tasks_of(tasks, len(images) if isinstance(images, Tensor) else None, bank)
+        tasks = tasks_of(tasks, counted(images), bank)
         for task, found in zip(tasks, self.probabilities(images, tasks, bank)):
             probability, label = found.max(-1)
             answers.append((bank.members[task].names[int(label)], float(probability)))
         return answers
+
+
+def counted(samples: Any) -> int | None:
+    """How many samples there are; None where that is no batch."""
+    if isinstance(samples, (Tensor, Text)):
+        return count(samples)
+    return len(samples) if isinstance(samples, Sequence) and not isinstance(samples, str) else None
 
 
 def tasks_of(tasks: str | Sequence[str], count: int | None, bank: Bank) -> Sequence[str]:

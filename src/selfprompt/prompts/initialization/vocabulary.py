@@ -34,10 +34,12 @@ class OfWords(Initialization):
     Args:
         kind: Which.
         words: The label words.
+        spare: Leave out words that are no token, where no answer depends on them.
     """
 
     kind: Start
     words: tuple[str, ...] = ()
+    spare: bool = False
     needs_data = False
 
     def prepare(
@@ -50,8 +52,9 @@ class OfWords(Initialization):
             return Prompts(values - 0.5)
         rows: list[Tensor] = []
         if self.kind == "labels":
-            found = [backbone.vectors(backbone.vocabulary.of_word(word)).mean(dim=0) for word in self.words]
-            rows = found[:num_prompts]
+            known = backbone.vocabulary
+            ids = [known.of_word(word) for word in self.words if not self.spare or known.has(word)]
+            rows = [backbone.vectors(own).mean(dim=0) for own in ids][:num_prompts]
         if left := num_prompts - len(rows):
             special = set(backbone.vocabulary.tokenizer.all_special_ids)
             common = [i for i in range(len(backbone.vocabulary)) if i not in special][:COMMON]
