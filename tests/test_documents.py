@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import runpy
 import shlex
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import selfprompt as sp
+from selfprompt import adaptations, methods
 from selfprompt.cli import COMMANDS, app
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +40,38 @@ def test_commands_in_documents_are_commands(path: Path) -> None:
     for line in commands(path.read_text(encoding="utf-8")):
         words = shlex.split(line, comments=True)[1:]
         app.parse_args(words, exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize("name", [*methods.RECORDS, *adaptations.RECORDS])
+def test_the_page_of_a_method_says_where_it_stands_what_runs_it_and_what_was_reported(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    pages = importlib.import_module("method_pages")
+    built = name in methods.RECORDS
+    record = (methods.RECORDS if built else adaptations.RECORDS)[name]
+    page = "\n".join((pages.of_method if built else pages.of_adaptation)(record))
+    file = re.findall(r"^Code: `([^`]+)`", page, re.MULTILINE)[0]
+    assert f'name="{name}"' in (ROOT / file).read_text(encoding="utf-8")
+    if record.source:
+        assert f"https://arxiv.org/abs/{record.source.arxiv}" in page
+        assert "## Published numbers" in page
+    if built:
+        assert f"\n$ selfprompt tune --method {name}\n" in page
+        assert "Nothing is trained." in page or "embedded example" in page
+    for line in commands(page):
+        app.parse_args(shlex.split(line, comments=True)[1:], exit_on_error=False, print_error=False)
+
+
+def test_the_table_of_methods_links_each_to_its_file_and_its_paper() -> None:
+    rows = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("| [`")]
+    found = {name: line for line in rows for name in re.findall(r"\[`([a-z0-9-]+)`\]\(src/selfprompt/methods/", line)}
+    assert set(found) == set(methods.RECORDS)
+    for name, record in methods.RECORDS.items():
+        file = f"src/{record.module.replace('.', '/')}.py"
+        assert f"[`{name}`]({file})" in found[name]
+        assert (ROOT / file).is_file()
+        assert name in ("linear", "full") or f"https://arxiv.org/abs/{record.source.arxiv}" in found[name]
 
 
 @pytest.mark.slow

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import selfprompt as sp
 from conftest import METHODS, make_backbone
+from selfprompt.data.views.image import prepare_image
+from selfprompt.scores.calibration import Calibration
 from selfprompt.serving.export import export
 
 
@@ -33,7 +39,7 @@ def test_programs_of_torch_export(method: str, tmp_path: Path, pixels: torch.Ten
     assert torch.allclose(program(pixels), model(pixels), atol=1e-5)
 
 
-def test_onnx_in_onnxruntime(tmp_path: Path, pixels: torch.Tensor) -> None:
+def test_onnx_in_onnxruntime(tmp_path: Path, pixels: torch.Tensor, capfd: pytest.CaptureFixture[str]) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     model = started("spt")
     model.save_pretrained(tmp_path)
@@ -42,7 +48,33 @@ def test_onnx_in_onnxruntime(tmp_path: Path, pixels: torch.Tensor) -> None:
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     (logits,) = session.run(["logits"], {"images": pixels.numpy()})
     assert torch.allclose(torch.from_numpy(logits), model(pixels), atol=1e-5)
-    assert json.loads(session.get_modelmeta().custom_metadata_map["class_names"]) == ["ant", "bee", "cow"]
+    said = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
+    assert said == {"class_names": ["ant", "bee", "cow"], "protocol": model.protocol.model_dump(mode="json")}
+    assert capfd.readouterr().out == ""  # standard output is the command's own
+
+
+def test_a_program_with_a_temperature_is_written_without_a_word(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    pytest.importorskip("onnxscript")
+    model = started("linear")
+    model.calibration = Calibration(temperature=2.0, examples=8)
+    export(model, tmp_path / "model.onnx")
+    assert capfd.readouterr() == ("", "")
+    assert not [str(found.message) for found in recwarn if "training mode" in str(found.message)]
+
+
+@pytest.mark.parametrize("changes", [{}, {"crop_fraction": 0.8, "interpolation": "bilinear"}, {"resize": "squash"}])
+@pytest.mark.parametrize("shape", [(61, 40), (33, 90), (20, 20)])
+def test_the_how_to_resizes_as_the_protocol_says(shape: tuple[int, int], changes: dict[str, Any]) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "how-to" / "export.md").read_text(encoding="utf-8")
+    (function,) = re.findall(r"^def resized.*?(?=^\S)", text, re.MULTILINE | re.DOTALL)
+    known: dict[str, Any] = {"Image": Image}
+    exec(function, known)
+    image = Image.effect_noise(shape, 100).convert("RGB")
+    protocol = sp.Protocol(image_size=32, **changes)
+    resized = np.asarray(known["resized"](image, protocol.model_dump(mode="json")))
+    assert (resized.transpose(2, 0, 1) == prepare_image(image, protocol)).all()
 
 
 def test_another_suffix_or_a_missing_extra_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

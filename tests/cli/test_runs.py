@@ -53,6 +53,10 @@ def test_a_run_without_validation_is_summed_up(run: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     assert "validation accuracy" in summary(metrics, run)
     assert "validation accuracy" not in summary(metrics | {"val_accuracy": None}, run)
+    asked = metrics["recipe"]["epochs"]
+    assert f"best epoch {metrics['best_epoch']} of {asked}, " in summary(metrics, run)
+    twice = metrics | {"epochs": asked + 2}
+    assert f" of {asked + 2}, the first training's 2 among them" in summary(twice, run)
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from selfprompt import adaptations, methods
 from selfprompt.comparison import published as room
 from selfprompt.comparison.bench import group_columns
-from selfprompt.comparison.published import published
+from selfprompt.comparison.beyond import BY, SHIFTED
+from selfprompt.comparison.published import papers, published
 from selfprompt.comparison.suites import SUITES
 from selfprompt.data import sources
 from selfprompt.methods import make_method, read_spec
+from selfprompt.papers import PAPERS
 
 FILES = sorted(Path(room.__file__).parent.glob("*.json"))
 
@@ -22,16 +25,48 @@ def test_every_number_has_its_source_and_a_place(path: Path) -> None:
     paper = json.loads(path.read_text(encoding="utf-8"))
     assert "arXiv" in paper["source"]
     for table in paper["tables"]:
-        suite = next(iter(SUITES[table["benchmark"]].values()))
-        places = {*suite.groups, *(task for tasks in suite.groups.values() for task in tasks)}
-        places |= {"new", "H"} if "base" in places else {*suite.also, "shifted"}
         assert {"table", "selection", "pretraining"} <= table.keys()
         assert set(table.get("copied", {})) <= set(table["results"])
+        places = of_suite(table["benchmark"])
         for method, numbers in table["results"].items():
             name, fields = read_spec(method)
             make_method(name, **fields)
-            assert set(numbers) <= places
-            assert all(0 < number < 100 for number in numbers.values())
+            assert places is None or {place.partition(BY)[0] for place in numbers} <= places
+            assert {place.partition(BY)[2] for place in numbers} <= {"", *adaptations.RECORDS}
+            assert all(0 < number <= 100 for number in numbers.values())
+
+
+def of_suite(benchmark: str) -> set[str] | None:
+    """Where a suite has numbers; None of a benchmark that is not run here."""
+    if benchmark not in SUITES:
+        return None
+    suite = next(iter(SUITES[benchmark].values()))
+    places = {*suite.groups, *(task for tasks in suite.groups.values() for task in tasks)}
+    return places | ({"new", "H"} if "base" in places else {*suite.also, SHIFTED})
+
+
+def test_every_paper_has_its_numbers_or_says_that_there_are_none() -> None:
+    for record in (*methods.RECORDS.values(), *adaptations.RECORDS.values()):
+        if record.paper:
+            paper = papers()[record.paper]
+            assert bool(paper["tables"]) != bool(paper.get("none")), record.paper
+    assert papers().keys() <= PAPERS.keys()
+
+
+def test_what_is_done_at_test_time_stands_beside_what_was_done_without() -> None:
+    rows = published("imagenet-shift", "clip", "RN50")
+    assert published("imagenet-shift", "clip", "RN50x4") == {}
+    for (row,) in rows.values():
+        for how in ("", f"{BY}tpt"):
+            shifted = [row.numbers[f"imagenet-shift/{part}{how}"] for part in ("a", "v2", "r", "sketch")]
+            assert row.numbers[SHIFTED + how] == pytest.approx(sum(shifted) / 4, abs=0.01)
+    columns = group_columns({"imagenet": []}, False, 1, rows, ("shifted, tpt",))
+    measured = {
+        "method": "zeroshot",
+        "groups": {"imagenet": {"mean": 60.0, "std": 0.0}},
+        "also": {"shifted, tpt": [44.0]},
+    }
+    assert columns[4].text(measured) == "43.9 (+0.1; tpt2022, unverified)"
 
 
 def test_rows_that_a_paper_copied_are_their_own_papers() -> None:
@@ -104,6 +139,6 @@ def test_new_classes_stand_beside_what_is_published() -> None:
 
 
 def test_shifted_data_stand_beside_what_is_published() -> None:
-    (coop,) = published("imagenet-shift", "clip", "ViT-B-16-quickgelu")["coop"]
+    coop, _ = published("imagenet-shift", "clip", "ViT-B-16-quickgelu")["coop"]
     shifted = [number for name, number in coop.numbers.items() if name.startswith("imagenet-shift/")]
     assert coop.numbers["shifted"] == pytest.approx(sum(shifted) / 4, abs=0.01)

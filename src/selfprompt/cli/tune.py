@@ -170,12 +170,13 @@ def summary(metrics: Tested, folder: Path, inputs: Kind = "image") -> str:
     from selfprompt.scores import classes as scores
     from selfprompt.scores import verdicts
     from selfprompt.scores.asked import WORDS
+    from selfprompt.tuning.records import epoch_kept
 
     tested = f"{metrics['test_images']:,} {inputs}s ({metrics['precision']})"
     val = metrics["val_accuracy"]  # None where validation images were trained on, too
     lines = [
         parameter_line(metrics["trainable_parameters"], metrics["total_parameters"]),
-        ("nothing to train" if not metrics["best_epoch"] else f"best epoch {metrics['best_epoch']}")
+        ("nothing to train" if not metrics["best_epoch"] else f"best epoch {epoch_kept(metrics)}")
         + ("" if val is None else f", validation accuracy {val:.2f} %"),
         f"test accuracy {metrics['test_accuracy']:.2f} % on {tested}",
     ]

@@ -29,7 +29,7 @@ from selfprompt.runs.record import (
     read_analysis,
 )
 from selfprompt.scores.asked import WORDS, Metric
-from selfprompt.tuning.records import Tested, read_history, read_metrics, score_of
+from selfprompt.tuning.records import Tested, epoch_kept, read_history, read_metrics, score_of
 
 NAMED_CLASSES = 30
 Thumbnails = Mapping[Shown, Image.Image]
@@ -267,7 +267,7 @@ def details(config: dict[str, Any], metrics: Tested) -> Section:
         ("recipe", said(config["recipe"])),
         (f"protocol {metrics['protocol']}", said(config["protocol"])),
         ("seed", config["seed"]),
-        ("epoch kept", metrics["best_epoch"]),
+        ("epoch kept", epoch_kept(metrics) if metrics["best_epoch"] else 0),
         ("processes", metrics["processes"]),
     ]
     return Section("Settings", "run.json holds them for a program.", rows=rows)

@@ -43,8 +43,8 @@ def export(
 
     It takes uint8 images (B, 3, S, S), resized as the protocol says, for any B, and gives logits (B, C), divided by
     the adapter's temperature: their softmax, or their sigmoids where an image may have several labels, are the
-    probabilities that `predict` gives. The names of the classes are in an ONNX file's metadata, under
-    ``class_names``; of several labels each one's threshold, under ``thresholds``.
+    probabilities that `predict` gives. An ONNX file's metadata have in JSON the names of the classes under
+    ``class_names`` and the protocol under ``protocol``; of several labels each one's threshold under ``thresholds``.
 
     Args:
         adapter: A folder, a hub repository, or a model.
@@ -83,16 +83,23 @@ def export(
         model.cast_frozen(torch.float32),
         model.folded(),
     ):
-        program: Any = Tempered(model) if model.temperature != 1 else model
+        program: Any = Tempered(model).eval() if model.temperature != 1 else model
         if out.suffix == ".pt2":
             buffer = io.BytesIO()  # in memory, as torch's own writer ends the process where a disk is full
             torch.export.save(torch.export.export(program, example, dynamic_shapes=dynamic), buffer)
             save = partial(Path.write_bytes, data=buffer.getbuffer())
         else:
             program = torch.onnx.export(
-                program, example, dynamic_shapes=dynamic, input_names=["images"], output_names=["logits"], dynamo=True
+                program,
+                example,
+                dynamic_shapes=dynamic,
+                input_names=["images"],
+                output_names=["logits"],
+                dynamo=True,
+                verbose=False,  # its progress, on standard output
             )
             program.model.metadata_props["class_names"] = json.dumps(model.class_names)
+            program.model.metadata_props["protocol"] = model.protocol.model_dump_json()
             if model.multi_label:
                 thresholds = bounds_of(model.thresholds, model.num_classes).tolist()
                 program.model.metadata_props["thresholds"] = json.dumps(thresholds)

@@ -194,6 +194,13 @@ def score_of(metrics: Tested) -> float:
     return metrics["test_accuracy"] if metric is None else scores[metric]
 
 
+def epoch_kept(metrics: Measured) -> str:
+    """Which epoch was kept, of how many: a first training of the same prompts has epochs of its own before."""
+    asked, every = metrics["recipe"]["epochs"], metrics.get("epochs", 0)
+    before = f", the first training's {every - asked} among them" if every > asked else ""
+    return f"{metrics['best_epoch']} of {every or asked}{before}"
+
+
 M = TypeVar("M", Metrics, Tested)
 
 

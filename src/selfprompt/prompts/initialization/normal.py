@@ -1,4 +1,4 @@
-"""APT's random start."""
+"""CoOp's and APT's random start."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from selfprompt.prompts.initialization.base import Initialization, Prompts
 
 
 class Normal(Initialization):
-    """``N(0, 0.02^2)`` (Wu et al., arXiv 2306.15706)."""
+    """``N(0, 0.02^2)``: of words in CoOp (Zhou et al., arXiv 2109.01134) and all that came of it, of tokens in APT
+    (Wu et al., arXiv 2306.15706)."""
 
     needs_data = False
 

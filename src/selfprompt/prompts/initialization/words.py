@@ -12,7 +12,7 @@ from selfprompt.prompts.initialization.base import Initialization, Prompts
 
 
 class FromWords(Initialization):
-    """The embeddings of given words, as CoOp starts from "a photo of a".
+    """The embeddings of given words, as CoOp (Zhou et al., arXiv 2109.01134) starts from "a photo of a".
 
     Args:
         text: As many words as there are prompts, by the backbone's tokenizer.

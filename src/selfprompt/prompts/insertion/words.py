@@ -14,7 +14,8 @@ from selfprompt.prompts.insertion.prompted import PromptInsertion
 
 
 class AmongWords(PromptInsertion):
-    """CoOp (Zhou et al., "Learning to Prompt for Vision-Language Models", IJCV 2022, arXiv 2109.01134).
+    """Among the words of the text that is classified, as Lester et al., arXiv 2104.08691, or of a class's text: CoOp
+    (Zhou et al., "Learning to Prompt for Vision-Language Models", IJCV 2022, arXiv 2109.01134).
 
     A text has slots, ids below 0, which prompts fill before positions are added: ``[start] v_1 .. v_M name . [end]``.
 
