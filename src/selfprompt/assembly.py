@@ -161,15 +161,11 @@ def create_model(
     Raises:
         UserError: The backbone or method is not to be had, a field is wrong, or the names are not one for each class.
     """
-    names = None if class_names is None else listed(class_names)
+    names = None if class_names is None else listed(class_names, num_classes)
     if num_classes is None:
         if names is None:
             raise UserError("How many classes there are is not said: give num_classes, or class_names.")
         num_classes = len(names)
-    if names is not None and len(names) != num_classes:
-        raise UserError(
-            f"class_names is {class_names!r:.80}: give a list of {num_classes} names, one for each class."
-        )
     if image_size is None and protocol:
         image_size = protocol.side
     made = make_method(method, **fields)

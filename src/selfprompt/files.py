@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from selfprompt.errors import UserError, first_line
 
+csv.field_size_limit(2**31 - 1)  # a long text in a cell is no mistake
 LOCK = ".selfprompt.lock"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FIXES = {

@@ -257,12 +257,15 @@ class PromptedModel(WithAdapter, library_name="selfprompt"):
         return load(model_id, backbone, **{k: v for k, v in hub.items() if k in known})
 
 
-def listed(names: Sequence[str]) -> list[str]:
-    """Names of classes, as a list.
+def listed(names: Sequence[str], count: int | None = None) -> list[str]:
+    """Names of ``count`` classes, as a list.
 
     Raises:
         UserError: They are one text, or one of them is none.
     """
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise UserError(f"class_names is {names!r:.80}: give a list of names, one for each class.")
-    return list(names)
+    found = [] if isinstance(names, str) else list(names)
+    wrong = isinstance(names, str) or not all(isinstance(name, str) for name in found)
+    if wrong or count not in (None, len(found)):
+        many = "names" if count is None else f"{count} names"
+        raise UserError(f"class_names is {names!r:.80}: give a list of {many}, one for each class.")
+    return found

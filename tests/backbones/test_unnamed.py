@@ -11,6 +11,7 @@ from huggingface_hub import HfApi, constants
 
 from selfprompt.backbones.timm_hub import PATIENCE, hub_id
 from selfprompt.errors import UserError
+from selfprompt.methods import packaged_for
 from selfprompt.runs.config import RunConfig
 from selfprompt.runs.unnamed import GENERAL, SIDE
 
@@ -94,7 +95,7 @@ def test_a_backbone_that_is_named_is_taken_silently(hub: Hub, folder: Path, capl
 def test_classes_as_texts_are_told_of_a_better_pair(hub: Hub, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("open_clip")
     assert RunConfig.resolve(str(folder), method="coop").backbone == "builtin-clip"
-    assert "better is --backbone open_clip:ViT-B-32/openai" in caplog.text
+    assert "better is --backbone open_clip:ViT-B-16/openai" in caplog.text
     assert hub.asked == []
 
 
@@ -108,3 +109,9 @@ def test_the_general_one_may_be_used_by_anybody() -> None:
     config = timm.get_pretrained_cfg(GENERAL)
     assert config is not None
     assert config.license == "apache-2.0"
+
+
+def test_methods_that_are_compared_share_a_packaged_backbone() -> None:
+    assert packaged_for(["vpt", "linear"]) == "builtin"
+    assert packaged_for(["linear", "coop:num_prompts=4"]) == "builtin-clip"
+    assert packaged_for(["ipt", "linear"]) == "builtin-text"

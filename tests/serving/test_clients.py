@@ -93,7 +93,9 @@ def test_the_openapi_document_holds_whatever_is_sent(address: str) -> None:
             for given_names, name in ((case.path_parameters, "name"), (case.query, "adapter")):
                 if known and given_names and name in given_names:
                     given_names[name] = "cars"
-            case.call_and_validate(headers=headers, checks=checks)
+            # a case that was wrong may be right once its name is
+            own = [check for check in checks if not known or check.__name__ != "negative_data_rejection"]
+            case.call_and_validate(headers=headers, checks=own)
             seen.add(case.operation.path)
 
         send()

@@ -74,7 +74,6 @@ def of_cells(path: Path) -> Iterator[Row]:
 
 def of_text_cells(path: Path) -> Iterator[Row]:
     """Rows of texts. Up to one of a thousand may have another number of cells (as in GLUE's QQP): it is left out."""
-    csv.field_size_limit(2**31 - 1)  # a long text is no mistake
     tabs, contents = path.suffix.lower() == ".tsv", read_text(path, FIX)
     if tabs:
         lines = enumerate((line.removesuffix("\r").split("\t") for line in contents.split("\n")), 1)

@@ -23,6 +23,8 @@ def compared(variants: bool = False) -> list[str]:
 
 def packaged_for(specs: Sequence[str]) -> str:
     """The packaged backbone on which some methods, as `read_spec` takes them, can all be run, if any can."""
+    from selfprompt.methods.base import Method
+
     wanted = (record_of(read_spec(spec)[0]).factory.packaged for spec in specs)
     return next((name for name in wanted if name != Method.packaged), Method.packaged)
 
