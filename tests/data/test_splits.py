@@ -15,6 +15,7 @@ from conftest import write_image
 from selfprompt.data.datasets import Dataset, Examples, with_splits
 from selfprompt.data.protocol import Protocol
 from selfprompt.data.sources import load_dataset
+from selfprompt.data.splits import cut_between
 from selfprompt.doctor import check_data
 from selfprompt.errors import UserError
 
@@ -197,3 +198,16 @@ def test_the_doctor_names_everything_at_once(folder: Path) -> None:
     problems = check_data(str(folder))[1]
     assert len(problems) == 3
     assert all(any(name in p for p in problems) for name in ("text.png", "cut.png", "dog"))
+
+
+@pytest.mark.parametrize(
+    ("groups", "share", "most"),
+    [(1000, 0.01, 0.06), (100, 0.02, 0.06), (8, 0.05, 0.15), (4, 0.1, 0.3), (10, 0.99, 0.95)],
+)
+def test_a_small_share_of_groups_is_the_least_that_can_be_had(groups: int, share: float, most: float) -> None:
+    owners = np.repeat(np.arange(groups), 4)
+    labels = np.tile([0, 1], 2 * groups)
+    left, off, _ = cut_between(labels, owners, np.arange(len(labels)), share, 0)
+    part = len(off) / len(labels)
+    assert 0 < part <= most if share < 0.5 else part > 0.5
+    assert not set(owners[left]) & set(owners[off])

@@ -14,6 +14,7 @@ from selfprompt.data.columns import Columns
 from selfprompt.data.datasets import Dataset, with_splits
 from selfprompt.data.examples import Examples
 from selfprompt.data.protocol import Protocol
+from selfprompt.data.rows import in_order
 from selfprompt.data.sources import load_dataset, load_located, locate
 from selfprompt.data.sources.table import load_table
 from selfprompt.data.tables import apart, with_columns
@@ -205,3 +206,17 @@ def test_a_table_goes_from_file_to_adapter_and_back(pictures: Path, weights: Pat
     assert sum(map(len, patients)) == len(set.union(*patients)) == 6
     found = json.loads(works("evaluate", out, table, *flags, "--json"))
     assert found["test_accuracy"] == metrics["test_accuracy"]
+
+
+def test_numbers_are_labels_and_groups_however_they_are_written(pictures: Path) -> None:
+    rows = [
+        {"file": f"pictures/{i}.png", "label": [1, 1.0, 2][i % 3], "group": [7, 7.0, 8, 9][i % 4]} for i in range(36)
+    ]
+    found = load_table(write(pictures, rows, "jsonl"))
+    assert found.class_names == ("1", "2")
+    assert found.train.groups is not None
+    assert len(set(found.train.groups.tolist())) == 3
+
+
+def test_classes_that_are_one_number_have_an_order_of_their_own() -> None:
+    assert in_order({"1", "01", "2"}) == ["01", "1", "2"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
+import shutil
 import struct
 import zlib
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from selfprompt.serving.batcher import TooLate
+from selfprompt.serving.repository import Repository
 from selfprompt.serving.server import app
 from selfprompt.serving.settings import Settings
 from tiny_server import client_of, form, make_pool, picture, save_adapters
@@ -251,3 +254,32 @@ def test_names_of_files_are_said_and_not_opened(client: TestClient, tmp_path: Pa
     assert answer.status_code == 400
     answer = client.post("/v1/predict", params={"adapter": str(tmp_path)}, files=form(picture(0)))
     assert answer.status_code == 404
+
+
+def test_outputs_are_few_and_headers_are_numbers(client: TestClient) -> None:
+    body = {"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 3, 32, 32], "data": [0] * 3072}]}
+    for outputs in ([{"name": "labels"}] * 2, [{"name": "labels"}, {"name": "probabilities"}] * 2):
+        assert client.post(INFER, json={**body, "outputs": outputs}).status_code == 400
+    assert client.post(INFER, json={**body, "outputs": [{"name": "labels"}]}).status_code == 200
+    long = {"Inference-Header-Content-Length": "9" * 5000, "content-type": "application/octet-stream"}
+    assert client.post(INFER, content=b"{}", headers=long).status_code == 400
+
+
+def test_an_adapter_that_is_damaged_in_a_way_of_its_own_is_left_out(paths: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(paths["birds"], tmp_path / "birds")
+    shutil.copytree(paths["cars"], tmp_path / "cars")
+    file = tmp_path / "cars" / "adapter_config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**config, "num_classes": 10**14}), encoding="utf-8")
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    pool = make_pool({})
+    repository = Repository(pool, tmp_path, 9)
+    repository.load_all()
+    assert pool.names == ["birds"]
+    assert "cars" in repository.failed
+
+
+def test_a_server_answers_at_the_address_that_it_was_given(pool: Any) -> None:
+    for address, status in (("127.0.0.2", 200), ("elsewhere.example", 400)):
+        with TestClient(app(pool, Settings(host="127.0.0.2")), base_url=f"http://{address}") as client:
+            assert client.get("/v2/health/live").status_code == status

@@ -12,7 +12,10 @@ from urllib.parse import quote
 
 import pytest
 
+from selfprompt.serving.settings import NAME
 from selfprompt.studio.app import PAGES
+from selfprompt.studio.offered import offered
+from selfprompt.studio.team import address
 from tiny_studio import HERE, OWN, TOKEN, studio
 
 
@@ -136,3 +139,15 @@ def test_a_damaged_run_is_said_and_leaves_the_other_pages(run: Path, weights: Pa
     with studio(run, out=tmp_path / "runs", backbone=weights) as client:
         assert "is damaged" in client.get("/runs/damaged").text
         assert [client.get(page).status_code for page in ("/", "/compare", "/serve", "/runs/run")] == [200] * 4
+
+
+def test_two_names_stay_two(folder: Path, tmp_path: Path) -> None:
+    """Of data in folders of one name, and of runs that a server could not tell apart."""
+    shutil.copytree(folder, tmp_path / "a" / "images")
+    shutil.copytree(folder, tmp_path / "b" / "images")
+    found = offered([str(tmp_path / "a" / "images"), str(tmp_path / "b" / "images")], tmp_path / "out")
+    assert {name: data.name for name, data in found.data.items()} == {"images": "images", "images-2": "images-2"}
+    names = ["plain", "compare~x", "compare-x", "鸟", "花"]
+    assert len({address(name) for name in names}) == len(names)
+    assert all(NAME.fullmatch(address(name)) for name in names)
+    assert address("plain") == "plain"

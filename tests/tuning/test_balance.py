@@ -18,6 +18,7 @@ from selfprompt.errors import UserError
 from selfprompt.inputs import Batch
 from selfprompt.methods.recipe import Recipe
 from selfprompt.methods.stages import Stage
+from selfprompt.objectives.labels import cross_entropy
 from selfprompt.rules.meta import Meta
 from selfprompt.tuning.balance import balanced, drawn, is_skewed, tell
 from selfprompt.tuning.fit import Result, fit
@@ -147,3 +148,24 @@ def test_texts_that_nothing_trains_say_nothing_of_several_labels() -> None:
     untrained = create_model("builtin-clip", "zeroshot", class_names=["ant", "bee", "cow"])
     with pytest.raises(UserError, match="not trained, and says which one class is likeliest: train coop"):
         fit(untrained, examples(SEVERAL.numpy()), None, recipe=Recipe(epochs=1))
+
+
+def test_a_weight_is_of_the_example_however_its_label_is_smoothed() -> None:
+    """Two classes of 90 and 10: what is best for an example of the larger stays near its smoothed label."""
+    labels = torch.tensor([0] * 90 + [1] * 10)
+    found = []
+    for label, weight in ((0, 100 / 180), (1, 100 / 20)):
+        scores = torch.randn(1, 2, generator=torch.Generator().manual_seed(label))
+        loss = cross_entropy(scores, torch.tensor([label]), torch.tensor([100 / 180, 100 / 20]), 0.1)
+        plain = F.cross_entropy(scores, torch.tensor([label]), label_smoothing=0.1)
+        assert float(loss) == pytest.approx(weight * float(plain), rel=1e-5)
+        shares = F.one_hot(torch.tensor([label]), 2).float()
+        mixed = cross_entropy(scores, shares, torch.tensor([100 / 180, 100 / 20]), 0.1)
+        assert torch.allclose(mixed, loss)
+        found.append(loss)
+    stage = balanced(Stage(Recipe(balance="loss", label_smoothing=0.1)), labels, 2)
+    scores = torch.zeros(100, 2, requires_grad=True)
+    for _ in range(300):
+        (gradient,) = torch.autograd.grad(stage.loss(lambda x: x, Batch(scores, labels)).sum(), scores)
+        scores = (scores - gradient).detach().requires_grad_()
+    assert float(scores.detach().softmax(-1)[0, 0]) == pytest.approx(0.95, abs=0.01)

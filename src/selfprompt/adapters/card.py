@@ -110,6 +110,6 @@ def metadata(config: AdapterConfig, licence: str | None = None) -> ModelCardData
 
 def hub_data(name: str) -> str | None:
     """The hub's name of a data set, if it came from there."""
-    bare = name.partition("@")[0].partition("#")[0]
+    bare = name.removeprefix("hf:").partition("@")[0].partition("#")[0]
     own = {known for record in RECORDS.values() for known in record.names}
     return bare if re.fullmatch(r"[\w.-]+/[\w.-]+", bare) and bare not in own else None

@@ -49,8 +49,7 @@ def look_at_texts(model: PromptedModel, words: int = 3) -> OfTexts | None:
         prompts, table = insertion.prompts[0].float(), head.tower.embedding.weight.float()
         distances, ids = torch.cdist(prompts, table).topk(min(CANDIDATES, len(table)), largest=False)
         say = head.tower.words.decode
-        found["nearest"] = [
-            [{"word": say(i), "distance": d} for i, d in zip(own, far) if legible(say(i))][:words]
-            for own, far in zip(ids.tolist(), distances.tolist())
-        ]
+        near = (zip(map(say, own), far) for own, far in zip(ids.tolist(), distances.tolist()))
+        named = [[NearWord(word=word, distance=d) for word, d in own if legible(word)] for own in near]
+        found["nearest"] = [own[:words] for own in named]
     return found

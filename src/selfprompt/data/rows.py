@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -166,10 +166,18 @@ def of_parquet(path: Path) -> Iterator[Row]:
         yield Row(f"{path}, row {number}", cells)
 
 
+def as_text(cell: Any) -> str:
+    """A cell as a text; nothing is an empty one, and a whole number has no point, as in columns in which one is
+    missing."""
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    return "" if cell is None or cell != cell else str(cell).strip()
+
+
 def in_order(names: set[str]) -> list[str]:
     """Labels sorted, as numbers where all are whole ones."""
-    key: Callable[[str], Any] = int if all(name.isascii() and name.isdecimal() for name in names) else str
-    return sorted(names, key=key)
+    whole = all(name.isascii() and name.isdecimal() for name in names)
+    return sorted(names, key=lambda name: (int(name) if whole else 0, name))
 
 
 def splits_of(

@@ -69,8 +69,9 @@ def cut_between(
     from sklearn.model_selection import StratifiedGroupKFold
 
     own = labels[pool]
-    nearest = Fraction(share).limit_denominator(max(2, min(20, len(np.unique(groups[pool])))))
-    taken, folds = max(1, nearest.numerator), nearest.denominator
+    most = max(2, min(20, len(np.unique(groups[pool]))))
+    nearest = min(max(Fraction(share).limit_denominator(most), Fraction(1, most)), Fraction(most - 1, most))
+    taken, folds = nearest.numerator, nearest.denominator
     with warnings.catch_warnings():  # that a class has fewer images than there are folds
         warnings.simplefilter("ignore", UserWarning)
         try:

@@ -12,7 +12,7 @@ from selfprompt.data import layout
 from selfprompt.data.cells import Label, class_columns, flagged, in_cells
 from selfprompt.data.columns import Columns
 from selfprompt.data.pairs import IMAGE_COLUMNS, LABEL_COLUMNS
-from selfprompt.data.rows import Row, read_rows, splits_of
+from selfprompt.data.rows import Row, as_text, read_rows, splits_of
 from selfprompt.data.texts import Entry
 from selfprompt.errors import UserError
 
@@ -112,9 +112,7 @@ def text_in(row: Row, column: str) -> str:
     cell: Any = row.cells.get(column)
     if isinstance(cell, (list, dict)):
         raise UserError(f"{row.where} has several values in {column}, and one is wanted.")
-    if isinstance(cell, float) and cell.is_integer():  # as columns of whole numbers become where one is missing
-        cell = int(cell)
-    return "" if cell is None or cell != cell else str(cell).strip()
+    return as_text(cell)
 
 
 def likely(there: Sequence[str]) -> list[list[str]]:

@@ -29,6 +29,11 @@ def cross_entropy(
         weights: Of examples of each class; with booleans two rows, of examples without the class and with it.
         smoothing: Share of the label that all classes have alike (Szegedy et al., arXiv 1512.00567).
     """
+    if labels.dtype != torch.bool and weights is not None and smoothing:
+        # an example's own weight holds for all of its loss; torch's would weigh what is smoothed by each class's
+        own = weights * (labels if labels.dim() == 2 else F.one_hot(labels, scores.shape[1]))
+        misses = -scores.float().log_softmax(dim=-1)
+        return (1 - smoothing) * (own * misses).sum(dim=-1) + smoothing * own.sum(dim=-1) * misses.mean(dim=-1)
     if labels.dtype != torch.bool:
         return F.cross_entropy(scores.float(), labels, weights, reduction="none", label_smoothing=smoothing)
     losses = F.binary_cross_entropy_with_logits(scores.float(), labels.float(), reduction="none")

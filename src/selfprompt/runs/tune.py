@@ -231,8 +231,9 @@ def run_in(
     if config.protocol.classes == "base" and model.head.knows_names:
         protocol = config.protocol.model_copy(update={"classes": "new"})
         new = splits_for(dataset, protocol, out, seed=config.seed)
-        metrics["new_classes"] = new_classes(model, backbone, new, accuracy, engine, 2 * config.recipe.batch_size)
-        measured["new_classes_accuracy"] = metrics["new_classes"]["accuracy"]
+        if len(new.test):  # of which a rehearsal, and data that are given so, have none
+            metrics["new_classes"] = new_classes(model, backbone, new, accuracy, engine, 2 * config.recipe.batch_size)
+            measured["new_classes_accuracy"] = metrics["new_classes"]["accuracy"]
     engine.track(measured, step=len(result.history))
     engine.close()
     assert model.metrics is not None

@@ -193,7 +193,7 @@ class AdapterPool(nn.Module):
     def _read(self, texts: Any, tasks: str | Sequence[str] | None, bank: Bank) -> Inputs:
         """Texts as a batch, each in the template of its own task; a batch as it is."""
         if isinstance(texts, Text):
-            return self.backbone.as_input(texts, None)
+            return self.backbone.as_input(texts, as_it_is)
         if isinstance(texts, (str, Tensor)) or not isinstance(texts, Sequence):
             raise UserError(f"The pool takes texts: give a list of strings, not a {type(texts).__name__}.")
         if tasks is None:
@@ -203,7 +203,7 @@ class AdapterPool(nn.Module):
         views = [protocol.view() for protocol in protocols]
         filled = [view.read(view.accept(text)) for view, text in zip(views, texts)]
         batch = views[0].collate(filled, len(filled))
-        return self.backbone.as_input(move(batch, next(self.backbone.parameters()).device), None)
+        return self.backbone.as_input(move(batch, next(self.backbone.parameters()).device), as_it_is)
 
     @torch.no_grad()
     def features(self, images: Any, tasks: str | Sequence[str] | None, bank: Bank | None = None) -> Tensor:
@@ -242,6 +242,11 @@ class AdapterPool(nn.Module):
             probability, label = found.max(-1)
             answers.append((bank.members[task].names[int(label)], float(probability)))
         return answers
+
+
+def as_it_is(inputs: Inputs) -> Inputs:
+    """Texts need no more to be done."""
+    return inputs
 
 
 def counted(samples: Any) -> int | None:

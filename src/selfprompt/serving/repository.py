@@ -17,7 +17,7 @@ from fastapi import Path as PathParameter
 from pydantic import BaseModel, ValidationError
 
 from selfprompt.adapters.format import FILES, find_adapter, read_adapter
-from selfprompt.errors import UserError
+from selfprompt.errors import UserError, first_line
 from selfprompt.serving.pool import AdapterPool
 from selfprompt.serving.settings import NAME
 
@@ -82,6 +82,9 @@ class Repository:
         except UserError as error:
             self.failed[name] = str(error)
             raise
+        except Exception as error:  # whatever a file that is damaged in a way of its own raises
+            self.failed[name] = f"{adapter} cannot be loaded ({type(error).__name__}: {first_line(error)[:120]})."
+            raise UserError(self.failed[name]) from error
         self.failed.pop(name, None)
         logger.info("loaded %s", name)
 
@@ -129,8 +132,11 @@ def found(folder: Path | None, name: str) -> Path | None:
     """An adapter below a folder; None where there is none, and for whatever would lead out of the folder."""
     if folder is None or not NAME.fullmatch(name):
         return None
-    files = [(folder / name / file).resolve() for file in FILES]
-    inside = all(file.is_relative_to(folder.resolve()) and file.is_file() for file in files)
+    try:
+        files = [(folder / name / file).resolve() for file in FILES]
+        inside = all(file.is_relative_to(folder.resolve()) and file.is_file() for file in files)
+    except (OSError, RuntimeError):  # no right to it, or links that lead round
+        return None
     return folder / name if inside else None
 
 
@@ -153,7 +159,8 @@ def pool_for(adapters: Iterable[str | Path], folder: Path | None, backbone: str 
             why = error
             continue
         if config.backbone.image_size is None:
-            raise UserError(f"{adapter} takes texts, and a server takes images: use selfprompt predict.")
+            why = UserError(f"{adapter} takes texts, and a server takes images: use selfprompt predict.")
+            continue
         backbone, size = backbone or config.backbone.name, config.backbone.image_size
         break
     if backbone is None:

@@ -90,7 +90,7 @@ def app(pool: AdapterPool, settings: Settings | None = None) -> FastAPI:
         made.add_exception_handler(kind, answer)
     made.add_middleware(Gate, service=service)
     if settings.loopback and not settings.keys:  # a page of another site may call this machine by a name of its own
-        made.add_middleware(TrustedHostMiddleware, allowed_hosts=LOCAL, www_redirect=False)
+        made.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL, settings.host], www_redirect=False)
     return made
 
 

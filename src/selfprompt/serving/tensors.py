@@ -13,7 +13,7 @@ import struct
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from selfprompt.errors import UserError
 
@@ -44,7 +44,15 @@ class Infer(BaseModel):
     id: str | None = None
     parameters: dict[str, Any] = {}
     inputs: list[Given] = Field(min_length=1, max_length=1)
-    outputs: list[Asked] = []
+    outputs: list[Asked] = Field(default=[], max_length=2)
+
+    @field_validator("outputs")
+    @classmethod
+    def once(cls, asked: list[Asked]) -> list[Asked]:
+        """Refuse an output that is asked for twice."""
+        if len({one.name for one in asked}) < len(asked):
+            raise ValueError("an output is asked for twice")
+        return asked
 
 
 def parsed(body: bytes, header: str | None) -> tuple[Infer, bytes]:
@@ -53,7 +61,8 @@ def parsed(body: bytes, header: str | None) -> tuple[Infer, bytes]:
     Raises:
         UserError: It is something else.
     """
-    length = len(body) if header is None else int(header) if header.isascii() and header.isdigit() else -1
+    number = header is not None and header.isascii() and header.isdigit() and len(header) < 20
+    length = len(body) if header is None else int(header) if number else -1
     if not 0 <= length <= len(body):
         raise UserError(f"{HEADER} is {header!r:.40}: give how many of the body's bytes are JSON.")
     try:

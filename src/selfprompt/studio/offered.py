@@ -102,7 +102,7 @@ def offered(given: Sequence[str], out: Path, backbones: Sequence[str] = ()) -> O
     for one in given:
         path = Path(one)
         if any((path / mark).is_file() for mark in MARKS):
-            name = path.absolute().name
+            name = path.resolve().name
             if name in found.single:
                 raise UserError(f"Two runs or adapters are named {name}: give the folder that both are in.")
             found.single[name] = path
@@ -111,9 +111,8 @@ def offered(given: Sequence[str], out: Path, backbones: Sequence[str] = ()) -> O
         else:
             located = locate(one)
             name = Path(located.partition("#")[0]).name
-            found.data[name if name not in found.data else f"{name}-{len(found.data) + 1}"] = Data(
-                name, (one,), located
-            )
+            name = name if name not in found.data else f"{name}-{len(found.data) + 1}"
+            found.data[name] = Data(name, (one,), located)
     if not given:
         located = PRESETS[EMBEDDED]["data"]
         found.data[located] = Data(located, (), located)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -65,8 +66,11 @@ def quantile(bins: list[tuple[float, float]], share: float) -> float | None:
 
 def address(name: str) -> str:
     """A run's name as one for addresses of the server."""
-    plain = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in name).lstrip("._-")[:100]
-    return plain if NAME.fullmatch(plain) else "adapter"
+    if NAME.fullmatch(name):
+        return name
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in name).strip("._-")[:80]
+    mark = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]  # two names stay two
+    return f"{plain or 'adapter'}-{mark}"
 
 
 def routes(studio: Studio) -> APIRouter:

@@ -20,9 +20,10 @@ from selfprompt.watch import counted
 
 
 def probabilities(
-    network: nn.Module, images: Batches, engine: Engine, batch_size: int, classes: int
+    network: nn.Module, images: Batches, engine: Engine, batch_size: int, classes: int, name: str = "test"
 ) -> tuple[Tensor, Tensor]:
-    """A network's answers for all N images, without a temperature, and the cross-entropy of each.
+    """A network's answers for all N images, without a temperature, and the cross-entropy of each; ``name`` is that of
+    the stage.
 
     Returns:
         (N, C) float32 for C ``classes``, and (N,) float64.
@@ -31,7 +32,7 @@ def probabilities(
         Diverged: An answer is NaN or infinite.
     """
     rows = torch.zeros(len(images), classes)
-    return gathered(network, images, engine, batch_size, rows, lambda found: found, "test")
+    return gathered(network, images, engine, batch_size, rows, lambda found: found, name)
 
 
 def validated(
@@ -45,7 +46,7 @@ def validated(
     if metric == "top1":
         accuracy, loss = evaluate_network(network, val, engine, batch_size)
         return {"val_loss": loss, "val_accuracy": accuracy}
-    rows, losses = probabilities(network, val, engine, batch_size, classes)
+    rows, losses = probabilities(network, val, engine, batch_size, classes, "validation")
     found, labels = rows.numpy(), val.labels.numpy()
     right = (found >= 0.5) == labels if labels.ndim == 2 else (found.argmax(axis=1) == labels)[:, None]
     known = {"val_loss": losses.mean().item(), "val_accuracy": 100 * int(right.all(axis=1).sum()) / len(labels)}

@@ -13,7 +13,7 @@ from selfprompt.data.columns import Columns
 from selfprompt.data.datasets import Dataset
 from selfprompt.data.examples import Examples
 from selfprompt.data.pairs import IMAGE_COLUMNS, LABEL_COLUMNS
-from selfprompt.data.rows import FIX, Row, in_order, read_rows, splits_of
+from selfprompt.data.rows import FIX, Row, as_text, in_order, read_rows, splits_of
 from selfprompt.errors import UserError
 
 NAMES = {
@@ -115,7 +115,7 @@ def texts_of(rows: Sequence[Row], column: str) -> list[str]:
         cell = row.cells.get(column)
         if isinstance(cell, (list, dict)):
             raise UserError(f"{row.where} has several values in {column}, and one is wanted.")
-        text = "" if cell is None or cell != cell else str(cell).strip()
+        text = as_text(cell)
         if not text:
             raise UserError(f"{row.where} has nothing in {column}: fill it in, or remove the row.")
         texts.append(text)
