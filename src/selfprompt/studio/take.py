@@ -14,6 +14,7 @@ from selfprompt.adapters.format import FILES
 from selfprompt.reports.page import NAME as REPORT
 from selfprompt.studio.offered import file_in
 from selfprompt.studio.pages import Studio
+from selfprompt.studio.team import address
 from selfprompt.studio.trying import adapter_of
 from selfprompt.studio.work import ask
 
@@ -48,7 +49,7 @@ def routes(studio: Studio) -> APIRouter:
         commands = {
             "export": ["export", str(folder), "--out", str(folder / ONNX)],
             "page": ["export", str(folder), "--html", "--onnxruntime-web", "DIR", "--out", f"{name}-page"],
-            "serve": ["serve", f"{name}={folder}"],
+            "serve": ["serve", f"{address(name)}={folder}"],
             "push": ["push", str(folder), "USER/NAME"],
         }
         sizes = [(file, (folder / file).stat().st_size) for file in FILES]
