@@ -82,9 +82,8 @@ class Run:
     def words(self, ids: Tensor, embed: Callable[[Tensor], Tensor]) -> Tensor:
         """(B, L) ids, below 0 where prompts stand, to (B, L, D) words and prompts."""
         inputs = self.inputs
-        if self.begun is not None and (
-            self.context is None or ids.shape[1] > self.begun.shape[1]
-        ):  # else a cache has it
+        cached = self.context is not None and self.begun is not None and ids.shape[1] <= self.begun.shape[1]
+        if self.begun is not None and not cached:
             begun = self.begun.repeat_interleave(len(ids) // len(self.begun), dim=0)
             ids = torch.cat([begun, ids[:, begun.shape[1] :]], dim=1)
         if inputs is None:
