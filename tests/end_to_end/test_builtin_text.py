@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -13,7 +15,9 @@ from selfprompt.data.templates import Reader, Template
 from selfprompt.data.views.text import TextView
 from selfprompt.heads.label_words import LabelWords
 from selfprompt.methods import RECORDS
+from selfprompt.runs.config import RunConfig
 from selfprompt.runs.presets import PRESETS
+from selfprompt.runs.tune import tune
 
 pytest.importorskip("transformers")
 
@@ -45,3 +49,14 @@ def test_it_knows_what_definitions_define() -> None:
     told = (scores - scores.mean(dim=0)).argmax(dim=1)
     labels = torch.arange(len(KINDS)).repeat_interleave(3)
     assert (told == labels).float().mean() > 0.6
+
+
+def test_stopped_in_its_first_training_the_whole_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("selfprompt.runs.tune.fit", stopped)
+    with pytest.raises(KeyboardInterrupt) as said:
+        tune(RunConfig.resolve(None, None, "ppt"), tmp_path / "run")
+    assert said.value.args == (str(tmp_path / "run"),)
+    assert (tmp_path / "run" / "first" / "run.json").exists()

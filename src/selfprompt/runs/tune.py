@@ -93,18 +93,18 @@ def tune(
             return folder
 
         folder = engine.from_main(claim)
-        if (before := config.before()) is not None:
-            with_splits(material.dataset(config.data, config.protocol.inputs), config.protocol, config.seed)
-            if engine.is_main and not begun(folder):
-                write_settings(folder, config, command)
-            engine.wait()
-            there = folder / FIRST
-            own = {name: value for name, value in options.items() if name != "ends"}
-            tune(before, there, resume=begun(there), on_step=on_step, command=command, **own)
-        engine = Engine(config.recipe.precision, config.trackers, folder)
         try:
+            if (before := config.before()) is not None:
+                with_splits(material.dataset(config.data, config.protocol.inputs), config.protocol, config.seed)
+                if engine.is_main and not begun(folder):
+                    write_settings(folder, config, command)
+                engine.wait()
+                there = folder / FIRST
+                own = {name: value for name, value in options.items() if name != "ends"}
+                tune(before, there, resume=begun(there), on_step=on_step, command=command, **own)
+            engine = Engine(config.recipe.precision, config.trackers, folder)
             return run_in(folder, config, engine, resume, on_step, command, analysed, material, options)
-        except KeyboardInterrupt:  # says where it goes on
+        except KeyboardInterrupt:  # says where the whole of it goes on
             raise KeyboardInterrupt(*([str(folder)] if begun(folder) else [])) from None
 
 
