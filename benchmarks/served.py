@@ -51,8 +51,10 @@ def running(*words: str) -> Iterator[tuple[int, int]]:
     command = [sys.executable, *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
-        yield urlsplit(json.loads(process.stdout.readline())["url"]).port or 0, process.pid
-        process.terminate()
+        try:
+            yield urlsplit(json.loads(process.stdout.readline())["url"]).port or 0, process.pid
+        finally:
+            process.terminate()
 
 
 @contextmanager
@@ -69,9 +71,18 @@ class Client:
         self.port = port
         self.idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
+    def kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """A connection that the server has not closed since its last answer."""
+        while self.idle:
+            reader, writer = self.idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
+
     async def post(self, path: str, body: bytes, kind: str = "image/jpeg") -> tuple[int, bytes]:
         """Status and body of an answer."""
-        reader, writer = self.idle.pop() if self.idle else await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = self.kept() or await asyncio.open_connection("127.0.0.1", self.port)
         head = (
             f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
