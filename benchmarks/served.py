@@ -71,18 +71,19 @@ class Client:
         self.port = port
         self.idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
-    def kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-        """A connection that the server has not closed since its last answer."""
-        while self.idle:
-            reader, writer = self.idle.pop()
-            if not reader.at_eof():
-                return reader, writer
-            writer.close()
-        return None
-
     async def post(self, path: str, body: bytes, kind: str = "image/jpeg") -> tuple[int, bytes]:
-        """Status and body of an answer."""
-        reader, writer = self.kept() or await asyncio.open_connection("127.0.0.1", self.port)
+        """Status and body of an answer; asked once more where a kept connection turns out to be closed."""
+        while self.idle:
+            try:
+                return await self.asked(*self.idle.pop(), path, body, kind)
+            except (asyncio.IncompleteReadError, ConnectionError):
+                continue
+        return await self.asked(*await asyncio.open_connection("127.0.0.1", self.port), path, body, kind)
+
+    async def asked(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes, kind: str
+    ) -> tuple[int, bytes]:
+        """Ask by a connection, which is kept."""
         head = (
             f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
