@@ -38,8 +38,6 @@ def naive(adapter: str) -> None:
     view = model.protocol.view()
 
     class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
         def do_POST(self) -> None:
             pixels = view.read(read_image(self.rfile.read(int(self.headers["content-length"]))))
             with torch.no_grad():
@@ -47,13 +45,17 @@ def naive(adapter: str) -> None:
             body = json.dumps({"label": int(label), "probability": float(probability)}).encode()
             self.send_response(200)
             self.send_header("content-length", str(len(body)))
+            self.send_header("connection", "close")
             self.end_headers()
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
+    class Server(HTTPServer):
+        request_queue_size = 1024
+
+    server = Server(("127.0.0.1", 0), Handler)
     print(json.dumps({"url": f"http://127.0.0.1:{server.server_port}"}), flush=True)
     server.serve_forever()
 
@@ -147,6 +149,7 @@ def main() -> None:
                 client = Client(port)
                 result = asyncio.run(measured([(client, path) for path in paths], asked.seconds))
                 found[f"pool of {count}"] = result | {"wrk": wrk(port, paths, asked.seconds)}
+                print(json.dumps(found), flush=True)
         for count in asked.processes:
             with ExitStack() as stack:
                 ports = [stack.enter_context(running(__file__, "--naive", path))[0] for _, _, path in names[:count]]
