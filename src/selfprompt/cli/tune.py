@@ -53,7 +53,8 @@ def command(
             text:NAME_OR_FOLDER for a language model, which takes texts, builtin, or auto (the default): a general one
             for images of your own, where the hub's cache has it or the hub can be reached, else a packaged one; what
             is used is said.
-        method: A name of `selfprompt list methods` (spt), with fields of its own where wanted: gatevpt:gate_init=10.
+        method: A name of `selfprompt list methods`, with fields of its own where wanted: gatevpt:gate_init=10. Or auto
+            (the default): spt, or the linear probe where that does better on validation.
         image_size: Side of the input in pixels, if not the backbone's own.
         first: Data that the prompts are trained on before, in OUT/first, such as pairs:CORPUS for ppt.
         config: Settings in a file: YAML, TOML or JSON, flags by their names; or the run.json of another run. Flags
@@ -170,7 +171,7 @@ def summary(metrics: Tested, folder: Path, inputs: Kind = "image") -> str:
     from selfprompt.scores import classes as scores
     from selfprompt.scores import verdicts
     from selfprompt.scores.asked import WORDS
-    from selfprompt.tuning.records import epoch_kept
+    from selfprompt.tuning.records import choice, epoch_kept
 
     tested = f"{metrics['test_images']:,} {inputs}s ({metrics['precision']})"
     val = metrics["val_accuracy"]  # None where validation images were trained on, too
@@ -184,7 +185,10 @@ def summary(metrics: Tested, folder: Path, inputs: Kind = "image") -> str:
         lines[1] += f", {WORDS[metric]} {best:.2f} %"
     if "map" in metrics.get("scores", {}):
         lines[2] += "; of all labels of each at once"
-    if "linear_probe_test_accuracy" in metrics:
+    if kept := choice(metrics):
+        lines[1] = f"{kept} (--method {metrics['instead_of']['method']} keeps them)"
+        lines[-1] += f"; prompts {metrics['instead_of']['test_accuracy']:.2f} %"
+    elif "linear_probe_test_accuracy" in metrics:
         probe = metrics["linear_probe_test_accuracy"]
         lines[-1] += f"; linear probe {probe:.2f} % ({metrics['test_accuracy'] - probe:+.2f})"
     if "scores" in metrics:

@@ -29,7 +29,7 @@ from selfprompt.runs.record import (
     read_analysis,
 )
 from selfprompt.scores.asked import WORDS, Metric
-from selfprompt.tuning.records import Tested, epoch_kept, read_history, read_metrics, score_of
+from selfprompt.tuning.records import Tested, choice, epoch_kept, read_history, read_metrics, score_of
 
 NAMED_CLASSES = 30
 Thumbnails = Mapping[Shown, Image.Image]
@@ -45,14 +45,14 @@ def run_page(folder: Path) -> Path:
     if "map" in metrics.get("scores", {}):  # which run.json, written before the data are read, does not know
         config["protocol"] |= {"multi_label": True, "metric": "map"}
     found, thumbnails = read_analysis(folder)
-    record = record_of(config["method"]["name"])
+    record = record_of(metrics["method"])
     sections = [
         again(folder),
         learning(read_history(folder, metrics), metrics.get("metric")),
         None if "map" in metrics.get("scores", {}) else mistakes(found, thumbnails),
     ]
     if "worth" in metrics:
-        sections.insert(1, worth_section(metrics["worth"]))
+        sections.insert(1, worth_section(metrics["worth"], choice(metrics)))
     if "scores" in metrics:
         sections.append(scores_section(metrics["scores"], metrics, found.inputs))
     if found.data:
@@ -88,7 +88,10 @@ def tiles(metrics: Tested, folder: Path, inputs: Kind) -> list[tuple[str, str, s
     found = [("test accuracy", f"{metrics['test_accuracy']:.1f} %", tested)]
     if metric := metrics.get("metric"):
         found.insert(0, (f"test {WORDS[metric]}", f"{score_of(metrics):.1f} %", "selects the epoch"))
-    if (probe := metrics.get("linear_probe_test_accuracy")) is not None:
+    probe, instead = metrics.get("linear_probe_test_accuracy"), metrics.get("instead_of")
+    if instead:
+        found.append((f"prompts of {instead['method']}", f"{instead['test_accuracy']:.1f} %", "which are not kept"))
+    elif probe is not None:
         found.append(("linear probe", f"{probe:.1f} %", "on the same frozen features"))
     if "new_classes" in metrics:
         new = metrics["new_classes"]

@@ -10,8 +10,8 @@ from selfprompt.scores.verdicts import Verdict
 from selfprompt.tuning.records import Tested
 
 
-def worth_section(found: list[Verdict]) -> Section:
-    """Prompts beside what costs less."""
+def worth_section(found: list[Verdict], choice: str | None = None) -> Section:
+    """Prompts beside what costs less; and which was kept, where there was a choice."""
     rows = [
         (
             row["rival"],
@@ -34,6 +34,8 @@ def worth_section(found: list[Verdict]) -> Section:
             "they have to choose, the probe's regularisation and the number of neighbours (by cosine), is chosen on "
             "validation."
         )
+    if choice:
+        words = f"{choice[0].upper()}{choice[1:]}. {words}"
     head = ("against the", "its test score", "points", "95 % interval", "")
     return Section("Worth it?", words, head=head, rows=rows)
 

@@ -41,6 +41,7 @@ class RunConfig(BaseModel):
         data: A registered name, hf:NAME, or a folder's absolute path (see `locate`).
         backbone, method, recipe, protocol, seed: What is run, resolved.
         probe: Measure a linear probe, too, where prompts are trained.
+        or_probe: Keep it in the prompts' place where it does better on validation.
         test: Look at the test set at the end; a trial of a search does not.
         whole: Train on the training and validation images together, and keep the last epoch.
         first: Data that the prompts are trained on before, in a run of its own (see `before`).
@@ -56,6 +57,7 @@ class RunConfig(BaseModel):
     protocol: AnyProtocol
     seed: int = Field(default=0, ge=0, lt=2**32 - 1)
     probe: bool = True
+    or_probe: bool = False
     test: bool = True
     whole: bool = False
     first: str | None = None
@@ -66,7 +68,7 @@ class RunConfig(BaseModel):
         cls,
         data: str | None = None,
         backbone: str | None = None,
-        method: str = "spt",
+        method: str = AUTO,
         *,
         fields: dict[str, Any] | None = None,
         recipe: dict[str, Any] | None = None,
@@ -77,7 +79,8 @@ class RunConfig(BaseModel):
     ) -> RunConfig:
         """Fill in what the user left open: a backbone, its own protocol, and the method's published recipe.
 
-        ``method`` may carry fields of its own and of its recipe (see `read_spec`).
+        ``method`` may carry fields of its own and of its recipe (see `read_spec`); ``auto`` is SPT under the settings
+        that are known to suit the backbone, if any, or the linear probe where that does better on validation.
         """
         for flag, given in {"DATA": data, "--backbone": backbone, "--method": method, "--first": first}.items():
             if given is not None:
@@ -86,7 +89,8 @@ class RunConfig(BaseModel):
                     raise UserError(f"{flag} is empty: leave it out, or say which.")
         if image_size is not None and image_size < 1:
             raise UserError(f"--image-size {image_size} is out of range: it must be 1 or more.")
-        method, own_fields = read_spec(method)
+        auto = method == AUTO
+        method, own_fields = read_spec("spt" if auto else method)
         recipe = (recipe or {}) | for_recipe(method, own_fields)
         packaged: str = record_of(method).factory.packaged
         if backbone in (None, AUTO):
@@ -94,7 +98,8 @@ class RunConfig(BaseModel):
             image_size = image_size or side
         default = PRESETS.get(backbone, {})
         if data is not None:  # what belongs to the backbone, not to the embedded example
-            default = {name: default[name] for name in default.get("anywhere", ())}
+            kept = default.get("anywhere", ()) + (default.get("auto", ()) if auto else ())
+            default = {name: default[name] for name in kept}
         if data is None and not default:
             raise UserError(
                 f"--backbone {backbone} needs DATA: give a folder of class folders, or a registered name."
@@ -121,6 +126,7 @@ class RunConfig(BaseModel):
                 recipe=begun.recipe_with(known.pretraining, changes),
                 protocol=protocol_for(known, **settings),
                 first=locate(first) if first else None,
+                or_probe=auto and rest.get("probe", True),
                 **rest,
             )
         except ValidationError as error:

@@ -16,6 +16,7 @@ from selfprompt.runs.material import Material
 from selfprompt.runs.rehearsal import rehearsal, sampled, scaled, size
 from selfprompt.runs.timer import Timer
 from selfprompt.runs.tune import FIRST, tune
+from selfprompt.runs.unnamed import AUTO
 from selfprompt.tuning.engine import Engine
 
 LONG = 20.0  # seconds of training steps after which a rehearsal has seen enough
@@ -67,7 +68,7 @@ class Estimate:
         return {"seconds": self.seconds, "parts": self.parts, **{name: getattr(self, name) for name in names}}
 
 
-def estimate(data: str | None = None, backbone: str | None = None, method: str = "spt", **settings: Any) -> Estimate:
+def estimate(data: str | None = None, backbone: str | None = None, method: str = AUTO, **settings: Any) -> Estimate:
     """What a run of ``selfprompt tune`` would take on this machine.
 
     The run is made on a few examples, in a folder that is removed, and each of its parts is scaled up: decoding,

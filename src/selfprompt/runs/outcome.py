@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,15 +20,17 @@ from selfprompt.data.recorded import image_names
 from selfprompt.data.tables import Kind
 from selfprompt.methods.linear import Linear
 from selfprompt.model import PromptedModel
-from selfprompt.runs.probe import frozen, linear_probe, nearest
+from selfprompt.runs.probe import answered, frozen, linear_probe, nearest
 from selfprompt.runs.zero_shot import zero_shot_answers
 from selfprompt.scores.calibration import Calibration, calibration, tempered
 from selfprompt.scores.classes import Scores, scores
-from selfprompt.scores.several import LabelScores, label_scores
+from selfprompt.scores.metrics import measured
+from selfprompt.scores.several import LabelScores, chosen_thresholds, label_scores
 from selfprompt.scores.verdicts import Verdict, label_verdict, verdict
 from selfprompt.tuning.answers import Answers
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import probabilities
+from selfprompt.tuning.records import InsteadOf
 from selfprompt.watch import stage
 
 TRAINED_ON = "validation examples were trained on, too: none is left for a temperature"
@@ -70,8 +75,8 @@ def plain_features(
     protocol: BaseProtocol,
     engine: Engine,
     parts: Sequence[Decoded],
-) -> tuple[list[Decoded], list[Features]]:
-    """Examples without augmentation, and their features by the frozen backbone alone.
+) -> tuple[PromptedModel, list[Decoded], list[Features]]:
+    """A model without prompts, examples without augmentation, and their features by its frozen backbone alone.
 
     Args:
         model: The model with prompts.
@@ -80,23 +85,74 @@ def plain_features(
         engine: Where to compute.
         parts: Training, validation and test images.
     """
-    bare = build(Linear(readout=model.method.readout), backbone, model.num_classes, protocol)
+    bare = build(Linear(readout=model.method.readout), backbone, model.num_classes, protocol, model.class_names)
     engine.place(bare)
     train, *others = parts
     plain = [train.take(np.arange(len(train))) if train.augmented else train, *others]
     if bare.protocol.hash != model.protocol.hash:  # texts stand in another template
         plain = [Decoded(part.examples, bare.protocol) for part in plain]
     with engine.computing(bare), engine.autocast():
-        return plain, frozen(bare, *plain)
+        return bare, plain, frozen(bare, *plain)
+
+
+def probed(features: Sequence[Features]) -> Any:
+    """A `linear_probe` of features of training and validation examples."""
+    train, val, *_ = features
+    with stage("probe", len(train)) as advance:
+        found = linear_probe(train, val)
+        advance(len(train), "")
+    return found
+
+
+def validated_score(model: PromptedModel, answers: Mapping[str, Answers]) -> float:
+    """A model's score on validation by its protocol's metric, in percent."""
+    val = answers["val"]
+    return float(measured(model.protocol.metric, val.probabilities, val.labels)[0])
+
+
+def by_thresholds(model: PromptedModel, answers: Mapping[str, Answers]) -> Answers:
+    """Those of the test; with several labels an example, by thresholds that validation chooses for the model."""
+    if model.multi_label and "val" in answers:
+        model.thresholds = chosen_thresholds(answers["val"].probabilities, answers["val"].labels)
+    return replace(answers["test"], thresholds=model.thresholds)
+
+
+def kept_instead(
+    probe: PromptedModel, probed: Mapping[str, Answers], model: PromptedModel, answers: Mapping[str, Answers]
+) -> dict[str, Any] | None:
+    """What of a run's metrics changes where validation prefers a linear probe to a model with prompts, else None.
+
+    The probe gets what the model knows of the run. Neither choice sees a test image.
+    """
+    score, other = validated_score(model, answers), validated_score(probe, probed)
+    if other <= score:
+        return None
+    trained, total = probe.count_parameters()
+    found = {
+        "method": probe.method.name,
+        "method_fields": probe.method.describe(),
+        "num_prompts": 0,
+        "trainable_parameters": trained,
+        "total_parameters": total,
+        "best_epoch": 0,
+        "val_accuracy": 100 * float(by_thresholds(probe, {"test": probed["val"]}).right.mean()),
+    }
+    if probe.protocol.metric != "top1":
+        found["val_score"] = other
+    assert model.metrics is not None
+    probe.metrics = model.metrics | {"val_accuracy": found["val_accuracy"]}
+    tested = 100 * float(replace(answers["test"], thresholds=model.thresholds).right.mean())
+    return found | {"instead_of": InsteadOf(method=model.method.name, val_score=score, test_accuracy=tested)}
 
 
 def verdicts(
-    features: Sequence[Features], tested: Answers, inputs: Kind, plain: PromptedModel | None = None
+    features: Sequence[Features], probe: Any, tested: Answers, inputs: Kind, plain: PromptedModel | None = None
 ) -> list[Verdict]:
     """A model with prompts held against a linear probe and against nearest neighbours, and against none at all.
 
     Args:
         features: Of training, validation and test examples (see `plain_features`).
+        probe: A `linear_probe` of the first two.
         tested: The model's answers for the last.
         inputs: What they are.
         plain: Its `zero_shot`, where there is one.
@@ -105,7 +161,7 @@ def verdicts(
     with stage("probe", len(train)) as advance:
         neighbours, count = nearest(train, val, test)
         rivals = {
-            "linear probe": linear_probe(train, val, test),
+            "linear probe": answered(probe, test),
             "nearest neighbour" if count == 1 else f"{count} nearest neighbours": neighbours,
         }
         if plain is not None:

@@ -17,6 +17,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "weight_decay": 0.01,
             "head_weight_decay": 0.01,
         },
+        "auto": ("fields", "rates", "recipe"),
     },
     "builtin-clip": {
         "data": "mnist5k",
@@ -40,6 +41,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 ``builtin``: 800 + 200 labelled images as in VTAB-1K. Against the published recipe: 12 epochs in the place of 100, a
 BatchNorm without parameters before the head, prompts rescaled to a root mean square of 0.1, the backbone's own
 readout, and each method's own rate for these settings (`Method.rates`), which a search on validation images chose.
+They are those of ``--method auto`` on any data, too.
 
 ``builtin-clip``: 16 images of each class to train, 4 to select. Against the published recipe: 60 epochs in the place
 of 200, and a rate for this pair's scale, which a search on validation images chose. That rate, and texts without a

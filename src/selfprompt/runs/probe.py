@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
@@ -21,6 +22,7 @@ from selfprompt.tuning.fixed_features import frozen_features
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 NEIGHBOURS = (1, 3, 5, 11, 21)
+NEVER = 1e4  # a logit beside which others are nothing
 
 Answered = NDArray[Any]
 
@@ -30,22 +32,47 @@ def frozen(model: PromptedModel, *parts: Decoded, batch_size: int = 64) -> list[
     return [frozen_features(model, part, batch_size) for part in parts]
 
 
-def linear_probe(train: Features, val: Features, test: Features) -> Answered:
-    """The test images' classes by logistic regression on standardised features.
+def linear_probe(train: Features, val: Features) -> Any:
+    """Logistic regression on standardised features, fitted.
 
     The regularisation is the one of four that does best on validation. Where images have several labels, there is a
-    regression for each class, and its probabilities are given, (N, C).
+    regression for each class.
     """
     models: list[Any] = [make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000)) for c in STRENGTHS]
     if train.labels.ndim == 2:
         models = [OneVsRestClassifier(model) for model in models]
-    return answered(best(models, train, val), test)
+    return best(models, train, val)
+
+
+@torch.no_grad()
+def give_weights(model: PromptedModel, probe: Any) -> None:
+    """Make a linear head, on a readout of F features, answer as a `linear_probe` of them does.
+
+    A class that no training image has is never answered.
+    """
+    several = isinstance(probe, OneVsRestClassifier)
+    rows = probe.estimators_ if several else [probe]
+    weight, bias = model.head.linear.weight.zero_(), model.head.linear.bias.fill_(-NEVER)
+    for place, row in enumerate(rows):
+        if not hasattr(row, "named_steps"):  # all training images have the class, or none
+            bias[place] = NEVER if row.y_[0] else -NEVER
+            continue
+        scaler, regression = row[0], row[-1]
+        own = regression.coef_ / scaler.scale_
+        offset = regression.intercept_ - own @ scaler.mean_
+        if several:
+            weight[place], bias[place] = torch.from_numpy(own[0]), float(offset[0])
+            continue
+        if len(own) == 1:  # of two classes one regression speaks
+            own, offset = np.concatenate([-own, own]) / 2, np.concatenate([-offset, offset]) / 2
+        places = torch.from_numpy(regression.classes_)
+        weight[places], bias[places] = torch.from_numpy(own).float(), torch.from_numpy(offset).float()
 
 
 def probe_accuracy(model: PromptedModel, train: Decoded, val: Decoded, test: Decoded) -> float:
     """Test accuracy in percent of `linear_probe` on the features of a model without prompts."""
-    features = frozen(model, train, val, test)
-    return 100 * float((linear_probe(*features) == features[2].labels.numpy()).mean())
+    *known, tested = frozen(model, train, val, test)
+    return 100 * float((answered(linear_probe(*known), tested) == tested.labels.numpy()).mean())
 
 
 def nearest(train: Features, val: Features, test: Features) -> tuple[Answered, int]:

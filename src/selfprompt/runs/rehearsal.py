@@ -30,6 +30,7 @@ def rehearsal(config: RunConfig) -> RunConfig:
         "recipe": config.recipe.model_copy(update=changes),
         "protocol": config.protocol.model_copy(update=uncut),
         "trackers": (),
+        "or_probe": False,
     }
     return config.model_copy(update=update)
 

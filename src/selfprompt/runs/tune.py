@@ -6,7 +6,6 @@ import json
 import re
 import time
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,21 @@ from selfprompt.runs.analysis import analyse_run
 from selfprompt.runs.config import NAME, RunConfig, read_run, starting
 from selfprompt.runs.data_check import look_at_data
 from selfprompt.runs.material import Material
-from selfprompt.runs.outcome import answers_of, calibrated, plain_features, scored, surest, verdicts
+from selfprompt.runs.outcome import (
+    answers_of,
+    by_thresholds,
+    calibrated,
+    kept_instead,
+    plain_features,
+    probed,
+    scored,
+    surest,
+    verdicts,
+)
+from selfprompt.runs.probe import give_weights
 from selfprompt.runs.zero_shot import new_classes, zero_shot
 from selfprompt.scores.classes import summary
-from selfprompt.scores.several import chosen_thresholds
+from selfprompt.scores.verdicts import Verdict
 from selfprompt.tuning.answers import write_answers
 from selfprompt.tuning.checkpoint import Settings, same_run, settings_of
 from selfprompt.tuning.engine import Engine, checked_trackers
@@ -198,36 +208,45 @@ def run_in(
     test = images("test", splits.test)
     asked = {"test": test} if val is None else {"val": val, "test": test}
     answers = answers_of(model, asked, splits, engine, 2 * config.recipe.batch_size)
-    if model.multi_label and "val" in answers:
-        model.thresholds = chosen_thresholds(answers["val"].probabilities, answers["val"].labels)
-    tested = replace(answers["test"], thresholds=model.thresholds)
+    tested = by_thresholds(model, answers)
+    probing = config.probe and config.method.trainable() == "prompts"
+    if val is None and (probing or analysed):  # it was trained on, too
+        count = len(splits.train)
+        train, val = train.take(np.arange(count)), train.take(np.arange(count, len(train)))
+    worth: list[Verdict] = []
+    looked, changed = None, None
+    if val and probing:
+        protocol = config.protocol.completed(examples)
+        bare, plain, features = plain_features(model, backbone, protocol, engine, (train, val, test))
+        probe = probed(features)
+        written = zero_shot(model, backbone, engine) if model.head.knows_names else None
+        worth = verdicts(features, probe, tested, config.protocol.inputs, written)
+        if analysed and engine.is_main:
+            parts: dict[str, Decoded] = dict(zip(("train", "val", "test"), plain))
+            looked = look_at_data(splits, parts, features, model.backbone.info.name)
+        if config.or_probe and not model.head.knows_names:
+            give_weights(bare, probe)
+            own = answers_of(bare, asked, splits, engine, 2 * config.recipe.batch_size)
+            if changed := kept_instead(bare, own, model, answers):
+                model, answers, tested = bare, own, by_thresholds(bare, own)
     accuracy = 100 * int(tested.right.sum()) / len(test)
     model.calibration, uncalibrated = calibrated(answers.get("val"))
     temperature = None if model.calibration is None else model.calibration.temperature
     found = scored(tested, classes, temperature)
     assert "test_images" not in result.metrics
     metrics: Tested = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test), "scores": found}
+    metrics |= changed or {}
     if temperature is None:
         metrics["uncalibrated"] = uncalibrated
     else:
         metrics["temperature"] = temperature
-    measured, looked = {"test_accuracy": accuracy}, None
+    measured = {"test_accuracy": accuracy}
     if metric := metrics.get("metric"):
         measured[f"test_{metric}"] = score_of(metrics)
-    probed = config.probe and config.method.trainable() == "prompts"
-    if val is None and (probed or analysed):  # it was trained on, too
-        count = len(splits.train)
-        train, val = train.take(np.arange(count)), train.take(np.arange(count, len(train)))
-    if val and probed:
-        protocol = config.protocol.completed(examples)
-        plain, features = plain_features(model, backbone, protocol, engine, (train, val, test))
-        written = zero_shot(model, backbone, engine) if model.head.knows_names else None
-        metrics["worth"] = verdicts(features, tested, config.protocol.inputs, written)
-        if analysed and engine.is_main:
-            parts: dict[str, Decoded] = dict(zip(("train", "val", "test"), plain))
-            looked = look_at_data(splits, parts, features, model.backbone.info.name)
-        if (probe := metrics["worth"][0].get("rival_test_accuracy")) is not None:
-            metrics["linear_probe_test_accuracy"] = measured["linear_probe_test_accuracy"] = probe
+    if worth:
+        metrics["worth"] = worth
+        if (rival := worth[0].get("rival_test_accuracy")) is not None:
+            metrics["linear_probe_test_accuracy"] = measured["linear_probe_test_accuracy"] = rival
     if config.protocol.classes == "base" and model.head.knows_names:
         protocol = config.protocol.model_copy(update={"classes": "new"})
         new = splits_for(dataset, protocol, out, seed=config.seed)

@@ -20,7 +20,7 @@ from selfprompt.data.tables import Kind
 from selfprompt.errors import first_line
 from selfprompt.files import checked, comma_separated, damaged, json_object, read_as, read_text, replace_file
 from selfprompt.prompts.insertion.base import Insertion
-from selfprompt.scores.asked import Metric
+from selfprompt.scores.asked import WORDS, Metric
 from selfprompt.scores.classes import Scores
 from selfprompt.scores.several import SEPARATOR, LabelScores, above
 from selfprompt.scores.verdicts import Verdict
@@ -172,10 +172,19 @@ class NewClasses(TypedDict):
     zero_shot_accuracy: Accuracy
 
 
+class InsteadOf(TypedDict):
+    """Prompts that were trained, and in whose place a linear probe is kept, as validation preferred it: by the
+    protocol's metric, ``val_score`` in percent."""
+
+    method: str
+    val_score: Accuracy
+    test_accuracy: Accuracy
+
+
 @with_config(STRICT)
 class Tested(Measured):
     """That of a run which was tested; runs of before they were have no scores. ``uncalibrated`` says why there is no
-    temperature, ``worth`` what cheaper answers there are."""
+    temperature, ``worth`` what cheaper answers there are, ``instead_of`` what was trained where a probe is kept."""
 
     test_accuracy: Accuracy
     test_images: Positive
@@ -185,6 +194,7 @@ class Tested(Measured):
     uncalibrated: NotRequired[str]
     worth: NotRequired[list[Verdict]]
     new_classes: NotRequired[NewClasses]
+    instead_of: NotRequired[InsteadOf]
 
 
 def score_of(metrics: Tested) -> float:
@@ -192,6 +202,18 @@ def score_of(metrics: Tested) -> float:
     metric = metrics.get("metric")
     scores: Any = metrics.get("scores")
     return metrics["test_accuracy"] if metric is None else scores[metric]
+
+
+def choice(metrics: Tested) -> str | None:
+    """That a probe is kept in the place of prompts, and why."""
+    if (instead := metrics.get("instead_of")) is None:
+        return None
+    own = metrics.get("val_score") or metrics["val_accuracy"]
+    what = WORDS[metrics["metric"]] if "metric" in metrics else "accuracy"
+    return (
+        f"the linear probe is kept: on validation its {what} is {own:.2f} %, "
+        f"that of {instead['method']}'s prompts {instead['val_score']:.2f} %"
+    )
 
 
 def epoch_kept(metrics: Measured) -> str:
