@@ -73,6 +73,7 @@ def command(
     from selfprompt.methods import for_recipe, read_spec
     from selfprompt.runs.config import RunConfig, read_run
     from selfprompt.runs.config_file import Settings, read_settings
+    from selfprompt.runs.unnamed import AUTO, method_of
 
     if resume is not None:
         own = {"backbone": backbone, "method": method, "image-size": image_size, "first": first, "out": out}
@@ -90,14 +91,14 @@ def command(
         if twice := read_spec(method or "")[1].keys() & given(method_flags).keys():
             flag = "--" + min(twice).replace("_", "-")
             raise UserError(f"--method {method} and {flag} both say {min(twice)}: leave one out.")
-        if budget and "epochs" in given(recipe_flags) | for_recipe(*read_spec(method or "spt")):
+        if budget and "epochs" in given(recipe_flags) | for_recipe(*method_of(method or AUTO)):
             raise UserError("--budget chooses the epochs: leave --epochs out, or --budget.")
         file = Settings() if config is None else read_settings(config, backbone, method)
         probe = file.probe if probe is None else probe
         chosen = RunConfig.resolve(
             with_columns(file.data if data is None else data, given(column_flags)),
             file.backbone if backbone is None else backbone,
-            (file.method or "spt") if method is None else method,
+            (file.method or AUTO) if method is None else method,
             fields=file.fields | given(method_flags),
             recipe=file.recipe | given(recipe_flags),
             protocol=file.protocol | given(protocol_flags),

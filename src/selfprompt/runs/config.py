@@ -17,7 +17,7 @@ from selfprompt.methods import for_recipe, from_description, make_method, read_s
 from selfprompt.methods.base import Method, PromptMethod
 from selfprompt.methods.recipe import Recipe
 from selfprompt.runs.presets import PRESETS
-from selfprompt.runs.unnamed import AUTO, unnamed
+from selfprompt.runs.unnamed import AUTO, method_of, unnamed
 
 NAME = "run.json"
 
@@ -89,8 +89,8 @@ class RunConfig(BaseModel):
                     raise UserError(f"{flag} is empty: leave it out, or say which.")
         if image_size is not None and image_size < 1:
             raise UserError(f"--image-size {image_size} is out of range: it must be 1 or more.")
-        auto = method == AUTO
-        method, own_fields = read_spec("spt" if auto else method)
+        auto = read_spec(method)[0] == AUTO
+        method, own_fields = method_of(method)
         recipe = (recipe or {}) | for_recipe(method, own_fields)
         packaged: str = record_of(method).factory.packaged
         if backbone in (None, AUTO):

@@ -16,6 +16,7 @@ from selfprompt.files import checked, damaged, json_object, read_text
 from selfprompt.methods import for_recipe, read_spec, record_of
 from selfprompt.methods.fields import TextFields, TokenFields
 from selfprompt.methods.recipe import Recipe
+from selfprompt.runs.unnamed import AUTO, method_of
 
 FIX = "correct it"
 SECTIONS = {"recipe": Recipe.model_fields, "protocol": {**Protocol.model_fields, **TextProtocol.model_fields}}
@@ -69,15 +70,16 @@ def read_settings(path: Path, backbone: str | None = None, method: str | None = 
     own, fields = (section, {}) if not isinstance(section, Mapping) else (section.get("name"), keys(section))
     if own is not None and not isinstance(own, str):
         raise damaged(path, "method: it has no name", FIX)
-    name, spec = read_spec(own) if own else (None, {})
-    asked = read_spec(method)[0] if method else name
+    chooses = raw.pop("or_probe", False) or (own and read_spec(own)[0] == AUTO)
+    name, spec = method_of(own) if own else (None, {})
+    asked = method_of(method)[0] if method else name
     known = {**TextFields.model_fields, **TokenFields.model_fields}
     known |= record_of(asked).factory.model_fields if asked else {}
     if asked == name:
         recipe = for_recipe(name, spec) if name else {}
         for field, value in [*((k, v) for k, v in fields.items() if k != "name"), *spec.items()]:
             put(found["fields"], field, value)
-        found |= {"method": name, "recipe": dict(recipe)}
+        found |= {"method": AUTO if chooses else name, "recipe": dict(recipe)}
     for part, its in SECTIONS.items():
         inner = raw.pop(part, {})
         if not isinstance(inner, Mapping):

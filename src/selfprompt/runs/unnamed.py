@@ -1,4 +1,4 @@
-"""The backbone of a run whose user names none."""
+"""The method and the backbone of a run whose user names none."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import logging
 
 from selfprompt.backbones.timm_hub import out_of_reach
 from selfprompt.data.sources import locate, names
+from selfprompt.methods import read_spec
 
 logger = logging.getLogger("selfprompt")
 
-AUTO = "auto"
+AUTO, METHOD = "auto", "spt"
 GENERAL, SIDE = "vit_small_patch14_reg4_dinov2.lvd142m", 224
 """What images of the user's own are given: DINOv2's small model with registers (arXiv 2304.07193, 2309.16588).
 
@@ -22,6 +23,12 @@ BETTER = {
     "builtin-clip": "--backbone open_clip:ViT-B-16/openai",
     "builtin-text": "--backbone text:FacebookAI/roberta-base",
 }
+
+
+def method_of(spec: str) -> tuple[str, dict[str, str]]:
+    """`read_spec` of a method; that of ``auto`` is `METHOD`."""
+    name, fields = read_spec(spec)
+    return METHOD if name == AUTO else name, fields
 
 
 def unnamed(packaged: str, data: str | None) -> tuple[str, int | None]:
