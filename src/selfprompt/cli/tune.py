@@ -53,8 +53,8 @@ def command(
             text:NAME_OR_FOLDER for a language model, which takes texts, builtin, or auto (the default): a general one
             for images of your own, where the hub's cache has it or the hub can be reached, else a packaged one; what
             is used is said.
-        method: A name of `selfprompt list methods`, with fields of its own where wanted: gatevpt:gate_init=10; or auto
-            (the default), which is spt, or the linear probe where that does better on validation.
+        method: A name of `selfprompt list methods`, with fields of its own where wanted (gatevpt:gate_init=10); or
+            auto (the default), which is spt, or the linear probe where that does better on validation.
         image_size: Side of the input in pixels, if not the backbone's own.
         first: Data that the prompts are trained on before, in OUT/first, such as pairs:CORPUS for ppt.
         config: Settings in a file: YAML, TOML or JSON, flags by their names; or the run.json of another run. Flags
