@@ -109,3 +109,23 @@ def test_tasks_seen_in_pretraining_count_nowhere(
     assert table["results"][0]["tasks_above_full"] == 0
     assert "| 0 of 1 |" in (tmp_path / "table.md").read_text(encoding="utf-8")
     assert table["precision"] == "bf16 and float32"
+
+
+def test_a_row_names_what_its_prompts_start_from_as_it_was_asked(
+    folder: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[Any] = []
+
+    def tune(config: RunConfig, *rest: object, **more: object) -> Result:
+        starts.append(config.method.describe()["start"])
+        said = {"test_accuracy": 50.0, "seconds": 1.0, "protocol": "p", "precision": "float32", "test_images": 1}
+        said |= dict.fromkeys(("best_epoch", "trainable_parameters", "total_parameters", "peak_memory_bytes"), 1)
+        described = {"recipe": config.recipe.model_dump(), "method_fields": config.method.describe()}
+        return Result(said | described, [{"val_accuracy": 50.0, "val_loss": 1.0}], None)
+
+    monkeypatch.setattr("selfprompt.comparison.compare.tune", tune)
+    made = comparison(folder, weights, final="train+val").model_copy(update={"starts": {"known": "/far/away"}})
+    spec = "vpt:start=known"
+    chosen = choose(made, tmp_path, spec)
+    assert row(spec, chosen, [final(made, tmp_path, spec, chosen, 0)])["method_fields"]["start"] == "known"
+    assert set(starts) == {"/far/away"}

@@ -242,6 +242,9 @@ def row(spec: str, chosen: Chosen, metrics: list[Final]) -> Row:
     """One row of the table, with all trials."""
     accuracies = [m["test_accuracy"] for m in metrics]
     best, recipe = chosen["trials"][chosen["number"]], metrics[0]["recipe"]
+    fields, named = metrics[0]["method_fields"], read_spec(spec)[1]
+    if "start" in named:  # as it was asked for, not where it stood
+        fields = fields | {"start": named["start"]}
     made: Row = {
         "method": spec,
         "test_accuracy_mean": statistics.mean(accuracies),
@@ -258,8 +261,8 @@ def row(spec: str, chosen: Chosen, metrics: list[Final]) -> Row:
         "head_weight_decay": recipe["head_weight_decay"],
         "test_accuracies": accuracies,
         "trials": chosen["trials"],
-        "method_fields": metrics[0]["method_fields"],
-        "readout": metrics[0]["method_fields"]["readout"],
+        "method_fields": fields,
+        "readout": fields["readout"],
         "protocol": metrics[0]["protocol"],
         "precision": all_precisions(metrics),
         "budget": max(m.get("epochs", m["recipe"]["epochs"]) / m["recipe"]["epochs"] for m in metrics),
