@@ -45,22 +45,14 @@ def several(seed: int) -> torch.Tensor:
     return found
 
 
-class Bare(torch.nn.Module):
-    """What a probe's weights are given to."""
-
-    def __init__(self, classes: int) -> None:
-        super().__init__()
-        self.head = LinearHead(WIDTH, classes)
-
-
 @pytest.mark.parametrize(("known", "classes"), [(2, 2), (3, 3), (4, 4), (2, 4), (3, 4)])
 def test_a_head_with_the_probes_weights_answers_as_the_probe(known: int, classes: int) -> None:
     train, val, test = (features(of(known), seed) for seed in range(3))
     probe = linear_probe(train, val)
-    bare = Bare(classes)
-    give_weights(bare, probe)
+    head = LinearHead(WIDTH, classes)
+    give_weights(head, probe)
     with torch.no_grad():
-        found = bare.head(test.features).softmax(dim=-1).numpy()
+        found = head(test.features).softmax(dim=-1).numpy()
     assert np.allclose(found[:, :known], probe.predict_proba(test.features.numpy()), atol=1e-5)
     assert (found[:, known:] == 0).all()
     assert (found.argmax(axis=1) == answered(probe, test)).all()
@@ -69,10 +61,10 @@ def test_a_head_with_the_probes_weights_answers_as_the_probe(known: int, classes
 def test_with_several_labels_each_has_a_regression() -> None:
     train, val, test = (features(several(seed), seed) for seed in range(3))
     probe = linear_probe(train, val)
-    bare = Bare(3)
-    give_weights(bare, probe)
+    head = LinearHead(WIDTH, 3)
+    give_weights(head, probe)
     with torch.no_grad():
-        found = bare.head(test.features).sigmoid().numpy()
+        found = head(test.features).sigmoid().numpy()
     assert np.allclose(found, answered(probe, test), atol=1e-5)
     assert (found[:, 2] == 1).all()
 
@@ -151,7 +143,7 @@ def test_prompts_are_kept_where_they_are_no_worse(data: Path, weights: Path, tmp
     metrics = tune(configured(data, weights, 1e-9), tmp_path / "run").metrics
     assert metrics["method"] == read_adapter(tmp_path / "run")[0].method["name"] == "spt"
     assert "instead_of" not in metrics
-    assert metrics["test_accuracy"] != metrics["linear_probe_test_accuracy"]
+    assert metrics["test_accuracy"] != dict(metrics)["linear_probe_test_accuracy"]
 
 
 def test_who_names_a_method_or_no_probe_gets_it(data: Path, weights: Path) -> None:

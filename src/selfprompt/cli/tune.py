@@ -186,9 +186,10 @@ def summary(metrics: Tested, folder: Path, inputs: Kind = "image") -> str:
         lines[1] += f", {WORDS[metric]} {best:.2f} %"
     if "map" in metrics.get("scores", {}):
         lines[2] += "; of all labels of each at once"
-    if kept := choice(metrics):
-        lines[1] = f"{kept} (--method {metrics['instead_of']['method']} keeps them)"
-        lines[-1] += f"; prompts {metrics['instead_of']['test_accuracy']:.2f} %"
+    if "instead_of" in metrics:
+        instead = metrics["instead_of"]
+        lines[1] = f"{choice(metrics)} (--method {instead['method']} keeps them)"
+        lines[-1] += f"; prompts {instead['test_accuracy']:.2f} %"
     elif "linear_probe_test_accuracy" in metrics:
         probe = metrics["linear_probe_test_accuracy"]
         lines[-1] += f"; linear probe {probe:.2f} % ({metrics['test_accuracy'] - probe:+.2f})"

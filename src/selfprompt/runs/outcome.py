@@ -29,7 +29,7 @@ from selfprompt.scores.verdicts import Verdict, label_verdict, verdict
 from selfprompt.tuning.answers import Answers
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import probabilities
-from selfprompt.tuning.records import InsteadOf
+from selfprompt.tuning.records import InsteadOf, OfProbe
 from selfprompt.watch import stage
 
 TRAINED_ON = "validation examples were trained on, too: none is left for a temperature"
@@ -118,7 +118,7 @@ def by_thresholds(model: PromptedModel, answers: Mapping[str, Answers]) -> Answe
 
 def kept_instead(
     probe: PromptedModel, probed: Mapping[str, Answers], model: PromptedModel, answers: Mapping[str, Answers]
-) -> dict[str, Any] | None:
+) -> OfProbe | None:
     """What of a run's metrics changes where validation prefers a linear probe to a model with prompts, else None.
 
     The probe gets what the model knows of the run. Neither choice sees a test image.
@@ -127,7 +127,13 @@ def kept_instead(
     if other <= score:
         return None
     trained, total = probe.count_parameters()
-    found = {
+    tested = replace(answers["test"], thresholds=model.thresholds)
+    instead: InsteadOf = {
+        "method": model.method.name,
+        "val_score": score,
+        "test_accuracy": 100 * float(tested.right.mean()),
+    }
+    found: OfProbe = {
         "method": probe.method.name,
         "method_fields": probe.method.describe(),
         "num_prompts": 0,
@@ -135,13 +141,13 @@ def kept_instead(
         "total_parameters": total,
         "best_epoch": 0,
         "val_accuracy": 100 * float(by_thresholds(probe, {"test": probed["val"]}).right.mean()),
+        "instead_of": instead,
     }
     if probe.protocol.metric != "top1":
         found["val_score"] = other
     assert model.metrics is not None
     probe.metrics = model.metrics | {"val_accuracy": found["val_accuracy"]}
-    tested = 100 * float(replace(answers["test"], thresholds=model.thresholds).right.mean())
-    return found | {"instead_of": InsteadOf(method=model.method.name, val_score=score, test_accuracy=tested)}
+    return found
 
 
 def verdicts(

@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from selfprompt.data.batches import Decoded, Features
+from selfprompt.heads.linear import LinearHead
 from selfprompt.model import PromptedModel
 from selfprompt.scores.metrics import measured
 from selfprompt.tuning.fixed_features import frozen_features
@@ -45,14 +46,14 @@ def linear_probe(train: Features, val: Features) -> Any:
 
 
 @torch.no_grad()
-def give_weights(model: PromptedModel, probe: Any) -> None:
-    """Make a linear head, on a readout of F features, answer as a `linear_probe` of them does.
+def give_weights(head: LinearHead, probe: Any) -> None:
+    """Make a head answer as a `linear_probe` does.
 
     A class that no training image has is never answered.
     """
     several = isinstance(probe, OneVsRestClassifier)
     rows = probe.estimators_ if several else [probe]
-    weight, bias = model.head.linear.weight.zero_(), model.head.linear.bias.fill_(-NEVER)
+    weight, bias = head.linear.weight.zero_(), head.linear.bias.fill_(-NEVER)
     for place, row in enumerate(rows):
         if not hasattr(row, "named_steps"):  # all training images have the class, or none
             bias[place] = NEVER if row.y_[0] else -NEVER

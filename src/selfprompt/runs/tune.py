@@ -21,6 +21,7 @@ from selfprompt.data.recorded import NAME as SPLIT_NAME
 from selfprompt.data.recorded import splits_for
 from selfprompt.errors import UserError
 from selfprompt.files import claimed, replace_file, unused
+from selfprompt.heads.linear import LinearHead
 from selfprompt.runs.analysis import analyse_run
 from selfprompt.runs.config import NAME, RunConfig, read_run, starting
 from selfprompt.runs.data_check import look_at_data
@@ -225,7 +226,8 @@ def run_in(
             parts: dict[str, Decoded] = dict(zip(("train", "val", "test"), plain))
             looked = look_at_data(splits, parts, features, model.backbone.info.name)
         if config.or_probe and not model.head.knows_names:
-            give_weights(bare, probe)
+            assert isinstance(bare.head, LinearHead)
+            give_weights(bare.head, probe)
             own = answers_of(bare, asked, splits, engine, 2 * config.recipe.batch_size)
             if changed := kept_instead(bare, own, model, answers):
                 model, answers, tested = bare, own, by_thresholds(bare, own)
@@ -235,7 +237,8 @@ def run_in(
     found = scored(tested, classes, temperature)
     assert "test_images" not in result.metrics
     metrics: Tested = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test), "scores": found}
-    metrics |= changed or {}
+    if changed:
+        metrics = {**metrics, **changed}
     if temperature is None:
         metrics["uncalibrated"] = uncalibrated
     else:

@@ -181,6 +181,20 @@ class InsteadOf(TypedDict):
     test_accuracy: Accuracy
 
 
+class OfProbe(TypedDict):
+    """What of `Tested` is the probe's, then."""
+
+    method: str
+    method_fields: dict[str, Any]
+    num_prompts: Count
+    trainable_parameters: Count
+    total_parameters: Positive
+    best_epoch: Count
+    val_accuracy: Accuracy
+    val_score: NotRequired[Accuracy]
+    instead_of: InsteadOf
+
+
 @with_config(STRICT)
 class Tested(Measured):
     """That of a run which was tested; runs of before they were have no scores. ``uncalibrated`` says why there is no
