@@ -13,7 +13,9 @@ import torch.nn.functional as F
 
 from conftest import make_backbone
 from selfprompt.assembly import create_model
+from selfprompt.data.batches import Decoded, apart
 from selfprompt.data.examples import Examples, class_counts
+from selfprompt.data.protocol import Protocol
 from selfprompt.errors import UserError
 from selfprompt.inputs import Batch
 from selfprompt.methods.recipe import Recipe
@@ -88,9 +90,11 @@ def examples(labels: Any, seed: int = 0) -> Examples:
     return Examples(list(rng.integers(0, 256, (len(labels), 32, 32, 3), dtype=np.uint8)), np.asarray(labels))
 
 
-def trained(folder: Path, labels: Any, metric: str = "top1", resume: bool = False, **recipe: Any) -> Result:
+def trained(
+    folder: Path, labels: Any, metric: str = "top1", resume: bool = False, augmentation: str = "none", **recipe: Any
+) -> Result:
     model = create_model(make_backbone(), "linear", num_classes=3)
-    model.protocol = model.protocol.model_copy(update={"metric": metric})
+    model.protocol = model.protocol.model_copy(update={"metric": metric, "augmentation": augmentation})
     settings = Recipe(epochs=4, batch_size=6, lr=0.05, **recipe)
     parts = examples(labels), examples(labels, seed=1)
     return fit(model, *parts, recipe=settings, output_dir=folder, resume=resume, checkpoint_seconds=0)
@@ -103,8 +107,35 @@ def test_where_classes_are_even_weights_change_no_bit(tmp_path: Path) -> None:
     assert trained(tmp_path / "sampler", even, balance="sampler").history != runs[0].history
 
 
-def test_a_sampled_run_resumes_to_the_bit(tmp_path: Path, monkeypatch) -> None:
-    whole = trained(tmp_path / "whole", UNEVEN, balance="sampler")
+def test_what_is_drawn_again_is_augmented_by_a_draw_of_its_own(tmp_path: Path, monkeypatch) -> None:
+    plain = [np.array([3, 1]), np.array([2, 0])]
+    assert [batch.tolist() for batch in apart(plain, 4)] == [[3, 1], [2, 0]]
+    again = apart([np.array([3, 1, 3]), np.array([1, 3, 0])], 18)
+    assert [batch.tolist() for batch in again] == [[3, 1, 21], [19, 39, 0]]
+    images = Decoded(examples(UNEVEN), Protocol(image_size=32, augmentation="crop_flip"), train=True)
+    first, second = images.batches(again, epoch=2)
+    (alone,) = images.batches([np.array([3])], epoch=2)
+    assert torch.equal(first.inputs[0], alone.inputs[0])
+    assert not torch.equal(first.inputs[0], first.inputs[2])
+    assert not torch.equal(first.inputs[2], second.inputs[1])
+    assert torch.equal(second.labels, UNEVEN[[1, 3, 0]])
+    asked, decode = [], Decoded._decode
+    monkeypatch.setattr(Decoded, "_decode", lambda self, *rest, **told: decode(self, *noted(*rest), **told))
+
+    def noted(indices: np.ndarray, epoch: int | None = None) -> tuple[Any, ...]:
+        asked.append((indices, epoch))
+        return indices, *([] if epoch is None else [epoch])
+
+    trained(tmp_path, UNEVEN, balance="sampler", augmentation="crop_flip")
+    for epoch in range(4):
+        seen = np.concatenate([indices for indices, which in asked if which == epoch])
+        assert len(set(seen)) == 18 > len(set(seen % 18))
+
+
+@pytest.mark.parametrize("augmentation", ["none", "crop_flip"])
+def test_a_sampled_run_resumes_to_the_bit(augmentation: str, tmp_path: Path, monkeypatch) -> None:
+    settings = {"balance": "sampler", "augmentation": augmentation}
+    whole = trained(tmp_path / "whole", UNEVEN, **settings)
     from selfprompt.tuning.loop import Loop
 
     begin, steps = Loop._step, []
@@ -117,8 +148,8 @@ def test_a_sampled_run_resumes_to_the_bit(tmp_path: Path, monkeypatch) -> None:
 
     monkeypatch.setattr(Loop, "_step", stop)
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "cut", UNEVEN, balance="sampler")
-    assert trained(tmp_path / "cut", UNEVEN, balance="sampler", resume=True).history == whole.history
+        trained(tmp_path / "cut", UNEVEN, **settings)
+    assert trained(tmp_path / "cut", UNEVEN, **settings, resume=True).history == whole.history
 
 
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1", "map"])

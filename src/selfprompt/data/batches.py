@@ -54,7 +54,10 @@ class Batches(ABC):
 
     @abstractmethod
     def batches(self, order: list[np.ndarray], epoch: int | None = 0) -> Iterator[Batch]:
-        """A batch for each array of indices, augmented as in that epoch; not if it is None."""
+        """A batch for each array of indices, augmented as in that epoch; not if it is None.
+
+        Where they are augmented, an index of N more is the same example by another draw (see `apart`).
+        """
 
 
 class Decoded(Batches):
@@ -114,7 +117,8 @@ class Decoded(Batches):
         def one(index: int) -> Any:
             drawn = self.augmented and epoch is not None
             rng = np.random.default_rng((self.seed, epoch or 0, index)) if drawn else None
-            return named(partial(self.view.read, rng=rng), self.examples, index, self.protocol.inputs)
+            read = partial(self.view.read, rng=rng)
+            return named(read, self.examples, index % len(self), self.protocol.inputs)
 
         found: Iterable[Any] = self._threads.map(one, indices.tolist())
         if told:
@@ -210,7 +214,18 @@ def ahead(get: Callable[[np.ndarray], Inputs], labels: Tensor | None, order: lis
             assert pending is not None
             inputs = pending.result()
             pending = thread.submit(get, order[step + 1]) if step + 1 < len(order) else None
-            yield Batch(inputs, None if labels is None else labels[torch.from_numpy(indices)])
+            yield Batch(inputs, None if labels is None else labels[torch.from_numpy(indices % len(labels))])
+
+
+def apart(order: list[np.ndarray], count: int) -> list[np.ndarray]:
+    """Index batches in which each further occurrence of one of N = ``count`` examples stands as an index of N more,
+    so that it is augmented by a draw of its own."""
+    indices = np.concatenate(order)
+    _, own, counts = np.unique(indices, return_inverse=True, return_counts=True)
+    places = np.argsort(own, kind="stable")
+    before = np.empty_like(indices)
+    before[places] = np.arange(len(indices)) - np.repeat(counts.cumsum() - counts, counts)
+    return np.split(indices + count * before, np.cumsum([len(batch) for batch in order])[:-1])
 
 
 def in_order(count: int, batch_size: int) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from selfprompt import watch
 from selfprompt.adapters.kept import not_finite
-from selfprompt.data.batches import Batches
+from selfprompt.data.batches import Batches, apart
 from selfprompt.errors import Diverged, UserError
 from selfprompt.inputs import Batch, count, cut, place
 from selfprompt.methods.stages import Again, Stage
@@ -128,6 +128,8 @@ class Loop:
         if recipe.balance == "sampler":
             picked = drawn(train.labels, self.seed, progress.epoch)
             order = [picked[indices] for indices in order]
+        if train.augmented:
+            order = apart(order, len(train))
         order = order[progress.step :]
         shares = [batch[self.engine.rank :: self.engine.world] for batch in order]
         batches = train.batches(shares, progress.epoch)
