@@ -59,6 +59,60 @@ def test_a_runs_own_settings_are_that_run_again(asked, finished: Path, tmp_path:
         assert asked("--config", tmp_path / "run.json") == base
 
 
+def test_another_method_or_backbone_brings_its_own_recipe(
+    asked, finished: Path, tmp_path: Path, weights: Path
+) -> None:
+    """What was asked for stays; what the first method, or backbone, brought by itself does not."""
+    own = read_run(finished)
+    data = finished.parent / "data"
+    there = ("--backbone", weights, "--epochs", own.recipe.epochs, "--batch-size", "4")
+    (tmp_path / "run.json").write_text(asked(data, *there, "--method", "vpt").model_dump_json(), encoding="utf-8")
+    for method in ("lora", "spt", "full"):
+        there_anew = asked(data, *there, "--method", method)
+        assert asked("--config", tmp_path / "run.json", "--method", method).recipe == there_anew.recipe
+    chosen = asked("--config", tmp_path / "run.json", "--method", "lora", "--lr", "0.125").recipe
+    assert (chosen.lr, chosen.batch_size) == (0.125, 4)
+    bare = asked(data, "--backbone", "builtin", "--epochs", own.recipe.epochs, "--batch-size", "4", "--method", "vpt")
+    assert asked("--config", tmp_path / "run.json", "--backbone", "builtin").recipe == bare.recipe
+
+    (tmp_path / "run.json").write_text(asked("--method", "vpt", "--epochs", "2").model_dump_json(), encoding="utf-8")
+    assert asked("--config", tmp_path / "run.json", "--method", "linear") == asked(
+        "--method", "linear", "--epochs", "2"
+    )
+
+
+def test_of_a_backbone_that_is_gone_no_recipe_is_taken(
+    asked, finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sections = json.loads((finished / "run.json").read_text(encoding="utf-8"))
+    gone = {**sections, "backbone": str(tmp_path / "gone.safetensors")}
+    (tmp_path / "run.json").write_text(json.dumps(gone), encoding="utf-8")
+    found = asked("--config", tmp_path / "run.json", "--method", "linear", "--backbone", "builtin")
+    assert found.recipe == asked(finished.parent / "data", "--method", "linear", "--backbone", "builtin").recipe
+    assert "its recipe is left out" in caplog.text
+
+
+def test_columns_are_settings_too(asked, finished: Path, tmp_path: Path) -> None:
+    rows = "file,species,kind,who\n"
+    for i, picture in enumerate(sorted((finished.parent / "data").glob("*/*.png"))):
+        rows += f"{picture},{picture.parent.name},{'ab'[i % 2]},{i // 2}\n"
+    table = tmp_path / "labels.csv"
+    table.write_text(rows, encoding="utf-8")
+    config = tmp_path / "a.yaml"
+    config.write_text(f"data: {table}\nlabel-column: species\nbackbone: builtin\n", encoding="utf-8")
+    assert asked("--config", config).data == f"{table}#label=species"
+    assert asked("--config", config, "--label-column", "kind").data == f"{table}#label=kind"
+    assert asked("--config", config, "--group-column", "who").data == f"{table}#label=species&group=who"
+    config.write_text(f"data: {table}\nbackbone: builtin\ncolumns: {{label_column: species}}\n", encoding="utf-8")
+    run = asked("--config", config)
+    (tmp_path / "run.json").write_text(run.model_dump_json(), encoding="utf-8")
+    assert asked("--config", tmp_path / "run.json") == run
+    assert asked("--config", tmp_path / "run.json", "--label-column", "kind").data == f"{table}#label=kind"
+    other = tmp_path / "more.csv"
+    other.write_text(rows, encoding="utf-8")
+    assert asked(other, "--config", config).data == f"{other}#label=species"
+
+
 FILES = {
     "a.toml": """
         data = "mnist5k"
@@ -101,6 +155,9 @@ def test_every_format_says_the_same(name: str, asked, tmp_path: Path) -> None:
         ("recipe: {epoch: 3}", "There is no setting of the recipe in FILE named 'epoch': did you mean epochs?"),
         ("method: {name: spt, prompt: 3}", "prompt"),
         ("epochs: 3\nrecipe: {epochs: 4}", "FILE says epochs twice: leave one out"),
+        ("epochs: 3\nlr: 0.1\nepochs: 4", "FILE says epochs twice: leave one out"),
+        ("val-fraction: 0.3\nval_fraction: 0.4", "FILE says val_fraction twice: leave one out"),
+        ("recipe: {lr: 1, epochs: 3, lr: 2}", "FILE says lr twice: leave one out"),
         ("epochs: 0", "--epochs 0 is out of range"),
         ("seed: 1.7", "FILE is damaged (seed: Input should be a valid integer"),
         ("seed: many", "FILE is damaged (seed"),
@@ -116,6 +173,12 @@ def test_a_wrong_file_is_one_sentence(text: str, sentence: str, fails, tmp_path:
     (tmp_path / "a.yaml").write_text(text, encoding="utf-8")
     said = fails("tune", "mnist5k", "--config", tmp_path / "a.yaml")
     assert sentence.replace("FILE", str(tmp_path / "a.yaml")) in said
+
+
+def test_json_that_says_something_twice_is_refused(fails, tmp_path: Path) -> None:
+    for text in ('{"epochs": 3, "epochs": 4}', '{"recipe": {"lr": 1, "lr": 2}}'):
+        (tmp_path / "a.json").write_text(text, encoding="utf-8")
+        assert "twice: leave one out" in fails("tune", "mnist5k", "--config", tmp_path / "a.json")
 
 
 def test_a_file_that_is_none_and_a_run_that_is_resumed(fails, finished: Path, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def command(
         file = Settings() if config is None else read_settings(config, backbone, method)
         probe = file.probe if probe is None else probe
         chosen = RunConfig.resolve(
-            with_columns(file.data if data is None else data, given(column_flags)),
+            with_columns(file.data if data is None else data, file.columns | given(column_flags)),
             file.backbone if backbone is None else backbone,
             (file.method or AUTO) if method is None else method,
             fields=file.fields | given(method_flags),

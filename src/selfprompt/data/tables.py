@@ -30,19 +30,21 @@ def has_columns(data: str) -> bool:
 
 
 def with_columns(data: str | None, chosen: dict[str, str]) -> str | None:
-    """DATA with the columns that flags choose, as `locate` takes it.
+    """DATA with the columns that flags choose, as `locate` takes it; they win over those behind a table's name.
 
     Raises:
-        UserError: It is no table, or names its columns already.
+        UserError: It is no table, or of the hub and names its columns already.
     """
     if not chosen:
         return data
     flags = ", ".join("--" + name.replace("_", "-") for name in chosen)
     if data is not None and data.startswith(HUB):
-        if set(chosen) <= {"input_column", "label_column"} and "#" not in data:
-            return f"{data}#{','.join(chosen.values())}"
-    elif data is not None and has_columns(data):
-        return f"{data}#{urlencode({name.removesuffix('_column'): column for name, column in chosen.items()})}"
+        behind = data.partition("#")[2]
+        if set(chosen) <= {"input_column", "label_column"} and all("=" in part for part in behind.split(",") if part):
+            return f"{data}{',' if behind else '#'}{','.join(chosen.values())}"
+    elif data is not None and has_columns((found := apart(data))[0]):
+        columns = found[1].model_dump(exclude_none=True) | chosen
+        return f"{found[0]}#{urlencode({name.removesuffix('_column'): column for name, column in columns.items()})}"
     raise UserError(
         f"{flags} cannot be taken with DATA {data}: give a table ({', '.join(TABLES)}), or hf:NAME with the label or "
         f"input column alone."

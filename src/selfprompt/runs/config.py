@@ -96,10 +96,7 @@ class RunConfig(BaseModel):
         if backbone in (None, AUTO):
             backbone, side = unnamed(packaged, data)
             image_size = image_size or side
-        default = PRESETS.get(backbone, {})
-        if data is not None:  # what belongs to the backbone, not to the embedded example
-            kept = default.get("anywhere", ()) + (default.get("auto", ()) if auto else ())
-            default = {name: default[name] for name in kept}
+        default = preset(backbone, data is None, auto)
         if data is None and not default:
             raise UserError(
                 f"--backbone {backbone} needs DATA: give a folder of class folders, or a registered name."
@@ -110,14 +107,11 @@ class RunConfig(BaseModel):
         backbone = resolve(backbone, texts=chosen.head() == "class_text")
         known = info(backbone, image_size)
         chosen = chosen.settled(known.pretraining)
-        rates = chosen.rates
-        rate = {"lr": rates[default["rates"]]} if default.get("rates") in rates else {}
         settings = default.get("protocol", {}) | (protocol or {})
-        few = chosen.few_shot(settings["shots"]) if settings.get("shots") else {}
         if data is None:
             first = first or chosen.first_data()
         begun = starting(chosen, first) if first else chosen
-        changes = few | default.get("recipe", {}) | rate | recipe
+        changes = brought(chosen, default, settings.get("shots")) | recipe
         try:
             made = cls(
                 data=locate(data) if data else default["data"],
@@ -133,6 +127,27 @@ class RunConfig(BaseModel):
             raise out_of_range(error) from None
         made.recipe.check(made.protocol.inputs)
         return made
+
+    @property
+    def embedded(self) -> bool:
+        """Whether it is of a packaged backbone's own example."""
+        return self.protocol.name == "embedded"
+
+    def asked_recipe(self) -> dict[str, Any]:
+        """What of the recipe method, backbone and protocol do not bring by themselves.
+
+        Raises:
+            UserError: The backbone cannot be found.
+        """
+        pretraining = info(self.backbone, self.protocol.side).pretraining
+        own = brought(self.method, preset(self.backbone, self.embedded, self.or_probe), self.protocol.shots)
+        begun = starting(self.method, self.first) if self.first else self.method
+        found: dict[str, Any] = {}
+        for field in ("batch_size", "lr", *Recipe.model_fields):  # other fields follow from the first two
+            value = getattr(self.recipe, field)
+            if value != getattr(begun.recipe_with(pretraining, own | found), field):
+                found[field] = value
+        return found
 
     def before(self) -> RunConfig | None:
         """The run on ``first``, whose prompts this one starts from: the same prompts, by their own recipe."""
@@ -151,6 +166,21 @@ class RunConfig(BaseModel):
             seed=self.seed,
             probe=False,
         )
+
+
+def preset(backbone: str, embedded: bool, auto: bool) -> dict[str, Any]:
+    """What the package brings for one of its backbones: with its embedded example, or on any data; more of it where
+    no method is named."""
+    found = PRESETS.get(backbone, {})
+    kept = found.get("anywhere", ()) + (found.get("auto", ()) if auto else ())
+    return found if embedded else {name: found[name] for name in kept}
+
+
+def brought(method: Method, default: dict[str, Any], shots: int | None) -> dict[str, Any]:
+    """What changes a method's published recipe before a user does: few shots, and a preset."""
+    few, rates = method.few_shot(shots) if shots else {}, method.rates
+    rate = {"lr": rates[default["rates"]]} if default.get("rates") in rates else {}
+    return few | default.get("recipe", {}) | rate
 
 
 def starting(method: Method, start: str) -> Method:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from selfprompt.data.columns import Columns
 from selfprompt.data.protocol import ImageSettings, Protocol, TextProtocol
 from selfprompt.errors import UserError, unknown
 from selfprompt.files import checked, damaged, json_object, read_text
 from selfprompt.methods import for_recipe, read_spec, record_of
 from selfprompt.methods.fields import TextFields, TokenFields
 from selfprompt.methods.recipe import Recipe
+from selfprompt.runs.config import RunConfig
 from selfprompt.runs.unnamed import AUTO, method_of
 
+logger = logging.getLogger("selfprompt")
+
 FIX = "correct it"
-SECTIONS = {"recipe": Recipe.model_fields, "protocol": {**Protocol.model_fields, **TextProtocol.model_fields}}
+SECTIONS = {
+    "recipe": Recipe.model_fields,
+    "protocol": {**Protocol.model_fields, **TextProtocol.model_fields},
+    "columns": Columns.model_fields,
+}
 OF_BACKBONE = {*ImageSettings.model_fields, "tokenizer"} - {"augmentation", "value_range"}
 """Settings of a protocol that another backbone may bring otherwise."""
 
@@ -40,41 +50,46 @@ class Settings(BaseModel):
     fields: dict[str, Any] = {}
     recipe: dict[str, Any] = {}
     protocol: dict[str, Any] = {}
+    columns: dict[str, str] = {}
 
 
-TOP = {*Settings.model_fields, "track", "test", "whole"} - {"fields", "recipe", "protocol"}
+TOP = {*Settings.model_fields, "track", "test", "whole"} - {"fields", *SECTIONS}
 
 
 def read_settings(path: Path, backbone: str | None = None, method: str | None = None) -> Settings:
     """The settings in a file: flags by their names, or in sections ``method``, ``recipe`` and ``protocol``, as a
-    run.json has them.
+    run.json has them, and ``columns``.
 
     Args:
         path: The file.
         backbone, method: Others than the file's, from the command line: a section's fields of the file's own method,
-            and what its backbone wants to see, are left out with it.
+            and what its backbone wants to see, are left out with it; so is what they brought of a run's recipe.
 
     Raises:
         UserError: It is no such file, cannot be read, says something twice, or has an unknown setting; or it is of a
             run that is part of a search.
     """
     raw = parsed(path)
-    found: dict[str, Any] = {"fields": {}, "recipe": {}, "protocol": {}}
+    found: dict[str, Any] = {"fields": {}, **{part: {} for part in SECTIONS}}
 
     def put(place: dict[str, Any], name: str, value: Any) -> None:
         if name in place:
             raise UserError(f"{path} says {name} twice: leave one out.")
         place[name] = value
 
-    section = raw.pop("method", None)
-    own, fields = (section, {}) if not isinstance(section, Mapping) else (section.get("name"), keys(section))
+    section = raw.get("method")
+    own, fields = (section, {}) if not isinstance(section, Mapping) else (section.get("name"), keys(section, path))
     if own is not None and not isinstance(own, str):
         raise damaged(path, "method: it has no name", FIX)
-    chooses = raw.pop("or_probe", False) or (own and read_spec(own)[0] == AUTO)
+    chooses = raw.get("or_probe", False) or (own and read_spec(own)[0] == AUTO)
     name, spec = method_of(own) if own else (None, {})
     asked = method_of(method)[0] if method else name
     known = {**TextFields.model_fields, **TokenFields.model_fields}
     known |= record_of(asked).factory.model_fields if asked else {}
+    if fields and {"test", "whole"} <= raw.keys() and (asked != name or backbone not in (None, raw.get("backbone"))):
+        raw |= without_its_own(raw, path, backbone is None)
+    for setting in ("method", "or_probe"):
+        raw.pop(setting, None)
     if asked == name:
         recipe = for_recipe(name, spec) if name else {}
         for field, value in [*((k, v) for k, v in fields.items() if k != "name"), *spec.items()]:
@@ -84,7 +99,7 @@ def read_settings(path: Path, backbone: str | None = None, method: str | None = 
         inner = raw.pop(part, {})
         if not isinstance(inner, Mapping):
             raise damaged(path, f"{part}: it holds no settings", FIX)
-        for field, value in keys(inner).items():
+        for field, value in keys(inner, path).items():
             if field not in its:
                 raise unknown(f"setting of the {part} in {path}", field, its)
             if field == "image_size" and not backbone:
@@ -105,9 +120,58 @@ def read_settings(path: Path, backbone: str | None = None, method: str | None = 
     return checked(found, Settings, path, FIX)
 
 
-def keys(section: Mapping[Any, Any]) -> dict[str, Any]:
-    """A section by names of settings as Python has them."""
-    return {str(key).replace("-", "_"): value for key, value in section.items()}
+def without_its_own(raw: Mapping[str, Any], path: Path, same: bool) -> dict[str, Any]:
+    """Settings of a run without those that its method and backbone brought, for another of either.
+
+    Args:
+        raw: A run.json.
+        path: The file.
+        same: It is the same backbone, whose embedded example is the other method's, too.
+    """
+    run = checked(raw, RunConfig, path, FIX)
+    try:
+        recipe = run.asked_recipe()
+    except UserError as error:
+        logger.warning("%s: its recipe is left out, of which it is not known who chose what (%s)", path, error)
+        recipe = {}
+    return {"recipe": recipe} | ({"data": None, "first": None} if same and run.embedded else {})
+
+
+def keys(section: Mapping[Any, Any], path: Path) -> dict[str, Any]:
+    """A section by names of settings as Python has them.
+
+    Raises:
+        UserError: One stands in it twice.
+    """
+    return once(((str(key).replace("-", "_"), value) for key, value in section.items()), path)
+
+
+def once(pairs: Iterable[tuple[Any, Any]], path: Path) -> dict[Any, Any]:
+    """Pairs of a key and a value as a mapping.
+
+    Raises:
+        UserError: A key stands there twice.
+    """
+    found: dict[Any, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise UserError(f"{path} says {key} twice: leave one out.")
+        found[key] = value
+    return found
+
+
+def from_yaml(text: str, path: Path) -> Any:
+    """What YAML says; errors are PyYAML's, and those of `once`."""
+
+    class Loader(yaml.SafeLoader):
+        """YAML's, which takes the last of several without a word."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            once(((key.value, None) for key in keys if key.tag != "tag:yaml.org,2002:merge"), path)
+            return super().construct_mapping(node, deep)
+
+    return yaml.load(text, Loader)
 
 
 def parsed(path: Path) -> dict[str, Any]:
@@ -121,11 +185,13 @@ def parsed(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} must end in .yaml, .toml or .json: its suffix tells how it is read.")
     text = read_text(path, "give a file of settings, or a run's run.json")
     if suffix == ".json":
-        return keys(json_object(text, path, FIX))
+        found = json_object(text, path, FIX)
+        json.loads(text, object_pairs_hook=lambda pairs: once(pairs, path))
+        return keys(found, path)
     try:
-        found = tomllib.loads(text) if suffix == ".toml" else yaml.safe_load(text)
+        found = tomllib.loads(text) if suffix == ".toml" else from_yaml(text, path)
     except (ValueError, yaml.YAMLError) as error:
         raise damaged(path, " ".join(str(error).split()), FIX) from None
     if not isinstance(found, dict):
         raise damaged(path, "it holds no settings by name", FIX)
-    return keys(found)
+    return keys(found, path)
