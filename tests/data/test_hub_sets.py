@@ -176,3 +176,18 @@ def test_a_configuration_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name in ("hf:./birds", "hf:./birds@medium"):
         with pytest.raises(UserError, match=r"one of the configurations small, large: write hf:\./birds@small"):
             load_dataset(name)
+
+
+def test_splits_of_any_name_can_be_given(caplog: pytest.LogCaptureFixture) -> None:
+    loaded = {"fold1": table([0, 1]), "fold2": table([1, 1, 0]), "rest": table([0])}
+    with pytest.raises(UserError, match="no train split, but fold1, fold2, rest: write hf:toy#train=NAME"):
+        from_splits("hf:toy", loaded)
+    given = from_splits("hf:toy", loaded, given={"train": "fold2", "test": "fold1"})
+    assert {name: len(part) for name, part in given.own.items()} == {"train": 3, "test": 2}
+    assert "rest are left out" in caplog.text
+    with pytest.raises(UserError, match="no split fold3, but fold1, fold2, rest"):
+        from_splits("hf:toy", loaded, given={"train": "fold3"})
+    assert len(from_splits("hf:toy", {"full": table([0, 1]), "test": table([1])}).train) == 2
+    assert "the split full is trained on" in caplog.text
+    matched = from_splits("hf:toy", {"train": table([0, 1]), "validation_matched": table([0]), "other": table([1])})
+    assert list(matched.own) == ["train", "val"]

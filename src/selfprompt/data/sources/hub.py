@@ -24,18 +24,19 @@ logger = logging.getLogger("selfprompt")
 
 SPLIT_NAMES = {
     "train": ("train", "training"),
-    "val": ("validation", "valid", "val", "dev"),
-    "test": ("test", "testing"),
+    "val": ("validation", "valid", "val", "dev", "validation_matched", "dev_matched"),
+    "test": ("test", "testing", "test_matched"),
 }
-
-
+NONE: Mapping[str, str] = {}
 KINDS = {"image": "images or bytes of files", "class-label": "whole numbers, booleans or texts"}
 
 
 def load_hub(name: str, inputs: Kind | None = None) -> Dataset:
     """Load ``NAME`` or ``NAME@CONFIGURATION``, and ``#COLUMN`` behind it where several could hold the label.
 
-    Where it is left open whether images or texts are wanted, texts are read where there is no column of images.
+    Splits are found by their usual names, or given there, too: ``#label,train=fold1,test=fold2``; an only split is
+    trained on, whatever it is called. Where it is left open whether images or texts are wanted, texts are read where
+    there is no column of images.
 
     Raises:
         UserError: The datasets library is missing, the hub cannot be reached, it is left open which configuration or
@@ -60,13 +61,18 @@ def load_hub(name: str, inputs: Kind | None = None) -> Dataset:
         raise UserError(
             f"hf:{name} could not be had ({first_line(error)}): check the name and the network."
         ) from error
+    chosen, given = [], {}
+    for part in filter(None, columns.split(",")):
+        split, sign, called = part.partition("=")
+        if sign and split in SPLIT_NAMES:
+            given[split] = called
+        else:
+            chosen.append(part)
     splits = {str(split): table for split, table in loaded.items()}
-    chosen = [column for column in columns.split(",") if column]
-    if inputs is None and "train" in splits:
-        inputs = "image" if any(shows(feature) for feature in splits["train"].features.values()) else "text"
-    if inputs == "text":
-        return texts_from(f"hf:{whole}", splits, chosen)
-    return from_splits(f"hf:{whole}", splits, chosen)
+    if inputs is None:
+        features = splits[named_splits(f"hf:{whole}", splits, given)["train"]].features
+        inputs = "image" if any(map(shows, features.values())) else "text"
+    return (texts_from if inputs == "text" else from_splits)(f"hf:{whole}", splits, chosen, given)
 
 
 def configurations(path: str) -> list[str]:
@@ -79,19 +85,22 @@ def configurations(path: str) -> list[str]:
         return []
 
 
-def from_splits(name: str, loaded: dict[str, Any], chosen: Sequence[str] = ()) -> Dataset:
+def from_splits(
+    name: str, loaded: dict[str, Any], chosen: Sequence[str] = (), given: Mapping[str, str] = NONE
+) -> Dataset:
     """Turn the splits of a loaded data set into ours; a validation or test split without labels is left out.
 
     Args:
         name: Its name.
         loaded: Tables of the datasets library, by split.
         chosen: The label column, the image column, or both; where left out, those of a type and name that tells.
+        given: What our splits are called there; where left out, they are found by their usual names.
 
     Raises:
         UserError: There is no training split, no column of images or labels or more than one that could be meant, or
             training images have no label.
     """
-    named = named_splits(name, loaded)
+    named = named_splits(name, loaded, given)
     features = loaded[named["train"]].features
     image, label = columns_of(name, features, chosen)
     values = {split: loaded[own][label][:] for split, own in named.items()}
@@ -120,33 +129,46 @@ def from_splits(name: str, loaded: dict[str, Any], chosen: Sequence[str] = ()) -
     return Dataset(name, class_names, splits["train"], splits.get("val"), splits.get("test"), licence)
 
 
-def named_splits(name: str, loaded: Mapping[str, Any]) -> dict[str, str]:
-    """What each of our splits is called there."""
-    lower = {split.lower(): split for split in reversed(list(loaded))}
+def named_splits(name: str, loaded: Mapping[str, Any], given: Mapping[str, str] = NONE) -> dict[str, str]:
+    """What each of our splits is called there: as given, or by usual names; one that is left alone is for training.
+
+    Raises:
+        UserError: There is none of a name that is given, or none for training.
+    """
+    if odd := [called for called in given.values() if called not in loaded]:
+        raise UserError(f"{name} has no split {odd[0]}, but {', '.join(loaded)}.")
+    lower = {split.lower(): split for split in reversed(list(loaded)) if split not in given.values()}
     named = {
         split: next(lower[alias] for alias in aliases if alias in lower)
         for split, aliases in SPLIT_NAMES.items()
         if any(alias in lower for alias in aliases)
-    }
+    } | dict(given)
+    others = [split for split in loaded if split not in named.values()]
+    if "train" not in named and len(others) == 1:
+        named["train"] = others.pop()
+        logger.warning("%s: the split %s is trained on.", name, named["train"])
     if "train" not in named:
-        raise UserError(f"{name} has no train split, but {', '.join(loaded)}.")
-    if others := [split for split in loaded if split not in named.values()]:
+        raise UserError(f"{name} has no train split, but {', '.join(loaded)}: write {name}#train=NAME.")
+    if others:
         logger.warning("%s: the split(s) %s are left out.", name, ", ".join(others))
     return named
 
 
-def texts_from(name: str, loaded: dict[str, Any], chosen: Sequence[str] = ()) -> Dataset:
+def texts_from(
+    name: str, loaded: dict[str, Any], chosen: Sequence[str] = (), given: Mapping[str, str] = NONE
+) -> Dataset:
     """Turn the splits of a loaded data set of texts into ours.
 
     Args:
         name: Its name.
         loaded: Tables of the datasets library, by split.
         chosen: The columns of the texts, that of the label, or both; where left out, those whose names tell.
+        given: See `from_splits`.
 
     Raises:
         UserError: There is no training split, or no such column; or from `dataset_of`.
     """
-    named = named_splits(name, loaded)
+    named = named_splits(name, loaded, given)
     features = loaded[named["train"]].features
     texts = [column for column, feature in features.items() if getattr(feature, "dtype", "") == "string"]
     classes = [column for column, feature in features.items() if getattr(feature, "names", None)]
