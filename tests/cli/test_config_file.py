@@ -186,3 +186,17 @@ def test_a_file_that_is_none_and_a_run_that_is_resumed(fails, finished: Path, tm
     assert "give a file of settings, or a run's run.json" in fails("tune", "--config", tmp_path / "none.yaml")
     assert "leave --config out" in fails("tune", "--resume", finished, "--config", finished / "run.json")
     assert read_settings(finished / "run.json").method == "spt"
+
+
+def test_a_file_may_leave_the_choice_of_the_probe_to_validation(asked, tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("data: mnist5k\nbackbone: builtin\nmethod: auto:num_prompts=5\n", encoding="utf-8")
+    own = asked("--config", file)
+    assert (own.method.name, own.method.num_prompts, own.or_probe, own.recipe.epochs) == ("spt", 5, True, 12)
+    (tmp_path / "run.json").write_text(own.model_dump_json(), encoding="utf-8")
+    assert asked("--config", tmp_path / "run.json") == own
+    plain = asked("--config", tmp_path / "run.json", "--method", "spt")
+    assert plain == own.model_copy(update={"or_probe": False})
+    other = asked("--config", tmp_path / "run.json", "--method", "vpt")
+    assert (other.method.name, other.or_probe, other.recipe.epochs) == ("vpt", False, 100)
+    assert asked("--config", file, "--no-probe") == own.model_copy(update={"or_probe": False, "probe": False})
