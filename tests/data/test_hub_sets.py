@@ -172,6 +172,10 @@ def test_a_configuration_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
     assert len(load_dataset("hf:./birds@large").train) == 3
+    given = load_dataset("hf:./birds@large#label,train=train")
+    assert (given.class_names, len(given.train)) == (("x", "y"), 3)
+    with pytest.raises(UserError, match=r"hf:\./birds@large has no split fold1, but train"):
+        load_dataset("hf:./birds@large#test=fold1")
     assert load_dataset("hf:./birds@small#label").class_names == ("x", "y")
     for name in ("hf:./birds", "hf:./birds@medium"):
         with pytest.raises(UserError, match=r"one of the configurations small, large: write hf:\./birds@small"):
