@@ -128,6 +128,20 @@ def read_text(path: Path, fix: str) -> str:
         raise UserError(f"{path} cannot be read ({error.strerror or first_line(error)}): {fix}.") from None
 
 
+def read_lines(path: Path, fix: str, newline: str = "\n") -> Iterator[str]:
+    """The lines of a text file with their ends, as they are asked for; arguments and errors as of `read_text`.
+
+    ``newline`` is that of `open`.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline=newline) as file:
+            yield from file
+    except UnicodeDecodeError:
+        raise damaged(path, "it is not UTF-8", fix) from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or first_line(error)}): {fix}.") from None
+
+
 def read_names(path: Path, fix: str) -> list[str]:
     """The lines of a text file that are not empty, without blanks around; errors as of `read_text`."""
     return [line.strip() for line in read_text(path, fix).splitlines() if line.strip()]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from selfprompt.data.sources import load_dataset, load_located, locate
 from selfprompt.data.sources.table import load_table
 from selfprompt.data.tables import apart, with_columns
 from selfprompt.errors import UserError
+from selfprompt.runs.streaming import listed
+from selfprompt.runs.texts import strings
 
 ROWS = [
     {"file": f"pictures/{i}.png", "species": ("ant", "bee", "10")[i % 3], "patient": f"P{i // 6}"} for i in range(36)
@@ -77,6 +81,11 @@ def test_columns_are_found_by_name_or_given(pictures: Path) -> None:
         assert (one.labels == other.labels).all()
         assert (one.groups == other.groups).all()
     assert with_columns("hf:owner/name", {"label_column": "kind"}) == "hf:owner/name#kind"
+    assert with_columns("hf:owner/name#test=fold1", {"label_column": "kind"}) == "hf:owner/name#test=fold1,kind"
+    assert apart(with_columns(given, {"label_column": "d"}) or "") == (
+        str(odd),
+        Columns(**chosen | {"label_column": "d"}),
+    )
     assert with_columns("photos", {}) == "photos"
 
 
@@ -220,3 +229,46 @@ def test_numbers_are_labels_and_groups_however_they_are_written(pictures: Path) 
 
 def test_classes_that_are_one_number_have_an_order_of_their_own() -> None:
     assert in_order({"1", "01", "2"}) == ["01", "1", "2"]
+
+
+def peak(read: Callable[[Path], Iterable[Any]], path: Path, count: int) -> int:
+    """Bytes held at most while the rows of a file go by, each of which must be one."""
+    tracemalloc.start()
+    assert sum(1 for _ in read(path)) == count
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return held
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet", "txt"])
+@pytest.mark.parametrize("read", [strings, lambda path: listed([path])], ids=["texts", "images"])
+def test_rows_to_predict_are_read_as_they_are_asked_for(kind: str, read: Any, tmp_path: Path) -> None:
+    if kind == "txt" and read is not strings:
+        pytest.skip("a file of lines is of texts")
+    held = []
+    for count in (500, 500, 20_000):  # whatever is loaded once is before the second
+        rows = [{"text" if read is strings else "image": f"{i:0100}.png", "label": "1"} for i in range(count)]
+        if kind == "txt":
+            path = tmp_path / "texts.txt"
+            path.write_text("".join(f"{row['text']}\n" for row in rows), encoding="utf-8")
+        else:
+            path = write(tmp_path, rows, kind)
+        del rows
+        held.append(peak(read, path, count))
+    assert held[2] < held[1] + 300_000  # 20,000 rows alone are 4,000,000
+
+
+def test_a_row_that_cannot_be_read_leaves_those_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("image,label\n1.png,a\n2.png\n", encoding="utf-8")
+    (_, name, image), (_, other, error) = listed([path])
+    assert (name, image, other) == (str(tmp_path / "1.png"), tmp_path / "1.png", str(path))
+    assert "line 3 has 1 cells and the header 2" in str(error)
+
+
+def test_tables_of_one_name_are_two_places(pictures: Path, tmp_path: Path) -> None:
+    rows = [{**row, "file": str(pictures / row["file"])} for row in ROWS]
+    places = [write(tmp_path / folder, rows) for folder in "ab"]
+    places += [write(pictures, ROWS), write(pictures, ROWS, name="others")]
+    found = [load_dataset(f"{path}#label=species").place for path in places]
+    assert found == [str(path.resolve()) for path in places]

@@ -33,6 +33,7 @@ class Dataset:
         licence: Of the images, or texts.
         root: The folder that the names of files in records are relative to; of texts, the file or folder they are in.
         inputs: What they are. A text is a tuple of one string, or of two.
+        table: The table of images that it was read from.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Dataset:
     licence: str = "unknown"
     root: Path | None = None
     inputs: Kind = "image"
+    table: Path | None = None
 
     def __post_init__(self) -> None:
         must_be_utf8("The data set", self.name)
@@ -66,8 +68,9 @@ class Dataset:
 
     @property
     def place(self) -> str:
-        """Where it is, as a record has it: its folder, or its name."""
-        return self.name if self.root is None else str(self.root.resolve())
+        """Where it is, as a record has it: its table or folder, or its name."""
+        found = self.table or self.root
+        return self.name if found is None else str(found.resolve())
 
     def files(self) -> dict[str, list[str]] | None:
         """The file of every image of `own`, relative to ``root``; None where images are no files."""

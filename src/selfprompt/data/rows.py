@@ -5,20 +5,22 @@ from __future__ import annotations
 import csv
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from selfprompt import registry
 from selfprompt.data.layout import SPLIT_NAMES, split_named
 from selfprompt.errors import UserError, first_line
-from selfprompt.files import read_text
+from selfprompt.files import read_lines
 
 logger = logging.getLogger("selfprompt")
 
 FIX = "fix it"
+AT_ONCE = 256
+"""Rows of a Parquet file that are held."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Row:
     cells: Mapping[str, Any]
 
 
-def read_rows(path: Path, texts: bool = False) -> list[Row]:
-    """The rows of a table.
+def read_rows(path: Path, texts: bool = False) -> Iterator[Row]:
+    """The rows of a table, as they are asked for: memory does not grow with their number.
 
     Args:
         path: The table.
@@ -40,20 +42,31 @@ def read_rows(path: Path, texts: bool = False) -> list[Row]:
     Raises:
         UserError: It cannot be read, or has none.
     """
-    kind = path.suffix.lower()
+    kind, row = path.suffix.lower(), None
     if texts and kind in (".csv", ".tsv"):
-        rows = list(of_text_cells(path))
+        rows = of_text_cells(path)
     else:
-        rows = list({".jsonl": of_lines, ".parquet": of_parquet}.get(kind, of_cells)(path))
-    if not rows:
+        rows = {".jsonl": of_lines, ".parquet": of_parquet}.get(kind, of_cells)(path)
+    for row in rows:
+        yield row
+    if row is None:
         raise UserError(f"{path} has no rows: add some.")
-    return rows
+
+
+def names_of(rows: Iterable[Row]) -> list[str]:
+    """The columns of a table, in the order in which rows have them."""
+    return list(dict.fromkeys(name for row in rows for name in row.cells))
+
+
+def names_in(path: Path, rows: Iterable[Row]) -> list[str]:
+    """`names_of` the rows of a file, all of which are asked for only where each may have others."""
+    return names_of(rows if path.suffix.lower() == ".jsonl" else islice(rows, 1))
 
 
 def of_cells(path: Path) -> Iterator[Row]:
     """Rows of comma- or tab-separated cells."""
     dialect = "excel-tab" if path.suffix.lower() == ".tsv" else "excel"
-    reader = csv.reader(StringIO(read_text(path, FIX), newline=""), dialect, strict=True)
+    reader = csv.reader(read_lines(path, FIX, newline=""), dialect, strict=True)
     header: list[str] | None = None
     try:
         for cells in reader:
@@ -74,13 +87,13 @@ def of_cells(path: Path) -> Iterator[Row]:
 
 def of_text_cells(path: Path) -> Iterator[Row]:
     """Rows of texts. Up to one of a thousand may have another number of cells (as in GLUE's QQP): it is left out."""
-    tabs, contents = path.suffix.lower() == ".tsv", read_text(path, FIX)
-    if tabs:
-        lines = enumerate((line.removesuffix("\r").split("\t") for line in contents.split("\n")), 1)
+    if tabs := path.suffix.lower() == ".tsv":
+        found = (line.removesuffix("\n").removesuffix("\r") for line in read_lines(path, FIX))
+        lines = enumerate((line.split("\t") for line in found), 1)
     else:
-        reader = csv.reader(StringIO(contents, newline=""), strict=True)
+        reader = csv.reader(read_lines(path, FIX, newline=""), strict=True)
         lines = ((reader.line_num, cells) for cells in reader)
-    header, count, odd = None, 0, []
+    header, count, odd, first = None, 0, 0, ""
     try:
         for number, cells in lines:
             empty = not any(cells)
@@ -98,13 +111,14 @@ def of_text_cells(path: Path) -> Iterator[Row]:
             if len(cells) == len(header):
                 yield Row(where, dict(zip(header, cells)))
             else:
-                odd.append(f"{where} has {len(cells)} cells and {'the header' if header else 'others'} {len(header)}")
+                odd += 1
+                first = first or f"{where} has {len(cells)} cells and the header {len(header)}"
     except csv.Error as error:
         raise UserError(f"{path} cannot be read ({error}): {FIX}.") from None
-    if odd and (not tabs or len(odd) > max(1, count // 1000)):
-        raise UserError(f"{odd[0]}: {FIX}.")
+    if odd and (not tabs or odd > max(1, count // 1000)):
+        raise UserError(f"{first}: {FIX}.")
     if odd:
-        logger.warning("%s, and is left out (%d row(s) of %d are).", odd[0], len(odd), count)
+        logger.warning("%s, and is left out (%d row(s) of %d are).", first, odd, count)
 
 
 def header_of(cells: list[str]) -> list[str] | None:
@@ -140,7 +154,7 @@ def column_names(path: Path) -> list[str]:
 
 def of_lines(path: Path) -> Iterator[Row]:
     """Rows of one JSON object a line."""
-    for number, line in enumerate(read_text(path, FIX).split("\n"), 1):  # a text may hold other ends of lines
+    for number, line in enumerate(read_lines(path, FIX), 1):  # a text may hold other ends of lines
         if line.strip():
             where = f"{path}, line {number}"
             try:
@@ -159,11 +173,12 @@ def of_parquet(path: Path) -> Iterator[Row]:
     import pyarrow.parquet
 
     try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
+        with pyarrow.parquet.ParquetFile(path) as file:
+            rows = (cells for batch in file.iter_batches(AT_ONCE) for cells in batch.to_pylist())
+            for number, cells in enumerate(rows, 1):
+                yield Row(f"{path}, row {number}", cells)
     except Exception as error:  # whatever damaged bytes lead it to
         raise UserError(f"{path} is no Parquet file that can be read ({first_line(error)[:200]}): {FIX}.") from None
-    for number, cells in enumerate(rows, 1):
-        yield Row(f"{path}, row {number}", cells)
 
 
 def as_text(cell: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from selfprompt.data import layout
 from selfprompt.data.cells import Label, class_columns, flagged, in_cells
 from selfprompt.data.columns import Columns
 from selfprompt.data.pairs import IMAGE_COLUMNS, LABEL_COLUMNS
-from selfprompt.data.rows import Row, as_text, read_rows, splits_of
+from selfprompt.data.rows import Row, as_text, names_in, names_of, read_rows, splits_of
 from selfprompt.data.texts import Entry
 from selfprompt.errors import UserError
 
@@ -41,8 +41,8 @@ FILES = (*IMAGE_COLUMNS, "file", "filename", "file_name", "filepath", "path")
 
 def entries(path: Path, columns: Columns, split: str = "train") -> list[tuple[Entry, Row]]:
     """The entries of a table, and their rows; a label may be missing beside the training split."""
-    rows = [one for row in read_rows(path, texts=True) for one in flat(row)]
-    there = list(dict.fromkeys(name for row in rows for name in row.cells))
+    rows = list(flat_rows(path))
+    there = names_of(rows)
     inputs = inputs_of(path, there, columns.input_column)
     classes = class_columns(path, there, columns.label_column)
     label = None if classes else the(path, "label", there, LABELS, columns.label_column, needed=split == "train")
@@ -52,8 +52,7 @@ def entries(path: Path, columns: Columns, split: str = "train") -> list[tuple[En
         logger.warning("%s: the texts of %d columns are joined.", path, len(inputs))
     found = []
     for i, row in enumerate(rows):
-        cells = [text_in(row, name) for name in inputs]
-        texts = (" ".join(cells),) if len(cells) > 2 else tuple(cells)
+        texts = texts_in(row, inputs)
         own = None if group is None else text_in(row, group)
         marked: Label | None
         if classes or several is not None:
@@ -63,6 +62,25 @@ def entries(path: Path, columns: Columns, split: str = "train") -> list[tuple[En
         disagreed = marked == "-" and label == "gold_label"  # of annotators, in SNLI and MultiNLI
         found.append((Entry(row.where, texts, None if marked == "" or disagreed else marked, own or None), row))
     return found
+
+
+def unlabelled(path: Path, columns: Columns) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Where each text of a table stands, and itself; as they are asked for, and without a look at labels."""
+    inputs = inputs_of(path, names_in(path, flat_rows(path)), columns.input_column)
+    for row in flat_rows(path):
+        yield row.where, texts_in(row, inputs)
+
+
+def flat_rows(path: Path) -> Iterator[Row]:
+    """The rows of a table, as `flat` has them."""
+    for row in read_rows(path, texts=True):
+        yield from flat(row)
+
+
+def texts_in(row: Row, columns: Sequence[str]) -> tuple[str, ...]:
+    """The one text in some columns, or both of two."""
+    cells = [text_in(row, name) for name in columns]
+    return (" ".join(cells),) if len(cells) > 2 else tuple(cells)
 
 
 def flat(row: Row) -> list[Row]:
@@ -170,7 +188,7 @@ def the(
 def by_split(path: Path, found: Sequence[tuple[Entry, Row]], columns: Columns) -> dict[str, list[Entry]]:
     """The entries of one table by its split column, if it has one."""
     rows = [row for _, row in found]
-    there = list(dict.fromkeys(name for row in rows for name in row.cells))
+    there = names_of(rows)
     column = the(path, "split", there, ("split",), columns.split_column, needed=columns.split_column is not None)
     names = ["train" if column is None else text_in(row, column) for row in rows]
     parts = splits_of(path, rows, names, SPLIT_NAMES)

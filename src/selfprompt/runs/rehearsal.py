@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import ceil
 
 import numpy as np
@@ -42,8 +43,8 @@ def sampled(dataset: Dataset, config: RunConfig) -> tuple[Dataset, Counts, Count
     wanted = dict.fromkeys(SPLITS, FEW) | {"train": max(FEW, BATCHES * config.recipe.batch_size)}
     rows = {name: spread(splits, name, wanted[name]) for name in SPLITS}
     taken = {name: getattr(whole, name).take(rows[name]) for name in SPLITS}
-    small = Dataset(dataset.name, dataset.class_names, **taken, root=dataset.root, inputs=dataset.inputs)
-    return small, {name: len(getattr(splits, name)) for name in SPLITS}, {name: len(rows[name]) for name in SPLITS}
+    counts = {name: len(getattr(splits, name)) for name in SPLITS}
+    return replace(dataset, **taken), counts, {name: len(rows[name]) for name in SPLITS}
 
 
 def spread(splits: Splits, name: str, wanted: int) -> np.ndarray:

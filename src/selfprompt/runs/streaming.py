@@ -17,7 +17,7 @@ from PIL import Image
 from selfprompt.data.arrays import CHANNELS, as_it_is_now, is_array
 from selfprompt.data.columns import Columns
 from selfprompt.data.images import ImageSource
-from selfprompt.data.rows import read_rows
+from selfprompt.data.rows import names_in, read_rows
 from selfprompt.data.sources.folder import images_below
 from selfprompt.data.sources.table import columns_of, texts_of
 from selfprompt.data.tables import TABLES, Kind, apart, is_table
@@ -108,14 +108,14 @@ def listed(images: ImageSource | Iterable[ImageSource]) -> Iterator[Named]:
         raise UserError(f"A {type(images).__name__} is no image: give a path, a PIL image or an array, or several.")
     held, place = isinstance(many, (list, tuple)) or is_array(many), 0
     for number, source in enumerate(many):
-        found: list[tuple[str | int, Any]] = [(number, source if held else as_it_is_now(source))]
+        found: Iterable[tuple[str | int, Any]] = [(number, source if held else as_it_is_now(source))]
         if isinstance(source, str) and not source.strip():
             found = [(number, UserError("An empty name is no image: give a path."))]
         elif isinstance(source, (str, os.PathLike)):
             path = Path(source)
             found = [(str(path), path)]
             if is_table(apart(str(source))[0]):
-                found = list(in_table(*apart(str(source))))
+                found = in_table(*apart(str(source)))
             elif os.path.isdir(path):
                 none = UserError(f"{path} has no images: give image files, or folders of them.")
                 found = [(str(image), image) for image in images_below(path)] or [(str(path), none)]
@@ -130,17 +130,16 @@ def in_table(file: str, columns: Columns) -> Iterator[tuple[str, Any]]:
     try:
         if not path.is_file():
             raise UserError(f"There is no file {file}: give a table ({', '.join(TABLES)}).")
-        rows = read_rows(path)
-        column = columns_of(path, rows, columns, ("input",))["input"]
+        column = columns_of(path, names_in(path, read_rows(path)), columns, ("input",))["input"]
+        for row in read_rows(path):
+            try:
+                image = path.parent / texts_of([row], column)[0]
+            except UserError as error:
+                yield row.where, error
+            else:
+                yield str(image), image
     except UserError as error:
         yield file, error
-        return
-    for row in rows:
-        try:
-            image = path.parent / texts_of([row], column)[0]
-            yield str(image), image
-        except UserError as error:
-            yield row.where, error
 
 
 def is_one(images: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from selfprompt.data.columns import Columns
 from selfprompt.data.tables import TABLES, apart, is_table
 from selfprompt.errors import UserError
-from selfprompt.files import read_text
+from selfprompt.files import read_lines, read_text
 
 STDIN = Path("-")
 FIX = "give a text file with one text a line, a table, or - for standard input"
@@ -50,8 +50,8 @@ def in_file(path: Path) -> Iterator[tuple[str, Any]]:
             if not files:
                 yield str(path), UserError(f"{path} has no .txt files: {FIX}.")
         elif path.is_file():
-            contents = read_text(path, FIX).removesuffix("\n")
-            yield from lines(str(path), contents.split("\n"))
+            found = (line.removesuffix("\n") for line in read_lines(path, FIX))
+            yield from lines(str(path), found if path.stat().st_size else [""])
         else:
             yield str(path), UserError(f"There is no file {path}: {FIX}.")
     except UnicodeDecodeError:
@@ -68,9 +68,8 @@ def lines(where: str, found: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def rows(file: str, columns: Columns) -> Iterator[tuple[str, Any]]:
     """Each row of a table of texts; its labels are not read."""
-    from selfprompt.data.text_tables import entries
+    from selfprompt.data.text_tables import unlabelled
 
     if not Path(file).is_file():
         raise UserError(f"There is no file {file}: give a table ({', '.join(TABLES)}).")
-    for entry, _ in entries(Path(file), columns, "test"):
-        yield entry.where, entry.texts
+    yield from unlabelled(Path(file), columns)

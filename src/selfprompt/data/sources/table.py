@@ -13,7 +13,7 @@ from selfprompt.data.columns import Columns
 from selfprompt.data.datasets import Dataset
 from selfprompt.data.examples import Examples
 from selfprompt.data.pairs import IMAGE_COLUMNS, LABEL_COLUMNS
-from selfprompt.data.rows import FIX, Row, as_text, in_order, read_rows, splits_of
+from selfprompt.data.rows import FIX, Row, as_text, in_order, names_of, read_rows, splits_of
 from selfprompt.errors import UserError
 
 NAMES = {
@@ -38,12 +38,10 @@ def load_table(path: Path, columns: Columns | None = None) -> Dataset:
         UserError: It cannot be read, has no such columns, or several that could be meant; a cell is empty, a file is
             not there, or stands in two rows; a split has an unknown name or class, or a group is in two splits.
     """
-    rows = read_rows(path)
-    columns = columns or Columns()
-    classes = class_columns(
-        path, list(dict.fromkeys(name for row in rows for name in row.cells)), columns.label_column
-    )
-    found = columns_of(path, rows, columns, [kind for kind in NAMES if kind != "label" or not classes])
+    rows = list(read_rows(path))
+    there, columns = names_of(rows), columns or Columns()
+    classes = class_columns(path, there, columns.label_column)
+    found = columns_of(path, there, columns, [kind for kind in NAMES if kind != "label" or not classes])
     given = texts_of(rows, found["input"])
     inputs = files_of(path, rows, given)
     several = [flagged(row, classes) for row in rows] if classes else None
@@ -78,14 +76,14 @@ def load_table(path: Path, columns: Columns | None = None) -> Dataset:
         licence="the user's own",
         root=path.parent if inside else None,
         inputs="image",
+        table=path,
     )
 
 
 def columns_of(
-    path: Path, rows: Sequence[Row], chosen: Columns, kinds: Sequence[str] = tuple(NAMES)
+    path: Path, there: Sequence[str], chosen: Columns, kinds: Sequence[str] = tuple(NAMES)
 ) -> dict[str, str]:
     """The column of each kind, chosen or found by its name; splits and groups are there or not."""
-    there = list(dict.fromkeys(name for row in rows for name in row.cells))
     found = {}
     for kind in kinds:
         flag, names = f"--{kind}-column", NAMES[kind]
