@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from selfprompt.scores.asked import WORDS, Metric
 from selfprompt.scores.classes import summary, told
 from selfprompt.scores.metrics import measured, paired_bootstrap, resampled
 from selfprompt.scores.several import above, chosen_thresholds, label_scores
-from selfprompt.scores.verdicts import KEEP, label_verdict
+from selfprompt.scores.verdicts import KEEP, verdict, verdict_by
+from selfprompt.scores.verdicts import told as verdict_told
 
 RNG = np.random.default_rng(0)
 PROBABILITIES = RNG.integers(0, 20, (200, 4)) / 20  # many are the same
@@ -70,11 +72,29 @@ def test_thresholds_lie_between_what_is_given_and_what_is_not() -> None:
 
 def test_a_bootstrap_finds_a_difference_that_is_there_and_none_that_is_not() -> None:
     noise = RNG.random(SEVERAL.shape)
-    better = label_verdict(PROBABILITIES, noise, SEVERAL, "probe", "image")
+    better = verdict_by("map", PROBABILITIES, noise, SEVERAL, "probe", "image")
     assert better["verdict"] == KEEP
     assert better["interval"][0] < better["difference"] < better["interval"][1]
     assert better["rival_test_map"] == pytest.approx(100 * metrics.average_precision_score(SEVERAL, noise))
-    assert label_verdict(noise, PROBABILITIES, SEVERAL, "probe", "image")["verdict"] == "take the probe"
-    assert label_verdict(noise, noise, SEVERAL, "probe", "image")["verdict"].startswith("no difference")
+    assert verdict_by("map", noise, PROBABILITIES, SEVERAL, "probe", "image")["verdict"] == "take the probe"
+    assert verdict_by("map", noise, noise, SEVERAL, "probe", "image")["verdict"].startswith("no difference")
     assert paired_bootstrap(np.zeros(1000))[2] == 1
     assert paired_bootstrap(np.ones(1000))[2] == pytest.approx(2 / 1001)
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1"])
+def test_a_verdict_is_by_what_runs_are_ranked_by(metric: Metric) -> None:
+    """Nine of ten are of one class: who says it always has the accuracy, and no more than chance otherwise."""
+    labels = np.repeat([0, 1], [270, 30])
+    always, careful = np.zeros(300, int), np.where(np.arange(300) % 6 == 0, 1 - labels, labels)
+    own, rival = np.eye(2)[careful], np.eye(2)[always]
+    assert verdict(careful == labels, always == labels, "probe", "image")["verdict"] == "take the probe"
+    found = verdict_by(metric, own, rival, labels, "probe", "image")
+    assert found["verdict"] == KEEP
+    sk = (
+        metrics.balanced_accuracy_score
+        if metric == "balanced_accuracy"
+        else partial(metrics.f1_score, average="macro")
+    )
+    assert dict(found)[f"rival_test_{metric}"] == pytest.approx(100 * sk(labels, always))
+    assert f"points of {WORDS[metric]}" in verdict_told(found)

@@ -167,3 +167,15 @@ def test_a_threshold_is_what_validation_says_of_a_precision(
     with pytest.raises(UserError, match="says nothing of probabilities under an adaptation"):
         sp.predict(tmp_path, given, threshold="auto:0.9", adapt="averaging")
     assert "--threshold auto:x is not valid" in fails("predict", tmp_path, tmp_path, "--threshold", "auto:x")
+
+
+def test_rivals_are_chosen_and_judged_by_the_runs_metric(data: Path, weights: Path, tmp_path: Path, works) -> None:
+    tune(configured(data, weights, protocol={"metric": "macro_f1"}), tmp_path / "run")
+    found = records.read_metrics(tmp_path / "run", records.Tested)
+    for row in found["worth"]:
+        assert row["difference"] == pytest.approx(dict(found["scores"])["macro_f1"] - row["rival_test_macro_f1"])
+    assert found["worth"][0]["rival_test_accuracy"] == found["linear_probe_test_accuracy"]
+    works("report", tmp_path / "run")
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "in percentage points of the macro-F1" in page
+    assert f"{found['worth'][0]['rival_test_macro_f1']:.1f} %" in page

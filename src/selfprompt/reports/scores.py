@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from selfprompt.reports import figures
 from selfprompt.reports.page import Section
+from selfprompt.scores.asked import WORDS
 from selfprompt.scores.classes import Scores, told
 from selfprompt.scores.several import LabelScores
-from selfprompt.scores.verdicts import Verdict
+from selfprompt.scores.verdicts import Verdict, metric_of
 from selfprompt.tuning.records import Tested
 
 
 def worth_section(found: list[Verdict], choice: str | None = None) -> Section:
     """Prompts beside what costs less; and which was kept, where there was a choice."""
+    metric = metric_of(found[0])
+    score = f"rival_test_{metric or 'accuracy'}"
     rows = [
         (
             row["rival"],
-            f"{row.get('rival_test_map', row.get('rival_test_accuracy', 0)):.1f} %",
+            f"{dict(row)[score]:.1f} %",
             f"{row['difference']:+.1f}",
             "{:+.1f} to {:+.1f}".format(*row["interval"]),
             row["verdict"],
@@ -27,11 +30,11 @@ def worth_section(found: list[Verdict], choice: str | None = None) -> Section:
         "paired shares (1998, method 10). Rivals read the same frozen features; what they have to choose, the "
         "probe's regularisation and the number of neighbours (by cosine), is chosen on validation."
     )
-    if any("rival_test_map" in row for row in found):
+    if metric:
         words = (
-            "Prompts less each rival on the same test examples, in percentage points of the mean average precision, "
-            "with the 95 % interval of examples drawn anew 1,000 times. Rivals read the same frozen features; what "
-            "they have to choose, the probe's regularisation and the number of neighbours (by cosine), is chosen on "
+            f"Prompts less each rival on the same test examples, in percentage points of the {WORDS[metric]}, with "
+            "the 95 % interval of examples drawn anew 1,000 times. Rivals read the same frozen features; what they "
+            "have to choose, the probe's regularisation and the number of neighbours (by cosine), is chosen on "
             "validation."
         )
     if choice:

@@ -19,13 +19,14 @@ from selfprompt.data.recorded import image_names
 from selfprompt.data.tables import Kind
 from selfprompt.methods.linear import Linear
 from selfprompt.model import PromptedModel
-from selfprompt.runs.probe import answered, frozen, linear_probe, nearest
+from selfprompt.runs.probe import answered, frozen, linear_probe, nearest, shares
 from selfprompt.runs.zero_shot import zero_shot_answers
+from selfprompt.scores.asked import Metric
 from selfprompt.scores.calibration import Calibration, calibration, tempered
 from selfprompt.scores.classes import Scores, scores
 from selfprompt.scores.metrics import measured
 from selfprompt.scores.several import LabelScores, chosen_thresholds, label_scores
-from selfprompt.scores.verdicts import Verdict, label_verdict, verdict
+from selfprompt.scores.verdicts import Verdict, verdict, verdict_by
 from selfprompt.tuning.answers import Answers
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import probabilities
@@ -94,11 +95,11 @@ def plain_features(
         return bare, plain, frozen(bare, *plain)
 
 
-def probed(features: Sequence[Features]) -> Any:
-    """A `linear_probe` of features of training and validation examples."""
+def probed(features: Sequence[Features], metric: Metric) -> Any:
+    """A `linear_probe` of features of training and validation examples, by what runs are ranked by."""
     train, val, *_ = features
     with stage("probe", len(train)) as advance:
-        found = linear_probe(train, val)
+        found = linear_probe(train, val, metric)
         advance(len(train), "")
     return found
 
@@ -151,7 +152,12 @@ def kept_instead(
 
 
 def verdicts(
-    features: Sequence[Features], probe: Any, tested: Answers, inputs: Kind, plain: PromptedModel | None = None
+    features: Sequence[Features],
+    probe: Any,
+    tested: Answers,
+    inputs: Kind,
+    plain: PromptedModel | None = None,
+    metric: Metric = "top1",
 ) -> list[Verdict]:
     """A model with prompts held against a linear probe and against nearest neighbours, and against none at all.
 
@@ -161,10 +167,11 @@ def verdicts(
         tested: The model's answers for the last.
         inputs: What they are.
         plain: Its `zero_shot`, where there is one.
+        metric: What runs are ranked by, and rivals, too.
     """
     train, val, test = features
     with stage("probe", len(train)) as advance:
-        neighbours, count = nearest(train, val, test)
+        neighbours, count = nearest(train, val, test, metric)
         rivals = {
             "linear probe": answered(probe, test),
             "nearest neighbour" if count == 1 else f"{count} nearest neighbours": neighbours,
@@ -173,7 +180,13 @@ def verdicts(
             rivals["zero-shot classifier"] = zero_shot_answers(plain, test)
         advance(len(train), "")
     if tested.labels.ndim == 2:
-        return [
-            label_verdict(tested.probabilities, found, tested.labels, name, inputs) for name, found in rivals.items()
-        ]
-    return [verdict(tested.right, classes == tested.labels, name, inputs) for name, classes in rivals.items()]
+        own = tested.probabilities, tested.labels
+        return [verdict_by("map", own[0], found, own[1], name, inputs) for name, found in rivals.items()]
+    found = []
+    for name, classes in rivals.items():
+        one = verdict(tested.right, classes == tested.labels, name, inputs)
+        if metric != "top1":
+            given = shares(classes, tested.probabilities.shape[1])
+            one |= verdict_by(metric, tested.probabilities, given, tested.labels, name, inputs)
+        found.append(one)
+    return found

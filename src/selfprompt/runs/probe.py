@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from selfprompt.data.batches import Decoded, Features
 from selfprompt.heads.linear import LinearHead
 from selfprompt.model import PromptedModel
+from selfprompt.scores.asked import Metric
 from selfprompt.scores.metrics import measured
 from selfprompt.tuning.fixed_features import frozen_features
 
@@ -33,16 +34,16 @@ def frozen(model: PromptedModel, *parts: Decoded, batch_size: int = 64) -> list[
     return [frozen_features(model, part, batch_size) for part in parts]
 
 
-def linear_probe(train: Features, val: Features) -> Any:
+def linear_probe(train: Features, val: Features, metric: Metric = "top1") -> Any:
     """Logistic regression on standardised features, fitted.
 
-    The regularisation is the one of four that does best on validation. Where images have several labels, there is a
-    regression for each class.
+    The regularisation is the one of four that does best on validation, by the metric. Where images have several
+    labels, there is a regression for each class.
     """
     models: list[Any] = [make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000)) for c in STRENGTHS]
     if train.labels.ndim == 2:
         models = [OneVsRestClassifier(model) for model in models]
-    return best(models, train, val)
+    return best(models, train, val, metric)
 
 
 @torch.no_grad()
@@ -76,16 +77,16 @@ def probe_accuracy(model: PromptedModel, train: Decoded, val: Decoded, test: Dec
     return 100 * float((answered(linear_probe(*known), tested) == tested.labels.numpy()).mean())
 
 
-def nearest(train: Features, val: Features, test: Features) -> tuple[Answered, int]:
+def nearest(train: Features, val: Features, test: Features, metric: Metric = "top1") -> tuple[Answered, int]:
     """The test images' classes by the vote of their k nearest training images, by the cosine of features.
 
     Returns:
         The classes, or each class's share of the votes (N, C) where images have several labels; and k, the one of
-        `NEIGHBOURS` that does best on validation.
+        `NEIGHBOURS` that does best on validation, by the metric.
     """
     kind = KNeighborsRegressor if train.labels.ndim == 2 else KNeighborsClassifier
     models = [kind(k, metric="cosine") for k in NEIGHBOURS if k <= len(train)]
-    chosen: Any = best(models, train, val)
+    chosen: Any = best(models, train, val, metric)
     return answered(chosen, test), chosen.n_neighbors
 
 
@@ -95,8 +96,14 @@ def answered(model: Any, part: Features) -> Answered:
     return (model.predict_proba if several else model.predict)(part.features.numpy())
 
 
-def best(models: Sequence[Any], train: Features, val: Features) -> Any:
-    """Of some models, which are fitted, the first that is best on validation."""
+def shares(classes: NDArray[np.integer], count: int) -> NDArray[np.float64]:
+    """(N,) classes as (N, C) probabilities."""
+    return np.eye(count)[classes]
+
+
+def best(models: Sequence[Any], train: Features, val: Features, metric: Metric = "top1") -> Any:
+    """Of some models, which are fitted, the first that is best on validation: by a metric, with several labels the
+    mean average precision."""
     x, y, labels = train.features.numpy(), train.labels.numpy(), val.labels.numpy()
 
     def score(model: Any) -> float:
@@ -105,6 +112,9 @@ def best(models: Sequence[Any], train: Features, val: Features) -> Any:
             model.fit(x, y.astype(np.int64))
         if labels.ndim == 2:
             return float(measured("map", answered(model, val), labels)[0])
+        if metric != "top1":
+            count = 1 + max(int(y.max()), int(labels.max()))
+            return float(measured(metric, shares(answered(model, val), count), labels)[0])
         return model.score(val.features.numpy(), labels)
 
     return models[int(np.argmax([score(model) for model in models]))]

@@ -219,9 +219,9 @@ def run_in(
     if val and probing:
         protocol = config.protocol.completed(examples)
         bare, plain, features = plain_features(model, backbone, protocol, engine, (train, val, test))
-        probe = probed(features)
+        probe = probed(features, config.protocol.metric)
         written = zero_shot(model, backbone, engine) if model.head.knows_names else None
-        worth = verdicts(features, probe, tested, config.protocol.inputs, written)
+        worth = verdicts(features, probe, tested, config.protocol.inputs, written, config.protocol.metric)
         if analysed and engine.is_main:
             parts: dict[str, Decoded] = dict(zip(("train", "val", "test"), plain))
             looked = look_at_data(splits, parts, features, model.backbone.info.name)

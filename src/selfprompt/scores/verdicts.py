@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NotRequired
+from typing import Any, NotRequired
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
+from selfprompt.scores.asked import WORDS, Metric
 from selfprompt.scores.intervals import paired_difference
 from selfprompt.scores.metrics import measured, paired_bootstrap, resampled
 
@@ -18,11 +19,13 @@ class Verdict(TypedDict):
     """Prompts against a rival: percentage points by which they are better, and the ends of Newcombe's paired 95 %
     interval (see `paired_difference`).
 
-    With several labels an example, points are of the mean average precision, and the interval is of examples drawn
-    anew (see `paired_bootstrap`)."""
+    Where runs are ranked by another metric than the accuracy, as with several labels an example, points are of that,
+    and the interval is of examples drawn anew (see `paired_bootstrap`)."""
 
     rival: str
     rival_test_accuracy: NotRequired[float]
+    rival_test_balanced_accuracy: NotRequired[float]
+    rival_test_macro_f1: NotRequired[float]
     rival_test_map: NotRequired[float]
     difference: float
     interval: list[float]
@@ -43,26 +46,27 @@ def verdict(right: NDArray[np.bool_], rivals: NDArray[np.bool_], rival: str, inp
     return {**found, "rival_test_accuracy": 100 * float(rivals.mean())}
 
 
-def label_verdict(
+def verdict_by(
+    metric: Metric,
     probabilities: NDArray[np.floating],
     rivals: NDArray[np.floating],
-    labels: NDArray[np.bool_],
+    labels: NDArray[Any],
     rival: str,
     inputs: str,
 ) -> Verdict:
-    """`verdict`, by the mean average precision of (N, C) probabilities of prompts and of the rival."""
-    own, other = (float(measured("map", given, labels)[0]) for given in (probabilities, rivals))
+    """`verdict`, by a metric of (N, C) probabilities of prompts and of the rival; labels are as of `measured`."""
+    own, other = (float(measured(metric, given, labels)[0]) for given in (probabilities, rivals))
     low, high, _ = paired_bootstrap(
         np.concatenate(
             [
-                measured("map", probabilities, labels, weights) - measured("map", rivals, labels, weights)
+                measured(metric, probabilities, labels, weights) - measured(metric, rivals, labels, weights)
                 for weights in resampled(len(labels))
             ]
         )
     )
     words = decided(low, high, rival, f"{len(labels):,} {inputs}s")
-    found: Verdict = {"rival": rival, "difference": own - other, "interval": [low, high], "verdict": words}
-    return {**found, "rival_test_map": other}
+    found: Any = {"rival": rival, "difference": own - other, "interval": [low, high], "verdict": words}
+    return found | {f"rival_test_{metric}": other}
 
 
 def decided(low: float, high: float, rival: str, examples: str) -> str:
@@ -72,8 +76,14 @@ def decided(low: float, high: float, rival: str, examples: str) -> str:
     return f"no difference that these {examples} bear out"
 
 
+def metric_of(found: Verdict) -> str | None:
+    """Which metric a verdict is by, where that is not the accuracy."""
+    return next((metric for metric in WORDS if f"rival_test_{metric}" in found), None)
+
+
 def told(found: Verdict) -> str:
     """A verdict in a line."""
-    low, high = found["interval"]
-    points = f"{found['difference']:+.1f} points (95 % {low:+.1f} to {high:+.1f})"
+    (low, high), metric = found["interval"], metric_of(found)
+    of = f" of {WORDS[metric]}" if metric else ""
+    points = f"{found['difference']:+.1f} points{of} (95 % {low:+.1f} to {high:+.1f})"
     return f"against the {found['rival']} {points}: {found['verdict']}"
