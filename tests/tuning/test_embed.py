@@ -14,6 +14,7 @@ from conftest import make_backbone, write_image
 from selfprompt.data.images import read_image
 from selfprompt.data.views.image import prepare_image
 from selfprompt.runs import embed as embedding
+from selfprompt.runs.feature_files import feature_file
 
 
 @pytest.fixture
@@ -88,3 +89,14 @@ def test_files_hold_names_and_features(
     assert out.read_bytes() == before
     assert [path.name for path in out.parent.iterdir()] == [out.name]
     assert "must end in .parquet, .npz, .csv" in fails("embed", "builtin", photos[0], "--out", tmp_path / "out.txt")
+
+
+def test_long_texts_do_not_make_an_array_as_wide_as_the_longest(tmp_path: Path) -> None:
+    texts, features = ["a", "ü" * 50_000, *(f"text {i}" for i in range(500))], np.ones(4, np.float32)
+    with feature_file(tmp_path / "a.npz", "text") as row:
+        for text in texts:
+            row(text, features)
+    assert (tmp_path / "a.npz").stat().st_size < 500_000
+    with np.load(tmp_path / "a.npz") as held:
+        assert json.loads(held["texts"].tobytes()) == texts
+        assert held["features"].shape == (502, 4)

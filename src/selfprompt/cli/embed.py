@@ -32,8 +32,8 @@ def command(
         source: An adapter (a folder, or hf:USER/NAME, with @REVISION where wanted), for what its head reads; or a
             backbone as for tune, for what it gives by itself.
         inputs: As for predict.
-        out: The file: .parquet (a column of names and one of lists), .npz (names and features) or .csv. What cannot
-            be read is not in it.
+        out: The file: .parquet (a column of names and one of lists), .npz (names, or texts as the bytes of a JSON
+            list, and features) or .csv. What cannot be read is not in it.
         backbone: The backbone, if it has moved.
         image_size: Side of what a backbone sees in pixels, if not its own.
         on_error: skip names an image or text that cannot be read and takes the others; stop ends there.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,7 +40,9 @@ def feature_file(path: Path, kind: str) -> Iterator[Row]:
 
     Args:
         path: A ``.parquet`` file of the columns ``kind`` and ``features`` (a list of float32), an ``.npz`` file of
-            the arrays ``names`` and ``features``, or a ``.csv`` file of the columns ``kind``, ``0``, ``1`` and so on.
+            the arrays ``names`` (of texts ``texts``, the bytes of a list in JSON: in an array of strings each takes
+            as much as the longest) and ``features``, or a ``.csv`` file of the columns ``kind``, ``0``, ``1`` and so
+            on.
         kind: What the names are of.
 
     Raises:
@@ -95,7 +98,10 @@ def npz(file: BinaryIO, kind: str) -> Iterator[Row]:
         yield row
         waiting.flush()
         values = np.memmap(waiting, np.float32, "r") if names else np.empty(0, np.float32)
-        np.savez(file, names=np.array(names, dtype=str), features=values.reshape(len(names), -1))
+        called = {"names": np.array(names, dtype=str)}
+        if kind == "text":
+            called = {"texts": np.frombuffer(json.dumps(names).encode(), np.uint8)}
+        np.savez(file, **called, features=values.reshape(len(names), -1))
 
 
 @contextmanager
