@@ -25,6 +25,9 @@ def command(
 ) -> None:
     """Whether backbone, protocol, data and accuracy are still those of an adapter; exit status 3 if one is not.
 
+    Data are compared by the names of images and their labels, the test images also by what they hold. An accuracy
+    holds where it differs by no more than rounding may decide.
+
     Args:
         adapter: A folder, or hf:USER/NAME, with @REVISION where wanted, of the Hugging Face hub.
         data: What it was tested on, as for tune; by default what the run in its folder names.
@@ -44,7 +47,7 @@ def line(check: Check) -> str:
     """One check, for people."""
     was, now = (f"{v:.2f} %" if isinstance(v, float) else str(v)[:12] for v in (check["recorded"], check["found"]))
     if check["holds"]:
-        said = f"holds      {now}"
+        said = f"holds      {now}" + (f" (recorded {was}: {check['why']})" if check["why"] else "")
     elif check["holds"] is None:
         said = f"unchecked  {check['why']}"
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
-from typing import Any, Literal, NotRequired, get_args
+from typing import Any, Literal, NamedTuple, NotRequired, get_args
 
 from torch import Tensor
 from typing_extensions import TypedDict
@@ -75,6 +75,14 @@ class Evaluation(TypedDict):
     unadapted: NotRequired[Unadapted]
 
 
+class Evaluated(NamedTuple):
+    """An evaluation, with the answers and examples of each choice of classes."""
+
+    evaluation: Evaluation
+    answers: list[Answers]
+    examples: list[Examples]
+
+
 def evaluate(
     adapter: str | Path,
     data: str,
@@ -100,6 +108,19 @@ def evaluate(
         UserError: There is no such split or adaptation, the classes differ and the adapter's head knows no others,
             the adapter or data cannot be loaded, or the adaptation does not suit the adapter.
     """
+    return evaluated(adapter, data, split, classes, backbone, adapt).evaluation
+
+
+def evaluated(
+    adapter: str | Path,
+    data: str,
+    split: Split = "test",
+    classes: Asked | None = None,
+    backbone: BackboneSource | None = None,
+    adapt: str | Adaptation | None = None,
+    precision: str = "auto",
+) -> Evaluated:
+    """`evaluate`, with what it is of; ``precision`` is `Engine`'s."""
     if classes is not None and classes not in get_args(Asked):
         raise unknown("choice of classes", classes, get_args(Asked))
     if split not in SPLITS:
@@ -118,7 +139,7 @@ def evaluate(
     parts = [getattr(splits.of(which), split) for which in asked]
     if not all(len(part) for part in parts):
         raise UserError(f"{data} has none of the {split} images of the run in {adapter}: restore them.")
-    engine = Engine()
+    engine = Engine(precision)
     told = [answered(own, part, engine, adaptation) for own, part in zip(models, parts)]
     measured = [described(own, *one, split) for own, one in zip(models, told)]
     found: dict[str, Any] = {}
@@ -137,7 +158,7 @@ def evaluate(
         difference, low, high = (100 * value for value in paired_difference(told[0][0].right, plain))
         interval = {"difference": difference, "interval": [low, high]}
         found["unadapted"] = Unadapted(accuracy=100 * float(plain.mean()), **interval)
-    return Evaluation(
+    evaluation = Evaluation(
         adapter=str(adapter),
         dataset=dataset.name,
         split=split,
@@ -147,6 +168,7 @@ def evaluate(
         protocol=model.protocol.hash,
         precision=engine.precision,
     )
+    return Evaluated(evaluation, [answers for answers, _ in told], parts)
 
 
 def answering(

@@ -16,6 +16,7 @@ import torch
 from selfprompt.assembly import build
 from selfprompt.backbones.load import load_backbone
 from selfprompt.data.batches import Decoded
+from selfprompt.data.contents import fingerprint_of
 from selfprompt.data.datasets import with_splits
 from selfprompt.data.recorded import NAME as SPLIT_NAME
 from selfprompt.data.recorded import splits_for
@@ -261,6 +262,7 @@ def run_in(
     assert model.metrics is not None
     model.metrics |= {"test_accuracy": accuracy, "test_scores": summary(found), "data": dataset.fingerprint()}
     if engine.is_main:
+        model.metrics["contents"] = fingerprint_of(splits.test.images)
         model.save_pretrained(out)
         predicted, sure = torch.from_numpy(tested.predicted), torch.from_numpy(surest(tested, temperature))
         if model.multi_label:

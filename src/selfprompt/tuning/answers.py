@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from selfprompt.errors import first_line
 from selfprompt.files import damaged, replace_file
-from selfprompt.scores.several import above
+from selfprompt.scores.several import above, bounds_of
 
 NAME, FIX = "probabilities.safetensors", "restore it, or run again into another folder"
 
@@ -47,6 +47,15 @@ class Answers:
         if self.labels.ndim == 2:
             return (above(self.probabilities, self.thresholds) == self.labels).all(axis=1)
         return self.predicted == self.labels
+
+    def undecided(self, within: float) -> int:
+        """How many answers could be others, were probabilities a little less or more: those whose two likeliest
+        classes, or a class and its threshold, are nearer than that."""
+        if self.labels.ndim == 2:
+            bounds = bounds_of(self.thresholds, self.probabilities.shape[1])
+            return int((abs(self.probabilities - bounds) < within).any(axis=1).sum())
+        second, first = np.partition(self.probabilities, -2, axis=1)[:, -2:].T
+        return int((first - second < within).sum())
 
 
 def write_answers(folder: Path, answers: Mapping[str, Answers]) -> None:
