@@ -210,3 +210,10 @@ def test_stages_are_lines_where_there_is_no_terminal(folder: Path, weights: Path
 )
 def test_a_budget_is_refused_in_a_sentence(more: tuple, sentence: str, fails) -> None:
     assert sentence in fails("tune", *more)
+
+
+def test_a_budget_for_a_folder_that_is_taken_is_refused_before_anything_is_priced(
+    finished: Path, fails, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("selfprompt.runs.budget.within", None)
+    assert "holds a run already" in fails("tune", "--budget", "1h", "--out", finished)

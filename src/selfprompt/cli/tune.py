@@ -111,10 +111,13 @@ def command(
     from selfprompt.runs.budget import within
     from selfprompt.runs.estimate import price, spoken
     from selfprompt.runs.material import Material
+    from selfprompt.runs.tune import must_be_free
 
     material, deadline, found = Material(), None, None
     with stages():
         if budget:
+            if out is not None:
+                must_be_free(out)
             chosen, found, deadline = within(budget, chosen, material, begun, finish)
         elif estimate:
             found = price(chosen, material, begun, finish)

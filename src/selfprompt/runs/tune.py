@@ -98,10 +98,8 @@ def tune(
 
         def claim() -> Path:
             folder = held.enter_context(claimed(out or unused(default_folder(config))))
-            if not resume and begun(folder):
-                raise UserError(
-                    f"{folder} holds a run already: go on with --resume {folder}, or choose another --out."
-                )
+            if not resume:
+                must_be_free(folder)
             return folder
 
         folder = engine.from_main(claim)
@@ -118,6 +116,16 @@ def tune(
             return run_in(folder, config, engine, resume, on_step, command, analysed, material, options)
         except KeyboardInterrupt:  # says where the whole of it goes on
             raise KeyboardInterrupt(*([str(folder)] if begun(folder) else [])) from None
+
+
+def must_be_free(folder: Path) -> None:
+    """That a folder holds no run yet.
+
+    Raises:
+        UserError: It does.
+    """
+    if begun(folder):
+        raise UserError(f"{folder} holds a run already: go on with --resume {folder}, or choose another --out.")
 
 
 def begun(folder: Path) -> bool:
