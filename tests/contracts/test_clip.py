@@ -50,6 +50,7 @@ def test_every_method_trains_saves_and_loads(method: str, tmp_path: Path) -> Non
         assert torch.allclose(back(pixels), model.eval()(pixels), atol=1e-5)
         singles = torch.cat([model(image[None]) for image in pixels[:4]])
         assert torch.allclose(model(pixels[:4]), singles, atol=1e-4)
+        assert model(pixels[:0]).shape == (0, len(NAMES))
     with pytest.raises(UserError, match="with weights"):
         sp.load(tmp_path, backbone=tiny_clip(seed=1))
 

@@ -94,7 +94,7 @@ class ClassText(Head):
             if prompts is not None:
                 return self.scores(features, self._weights(prompts))
             own = self.of_inputs(features)
-            if own is None:
+            if own is None or not len(own):
                 return self.scores(features, self.weights())
             return self.scores(features[:, None], self._weights(own))[:, 0]
 
