@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import json
 import os
 import shutil
 from pathlib import Path
@@ -133,12 +132,21 @@ def test_a_form_asks_for_nothing_but_what_the_page_offers(folder: Path, weights:
 
 
 def test_a_damaged_run_is_said_and_leaves_the_other_pages(run: Path, weights: Path, tmp_path: Path) -> None:
-    shutil.copytree(run, tmp_path / "runs" / "damaged")
-    for name in ("run.json", "metrics.json"):
-        (tmp_path / "runs" / "damaged" / name).write_text(json.dumps({}), encoding="utf-8")
+    names = ("run.json", "metrics.json", "studio.json", "probabilities.safetensors", "log.jsonl")
+    for name in names:
+        shutil.copytree(run, tmp_path / "runs" / name)
+        (tmp_path / "runs" / name / name).write_text('{"epoch": {}', encoding="utf-8")
     with studio(run, out=tmp_path / "runs", backbone=weights) as client:
-        assert "is damaged" in client.get("/runs/damaged").text
         assert [client.get(page).status_code for page in ("/", "/compare", "/serve", "/runs/run")] == [200] * 4
+        for name in names[:3]:
+            assert f"{name} is damaged" in client.get(f"/runs/{name}").text
+        assert "studio.json is damaged" in client.get("/").text
+        for name in names[1:4]:
+            assert f"{name} is damaged" in client.get("/compare").text
+        assert "log.jsonl" in client.get("/runs/log.jsonl").text
+        for name in names:
+            for page in ("/runs/{}", "/runs/{}/look", "/runs/{}/events", "/adapters/{}/try", "/adapters/{}/take"):
+                assert client.get(page.format(name)).status_code in (200, 400), (page, name)
 
 
 def test_two_names_stay_two(folder: Path, tmp_path: Path) -> None:
@@ -147,6 +155,16 @@ def test_two_names_stay_two(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "b" / "images")
     found = offered([str(tmp_path / "a" / "images"), str(tmp_path / "b" / "images")], tmp_path / "out")
     assert {name: data.name for name, data in found.data.items()} == {"images": "images", "images-2": "images-2"}
+    for place in ("a/runs/one", "b/runs/one", "out/one"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "run.json").touch()
+    every = [tmp_path / "a/runs/one", tmp_path / "a/runs", tmp_path / "b/runs/one", tmp_path / "b"]
+    found = offered([str(one) for one in every], tmp_path / "out")
+    assert {name: str(path.relative_to(tmp_path)) for name, path in found.folders().items()} == {
+        "one": "a/runs/one",
+        "runs~one": "b/runs/one",
+        "out~one": "out/one",
+    }
     names = ["plain", "compare~x", "compare-x", "鸟", "花"]
     assert len({address(name) for name in names}) == len(names)
     assert all(NAME.fullmatch(address(name)) for name in names)

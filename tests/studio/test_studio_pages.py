@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import csv
+import html
 import io
+import json
+import os
 import re
+import shlex
 import shutil
+import threading
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 import selfprompt as sp
+from conftest import held, write_image
+from selfprompt.adapters.format import read_adapter
 from selfprompt.data.tables import Kind
 from selfprompt.methods import RECORDS, compared
+from selfprompt.runs.config import RunConfig
+from selfprompt.runs.tune import tune
 from selfprompt.scores.calibration import tempered
 from selfprompt.studio import plan, work
 from selfprompt.studio.offered import Data, offered
+from selfprompt.studio.pages import ASKED
 from selfprompt.studio.trying import kept
+from selfprompt.tuning import records
 from selfprompt.tuning.answers import Answers, read_answers
 from tiny_studio import OWN, studio
 
@@ -65,6 +80,12 @@ class Page(HTMLParser):
 def words_of(page: str) -> str:
     """A page's text."""
     return " ".join(re.sub(r"<[^>]+>", "", page).split())
+
+
+def commands_in(page: str) -> list[list[str]]:
+    """The commands of a page, as a shell takes them apart."""
+    found = re.findall(r"<code[^>]*>(<span>selfprompt</span>.*?)</code>", page, re.DOTALL)
+    return [shlex.split(html.unescape(re.sub(r"<[^>]+>", "", text))) for text in found]
 
 
 def checked(answer: Any) -> str:
@@ -124,7 +145,7 @@ def test_the_check_is_what_doctor_says(client: TestClient, monkeypatch: pytest.M
     one, other = ({"split": "train", "name": name, "label": "ant"} for name in ("a.png", "b.png"))
     findings = {"near": [{"one": one, "other": other, "similarity": 0.99}], "left_out": ["labels: too few"]}
     found = {"classes": 2, "problems": ["a.png is <b>broken</b>: remove it."], "findings": findings}
-    monkeypatch.setattr("selfprompt.studio.data.ask", lambda words: dict(found))
+    monkeypatch.setattr("selfprompt.studio.pages.ask", lambda words, unwanted: dict(found))
     page = client.post("/data/data/check", headers=OWN).text
     assert "a.png is &lt;b&gt;broken&lt;/b&gt;: remove it." in page
     assert "<td>near duplicate</td><td>0.9900</td><td>train</td><td>a.png</td>" in page
@@ -135,16 +156,17 @@ def test_a_plan_is_a_command(
     client: TestClient, place: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[list[str]] = []
-    monkeypatch.setattr(plan, "ask", lambda words: asked.append(words) or dict(PRICE))
+    monkeypatch.setattr("selfprompt.studio.pages.ask", lambda words, unwanted: asked.append(words) or dict(PRICE))
     monkeypatch.setattr(plan, "begin", lambda words, folder: asked.append(words))
     data = str(finished.parent / "data")
     page = client.get("/plan/data/price?level=fast&seed=3").text
-    assert asked.pop() == ["tune", data, "--method", "linear", "--seed", "3", "--estimate"]
-    assert f"selfprompt tune {data} --method linear --seed 3" in words_of(page)
+    packaged = ["tune", data, "--method", "linear", "--backbone", "builtin"]  # as elsewhere the hub may be reached
+    assert asked.pop() == [*packaged, "--seed", "3", "--estimate"]
+    assert f"selfprompt {' '.join(packaged)} --seed 3" in words_of(page)
     assert "<b>about 62 s</b><small>3 epochs of 4 steps</small>" in page
     started = client.post("/plan/data", data={"level": "best", "method": "vpt", "epochs": "7"}, headers=OWN)
     *words, out, folder = asked.pop()
-    assert words == ["tune", data, "--method", "vpt", "--epochs", "7"]
+    assert words == ["tune", data, "--method", "vpt", "--backbone", "builtin", "--epochs", "7"]
     assert (out, Path(folder).parent) == ("--out", place)
     assert started.headers["location"] == f"/runs/{Path(folder).name}"
     Path(folder).rmdir()
@@ -165,6 +187,158 @@ def test_plans_name_methods_and_backbones_that_there_are(tmp_path: Path) -> None
             for level in plan.LEVELS:
                 words = plan.command(data, inputs, plan.Wish(level=level.name), backbones)
                 assert words[: 1 + len(data.words)] == ["tune", *data.words]
+
+
+def test_prices_wait_for_their_turn(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, together, most = threading.Lock(), [0], [0]
+
+    def ask(words: list[str], unwanted: Any) -> dict[str, Any]:
+        with lock:
+            together[0] += 1
+            most[0] = max(most[0], together[0])
+        time.sleep(0.05)
+        with lock:
+            together[0] -= 1
+        return dict(PRICE)
+
+    monkeypatch.setattr("selfprompt.studio.pages.ask", ask)
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda seed: client.get(f"/plan/data/price?seed={seed}"), range(8)))
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert most[0] <= ASKED
+
+
+def test_what_failed_before_it_began_can_be_planned_again(place: Path, finished: Path) -> None:
+    data = str(finished.parent / "data")
+    for name, given, again in (("a", [data], "/plan/data"), ("b", [], None), ("c", ["/elsewhere"], None)):
+        folder = place.parent / "failed" / name
+        folder.mkdir(parents=True)
+        begun = work.Begun(words=["tune", *given, "--method", "spt"], pid=2**31 - 1, started=0)
+        (folder / work.BEGUN).write_text(begun.model_dump_json(), encoding="utf-8")
+        with studio(data, out=folder.parent) as client:
+            page = checked(client.get(f"/runs/{name}"))
+        assert ("Plan it again" in page) == (again is not None)
+        assert again is None or f'href="{again}"' in page
+    with studio(out=place.parent / "failed") as client:
+        assert 'href="/plan/mnist5k"' in client.get("/runs/b").text
+
+
+def test_a_run_of_a_terminal_is_not_stopped_by_a_button_that_cannot(client: TestClient, place: Path) -> None:
+    with held(place / "one"):
+        page = checked(client.get("/runs/one"))
+        assert ">Stop</button>" not in page
+        assert "stop it where it was started" in page
+        assert "stop it where it was started" in client.post("/runs/one/stop", headers=OWN).text
+
+
+def test_commands_are_for_a_shell_in_any_folder(
+    run: Path, finished: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = 'it\'s <b> ü "x" $HOME'
+    run.rename(tmp_path / name)
+    data = shutil.copytree(finished.parent / "data", tmp_path / f"data of {name}")
+    monkeypatch.chdir(tmp_path)  # what is named from here is named from anywhere
+    with studio(data.name, name, out=Path("out"), backbone=weights) as client:
+        at, there = quote(name, safe=""), quote(data.name, safe="")
+        asked = (f"/adapters/{at}/take", f"/adapters/{at}/try", f"/data/{there}", f"/plan/{there}")
+        pages = {address: client.get(address) for address in asked}
+        assert client.post(f"/serve/{at}/load", headers=OWN).status_code == 303
+        pages["/serve"] = client.get("/serve")
+    found = [words for page in pages.values() for words in commands_in(checked(page))]
+    assert {words[1] for words in found} == {"export", "serve", "push", "predict", "doctor", "tune"}
+    for words in found:
+        paths = [word.rpartition("=")[2] for word in words if name in word]
+        assert paths
+        assert all(os.path.isabs(path) for path in paths), words
+        assert Path(paths[0]).exists()
+
+
+SEVERAL = np.random.default_rng(0).random((60, 3)) < [0.6, 0.4, 0.2]
+
+
+@pytest.fixture(scope="module")
+def several(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs on a table whose images may have several labels, which stands beside them."""
+    root = tmp_path_factory.mktemp("several")
+    rows = []
+    for i, labels in enumerate(SEVERAL):
+        write_image(root / f"{i}.png", int(labels @ [1, 2, 4]), i)
+        rows.append({"image": f"{i}.png", "label": [n for n, own in zip(("ant", "1", "0"), labels) if own]})
+    (root / "table.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    for seed in range(2):
+        config = RunConfig.resolve(
+            str(root / "table.jsonl"),
+            str(weights),
+            "vpt",
+            fields={"num_prompts": 2},
+            recipe={"epochs": 1, "batch_size": 8},
+            probe=False,
+            seed=seed,
+        )
+        tune(config, root / "runs" / f"run-{seed}")
+    return root
+
+
+def test_several_labels_are_looked_at_each_by_itself(several: Path, weights: Path) -> None:
+    folder = several / "runs" / "run-0"
+    scores = records.read_metrics(folder, records.Tested)["scores"]
+    assert "map" in scores
+    rows = list(csv.reader((folder / "predictions.csv").read_text(encoding="utf-8").splitlines()))[1:]
+    true, given = ([set(row[i].split("|")) - {""} for row in rows] for i in (1, 2))
+    with studio(several / "table.jsonl", out=several / "runs", backbone=weights) as client:
+        page = checked(client.get("/runs/run-0/look"))
+        assert f"Mean average precision {scores['map']:.1f} %" in page
+        assert "answered wrongly" not in page
+        for c, row in enumerate(scores["per_class"]):
+            name = row["name"]
+            for query, own in (
+                (f"true={c}&predicted={c}", [name in t and name in g for t, g in zip(true, given)]),
+                (f"true={c}", [name in t and name not in g for t, g in zip(true, given)]),
+                (f"predicted={c}", [name not in t and name in g for t, g in zip(true, given)]),
+            ):
+                assert (f'cell?{query.replace("&", "&amp;")}"' in page) == any(own)
+                cell = client.get(f"/runs/run-0/cell?{query}").text
+                assert sorted(map(int, re.findall(r"/image/(\d+)", cell))) == np.flatnonzero(own).tolist()
+            checked(client.get(f"/runs/run-0/look?true={c}"))
+        for wrong in ("", "true=3", "true=0&predicted=1", "predicted=-1"):
+            assert client.get(f"/runs/run-0/cell?{wrong}").status_code == 404
+        assert f"<b>{scores['map']:.1f} %</b>" in checked(client.get("/runs/run-0"))
+
+
+def test_several_labels_are_tried_as_predict_does(several: Path, weights: Path) -> None:
+    files = [several / f"{i}.png" for i in range(0, 60, 9)]
+    form = [("images", (file.name, file.read_bytes(), "image/png")) for file in files]
+    folder = several / "runs" / "run-0"
+    bounds = read_adapter(folder)[0].thresholds
+    with studio(several / "table.jsonl", out=several / "runs", backbone=weights) as client:
+        found = client.post("/adapters/run-0/images", files=form, headers=OWN).json()["predictions"]
+        page = checked(client.get("/adapters/run-0/try"))
+    for one, right in zip(found, sp.predict(folder, files)):
+        assert one["labels"] == right["labels"]
+        assert [t["label"] for t in one["top"]] == list(right["probabilities"])
+        for t in one["top"]:
+            assert t["probability"] == pytest.approx(right["probabilities"][t["label"]], abs=1e-6)
+    shown = {name: json.loads(html.unescape(text)) for name, text in re.findall(r'data-(own|curve)="([^"]*)"', page)}
+    assert shown["own"] == bounds
+    answers = read_answers(folder)["val"]
+    for one in shown["curve"]:
+        given = answers.probabilities >= np.array([one["threshold"]] * 3 if one["threshold"] else bounds)
+        assert one["count"] == given.sum()
+        assert one["recall"] == pytest.approx(100 * (given & answers.labels).sum() / answers.labels.sum())
+        assert not given.any() or one["precision"] == pytest.approx(100 * answers.labels[given].mean())
+
+
+def test_runs_of_several_labels_are_compared_by_their_metric(several: Path, weights: Path) -> None:
+    with studio(several / "table.jsonl", out=several / "runs", backbone=weights) as client:
+        page = checked(client.get("/compare"))
+    scores = {
+        f"run-{i}": records.read_metrics(several / "runs" / f"run-{i}", records.Tested)["scores"]["map"]
+        for i in range(2)
+    }
+    best, other = sorted(scores, key=lambda name: -scores[name])
+    assert re.findall(r">(run-\d)</a>", page) == [best, other]
+    assert f"{scores[other] - scores[best]:+.1f} [" in page
+    assert "points of mean average precision" in page
 
 
 def test_a_cell_opens_its_images(client: TestClient, place: Path) -> None:

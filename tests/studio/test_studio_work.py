@@ -59,6 +59,8 @@ def test_the_number_of_a_process_that_ended_is_no_process(tmp_path: Path) -> Non
 def test_a_run_of_a_terminal_is_seen_at_work(tmp_path: Path) -> None:
     with held(tmp_path):
         assert work.state(tmp_path) == "running"
+        with pytest.raises(UserError, match=r"stop it where it was started, with Ctrl-C\.$"):
+            work.stop(tmp_path)
     assert work.state(tmp_path) == "adapter"
 
 
@@ -67,6 +69,23 @@ def test_a_command_answers_with_its_object_or_its_sentence() -> None:
     assert work.ask(["import sys; print('{\"a\": 1}'); sys.exit(2)"]) == {"a": 1}
     with pytest.raises(UserError, match=r"^No such flag\.$"):
         work.ask(["import sys; print('error: No such flag.', file=sys.stderr); sys.exit(2)"])
+
+
+@pytest.mark.usefixtures("programs")
+def test_a_command_that_nobody_waits_for_is_ended_and_leaves_nothing(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    program = "import pathlib, sys, tempfile, time; pathlib.Path(sys.argv[1]).write_text(tempfile.mkdtemp())"
+    with pytest.raises(UserError, match="without a word"):
+        work.ask([f"{program}; time.sleep(600)", str(place)], place.exists)
+    assert place.read_text(encoding="utf-8")
+    assert not Path(place.read_text(encoding="utf-8")).parent.exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"words": [], "pid": 0, "started": 1}', f'{{"pid": {10**30}}}'])
+def test_what_is_known_of_a_process_may_be_damaged(text: str, tmp_path: Path) -> None:
+    (tmp_path / work.BEGUN).write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"studio\.json is damaged .*: remove it\.$"):
+        work.state(tmp_path)
 
 
 def test_a_shown_command_is_one_for_a_shell() -> None:

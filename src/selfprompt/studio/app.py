@@ -21,7 +21,7 @@ from selfprompt.studio import data, look, plan, research, run, take, team, tryin
 from selfprompt.studio.guard import OPEN, Guard
 from selfprompt.studio.offered import EMBEDDED, Offered
 from selfprompt.studio.pages import Studio
-from selfprompt.studio.work import state
+from selfprompt.studio.work import State, state
 
 PAGES = (data, plan, run, look, trying, take, research, team)
 
@@ -45,7 +45,7 @@ def app(offered: Offered, pool: AdapterPool, settings: Settings, token: str) -> 
     @made.get("/", include_in_schema=False)
     def home() -> Response:
         """What there is to begin with."""
-        folders = [(name, state(folder)) for name, folder in offered.folders().items()]
+        folders = [(name, *seen(folder)) for name, folder in offered.folders().items()]
         return studio.page("home.html", data=list(offered.data.values()), folders=folders, out=offered.out)
 
     def shown(request: Request, error: Exception) -> Response:
@@ -60,6 +60,14 @@ def app(offered: Offered, pool: AdapterPool, settings: Settings, token: str) -> 
         made.add_exception_handler(kind, shown)
     made.add_middleware(Guard, token=token)
     return made
+
+
+def seen(folder: Path) -> tuple[State | None, str]:
+    """What became of a run, or what is wrong with its folder."""
+    try:
+        return state(folder), ""
+    except UserError as error:
+        return None, str(error)
 
 
 def start(offered: Offered, settings: Settings, started: Callable[[str], None]) -> None:

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, HTTPException, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from PIL import Image, ImageOps
 
 from selfprompt.data.checks.findings import COLUMNS, Findings
@@ -17,7 +17,6 @@ from selfprompt.data.images import ImageSource, read_image
 from selfprompt.errors import UserError
 from selfprompt.studio.offered import Data, of
 from selfprompt.studio.pages import Studio
-from selfprompt.studio.work import ask
 
 EXAMPLES = 6  # of each class
 SHOWN = 60  # findings
@@ -81,8 +80,8 @@ def routes(studio: Studio) -> APIRouter:
         return studio.page("data.html", data=name, dataset=dataset, **rest)
 
     @router.post("/check")
-    def checked(name: str) -> Response:
-        facts = ask(check(of(known, name, "data set")))
+    async def checked(request: Request, name: str) -> Response:
+        facts = await studio.ask(request, check(of(known, name, "data set")))
         problems, found = facts.pop("problems"), Findings.model_validate(facts.pop("findings", {}))
         rows = [[*row] for row in islice(found.rows(), SHOWN)]
         rest = {"found": found, "rows": rows, "head": [column.replace("_", " ") for column in COLUMNS]}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+import shlex
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -10,8 +12,10 @@ from typing import TypeVar
 from fastapi import HTTPException
 
 from selfprompt.adapters.format import CONFIG_NAME
+from selfprompt.backbones import RECORDS
 from selfprompt.data import sources
 from selfprompt.data.sources import locate
+from selfprompt.data.tables import apart
 from selfprompt.errors import UserError
 from selfprompt.runs.config import NAME as RUN
 from selfprompt.runs.presets import PRESETS
@@ -30,7 +34,8 @@ class Data:
 
     Args:
         name: In addresses.
-        words: How a command is given it; the embedded one is what `selfprompt tune` takes by itself.
+        words: How a command is given it, wherever it is given; the embedded one is what `selfprompt tune` takes by
+            itself.
         located: What `locate` makes of it.
     """
 
@@ -46,24 +51,32 @@ class Offered:
     Args:
         out: Where new runs go, and old ones are looked for.
         data: By name.
-        single: Runs and adapters that were named, by name.
+        single: Runs and adapters that were named.
         places: Further folders in which runs and adapters are looked for.
         backbones: Those that a run may use beside the packaged ones.
     """
 
     out: Path
     data: dict[str, Data] = field(default_factory=dict)
-    single: dict[str, Path] = field(default_factory=dict)
+    single: list[Path] = field(default_factory=list)
     places: list[Path] = field(default_factory=list)
     backbones: tuple[str, ...] = ()
 
     def folders(self) -> dict[str, Path]:
-        """Runs and adapters that are there now, by name."""
-        found = dict(self.single)
-        for place in (self.out, *self.places):
-            for parts, path in below(place, DEPTH):
-                found.setdefault("~".join(parts), path)
+        """Runs and adapters that are there now, by name; one that is offered twice is there once."""
+        every = [((one.resolve().name,), one) for one in self.single]
+        every += [one for place in (self.out, *self.places) for one in below(place, DEPTH)]
+        known: set[Path] = set()
+        found: dict[str, Path] = {}
+        for parts, path in every:
+            if (real := path.resolve()) not in known:
+                found[free(parts, real, found)] = path
+                known.add(real)
         return found
+
+    def name_of(self, folder: Path) -> str:
+        """The name of a run in `out`."""
+        return next((name for name, path in self.folders().items() if path == folder), folder.name)
 
     def folder(self, name: str) -> Path:
         """A run or an adapter.
@@ -79,8 +92,10 @@ class Offered:
         Raises:
             UserError: It is a file that was not named.
         """
-        if backbone not in self.backbones and Path(backbone.partition(":")[2] or backbone).exists():
-            raise UserError(f"The backbone {backbone} was not offered: give --backbone {backbone}, too.")
+        place = None if backbone in self.backbones else file_of(backbone)
+        if place is not None and place not in map(file_of, self.backbones):
+            given = shlex.quote(backbone)
+            raise UserError(f"The backbone {backbone} was not offered: give --backbone {given}, too.")
 
     def data_of(self, located: str) -> Data | None:
         """The data set that a run was made with, where it may be read: it was named, or is in the package."""
@@ -98,25 +113,52 @@ def offered(given: Sequence[str], out: Path, backbones: Sequence[str] = ()) -> O
     Raises:
         UserError: One of them is none of these.
     """
-    found = Offered(out, backbones=tuple(backbones))
+    found = Offered(out.absolute(), backbones=tuple(map(anywhere, backbones)))
     for one in given:
-        path = Path(one)
+        path = Path(one).absolute()
         if any((path / mark).is_file() for mark in MARKS):
-            name = path.resolve().name
-            if name in found.single:
-                raise UserError(f"Two runs or adapters are named {name}: give the folder that both are in.")
-            found.single[name] = path
+            found.single.append(path)
         elif any(True for _ in below(path, DEPTH)):
             found.places.append(path)
-        else:
-            located = locate(one)
-            name = Path(located.partition("#")[0]).name
-            name = name if name not in found.data else f"{name}-{len(found.data) + 1}"
-            found.data[name] = Data(name, (one,), located)
+        elif (located := locate(one)) not in [data.located for data in found.data.values()]:
+            plain = Path(apart(located)[0]).name
+            numbered = (f"{plain}-{number}" for number in itertools.count(2))
+            name = next(name for name in itertools.chain([plain], numbered) if name not in found.data)
+            found.data[name] = Data(name, (one if located in sources.names() else located,), located)
     if not given:
         located = PRESETS[EMBEDDED]["data"]
         found.data[located] = Data(located, (), located)
     return found
+
+
+def file_of(backbone: str) -> Path | None:
+    """The file or folder that a backbone is; None where it has a name alone."""
+    path = Path(backbone.partition(":")[2] or backbone)
+    return path.resolve() if path.exists() else None
+
+
+def anywhere(backbone: str) -> str:
+    """A backbone as it is named from any folder."""
+    kind, mark, place = backbone.rpartition(":") if not Path(backbone).exists() else ("", "", backbone)
+    return f"{kind}{mark}{Path(place).absolute()}" if backbone not in RECORDS and Path(place).exists() else backbone
+
+
+def free(parts: Sequence[str], path: Path, taken: Collection[str]) -> str:
+    """A name that nothing else has: of the folders on the way to a path, and where need be of those above.
+
+    Args:
+        parts: The folders on the way, and its own.
+        path: Absolute.
+        taken: Names.
+    """
+    name = "~".join(parts)
+    for count in range(len(parts) + 1, len(path.parts)):
+        if name not in taken:
+            break
+        name = "~".join(path.parts[-count:])
+    while name in taken:  # a name may have a ~ of its own
+        name += "~"
+    return name
 
 
 def below(folder: Path, depth: int) -> Iterator[tuple[tuple[str, ...], Path]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock, RLock
+from threading import Event, Lock, RLock
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import Request
+from fastapi import HTTPException, Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
@@ -20,9 +22,13 @@ from selfprompt.markup import visible
 from selfprompt.runs.config import NAME as RUN
 from selfprompt.runs.config import RunConfig, read_run
 from selfprompt.serving.repository import Repository
+from selfprompt.serving.server import GONE
 from selfprompt.serving.service import Service
 from selfprompt.studio.offered import Data, Offered
-from selfprompt.studio.work import state
+from selfprompt.studio.work import EVERY, ask, begun_in, state
+
+ASKED = 2
+"""Commands that pages wait for, at a time."""
 
 
 class Studio:
@@ -37,6 +43,7 @@ class Studio:
     def __init__(self, offered: Offered, service: Service, repository: Repository) -> None:
         self.offered, self.service, self.repository = offered, service, repository
         self.computing, self.reading = Lock(), RLock()  # a page asks for many images at once
+        self.turns = asyncio.Semaphore(ASKED)
         self._datasets: dict[str, Dataset] = {}
         self._splits: dict[str, Splits] = {}
         self.templates = Environment(
@@ -61,6 +68,26 @@ class Studio:
         """What is wrong, as a page, or as a part of the one that asked."""
         part = "hx-request" in request.headers
         return self.page("problem_part.html" if part else "problem.html", status, words=words)
+
+    async def ask(self, request: Request, words: Sequence[str]) -> dict[str, Any]:
+        """The one JSON object that a command prints; it waits for its turn, and ends when nobody waits for it.
+
+        Raises:
+            HTTPException: Nobody does.
+            UserError: It prints none.
+        """
+        gone = Event()
+        async with self.turns:
+            if await request.is_disconnected():
+                raise HTTPException(GONE, "Nobody waits for it.")
+            asked = asyncio.create_task(asyncio.to_thread(ask, words, gone.is_set))
+            try:
+                while not (await asyncio.wait([asked], timeout=EVERY))[0]:
+                    if self.service.draining or await request.is_disconnected():
+                        gone.set()
+                return asked.result()
+            finally:
+                gone.set()
 
     def dataset(self, data: Data, anew: bool = False) -> Dataset:
         """A data set, read when it is first asked for.
@@ -97,7 +124,8 @@ class Studio:
         self.offered.must_have(config.backbone)
         data = self.offered.data_of(config.data)
         if data is None:
-            raise UserError(f"The data of this run were not offered: give {config.data} to selfprompt studio, too.")
+            given = shlex.quote(config.data)
+            raise UserError(f"The data of this run were not offered: give {given} to selfprompt studio, too.")
         return data
 
     def steps(self, name: str) -> dict[str, Any]:
@@ -108,6 +136,13 @@ class Studio:
         """
         folder = self.offered.folder(name)
         config: RunConfig | None = read_run(folder) if (folder / RUN).is_file() else None
-        located = None if config is None else config.data
-        data = next((one.name for one in self.offered.data.values() if one.located == located), None)
-        return {"name": name, "folder": folder, "data": data, "state": state(folder), "config": config}
+        begun = begun_in(folder)
+        words = [] if begun is None or config else begun.words[1:2]  # tune [DATA], where it left no run.json
+        given = tuple(word for word in words if not word.startswith("--"))
+        data = [
+            one.name
+            for one in self.offered.data.values()
+            if (one.located == config.data if config else words and one.words == given)
+        ]
+        known = {"name": name, "folder": folder, "state": state(folder), "config": config}
+        return {**known, "data": data[0] if data else None}

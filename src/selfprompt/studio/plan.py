@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Form, Query, Response
+from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from pydantic import BaseModel, Field
 from starlette.responses import RedirectResponse
 
 from selfprompt import methods
 from selfprompt.backbones import RECORDS
+from selfprompt.backbones.timm_hub import out_of_reach
+from selfprompt.data.sources import names
 from selfprompt.data.tables import Kind
 from selfprompt.errors import UserError
 from selfprompt.files import unused
@@ -18,9 +22,10 @@ from selfprompt.methods.base import PromptMethod
 from selfprompt.registry import Record
 from selfprompt.runs.estimate import spoken
 from selfprompt.runs.tune import named_folder
+from selfprompt.runs.unnamed import GENERAL
 from selfprompt.studio.offered import Data, of
 from selfprompt.studio.pages import Studio
-from selfprompt.studio.work import ask, begin
+from selfprompt.studio.work import begin
 
 BACKBONES: dict[Kind, str] = {"image": "builtin", "text": "builtin-text"}
 
@@ -124,23 +129,23 @@ def command(data: Data, inputs: Kind, wish: Wish, backbones: list[str]) -> list[
     level = of(BY_NAME, wish.level, "plan")
     method = of(dict.fromkeys(methods_for(inputs), wish.method), wish.method, "method") if wish.method else ""
     method = method or level.method[inputs]
-    words = ["tune", *data.words, "--method", method]
-    if wish.backbone or (data.words and inputs == "text"):
-        chosen = wish.backbone or BACKBONES[inputs]
-        of(dict.fromkeys(backbones), chosen, "backbone")
-        words += ["--backbone", chosen]
+    chosen = wish.backbone and of(dict.fromkeys(backbones, wish.backbone), wish.backbone, "backbone")
+    if not chosen and data.words and unless_named(data, inputs) != GENERAL:
+        chosen = BACKBONES[inputs]  # so that the command says so where the hub can be reached, too
+    words = ["tune", *data.words, "--method", method, *(["--backbone", chosen] if chosen else [])]
     epochs = wish.epochs or (level.epochs if data.words else level.embedded)
     words += ["--epochs", str(epochs)] if epochs and (wish.epochs or method != "linear") else []
     return words + (["--seed", str(wish.seed)] if wish.seed else [])
 
 
-def price(words: list[str]) -> list[tuple[str, str, str]]:
-    """What a run would take: tiles of a name, a value and a note each.
+def unless_named(data: Data, inputs: Kind) -> str:
+    """The backbone that `selfprompt tune` takes by itself where no hub can be reached."""
+    general = inputs == "image" and data.words and data.located not in names() and out_of_reach(GENERAL) is None
+    return GENERAL if general else BACKBONES[inputs]
 
-    Raises:
-        UserError: The run would be refused.
-    """
-    found = ask([*words, "--estimate"])
+
+def price(found: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What a run would take, by its estimate: tiles of a name, a value and a note each."""
     share = 100 * found["trainable_parameters"] / found["total_parameters"]
     return [
         ("time", f"about {spoken(found['seconds'])}", f"{found['epochs']} epochs of {found['steps']} steps"),
@@ -166,16 +171,19 @@ def routes(studio: Studio) -> APIRouter:
 
     @router.get("")
     def page(name: str) -> Response:
-        inputs = studio.dataset(of(known, name, "data set")).inputs
-        backbones = backbones_for(inputs, studio.offered.backbones)
-        _, words = words_of(name, Wish(backbone=backbones[0] if studio.offered.backbones else ""))
+        data = of(known, name, "data set")
+        inputs, offered = studio.dataset(data).inputs, studio.offered.backbones
+        backbones = backbones_for(inputs, offered)
+        _, words = words_of(name, Wish(backbone=backbones[0] if offered else ""))
+        plain = unless_named(data, inputs)
         rest = {"levels": LEVELS, "methods": methods_for(inputs), "backbones": backbones, "words": words}
-        return studio.page("plan.html", data=name, inputs=inputs, given=bool(studio.offered.backbones), **rest)
+        return studio.page("plan.html", data=name, plain=plain, given=bool(offered), **rest)
 
     @router.get("/price")
-    def priced(name: str, wish: Annotated[Wish, Depends(in_query)]) -> Response:
-        _, words = words_of(name, wish)
-        return studio.page("price.html", words=words, price=price(words))
+    async def priced(request: Request, name: str, wish: Annotated[Wish, Depends(in_query)]) -> Response:
+        _, words = await asyncio.to_thread(words_of, name, wish)
+        found = await studio.ask(request, [*words, "--estimate"])
+        return studio.page("price.html", words=words, price=price(found))
 
     @router.post("")
     def start(name: str, wish: Annotated[Wish, Depends(in_form)]) -> Response:
@@ -183,6 +191,6 @@ def routes(studio: Studio) -> APIRouter:
         method = words[words.index("--method") + 1]
         folder = unused(studio.offered.out / named_folder(data.located, method))
         begin([*words, "--out", str(folder)], folder)
-        return RedirectResponse(f"/runs/{folder.name}", 303)
+        return RedirectResponse(f"/runs/{quote(studio.offered.name_of(folder), safe='')}", 303)
 
     return router

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,20 @@ from urllib.parse import quote
 from fastapi import APIRouter, Response
 from starlette.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
-from selfprompt.adapters.format import CONFIG_NAME
+from selfprompt.adapters.format import WEIGHTS_NAME
 from selfprompt.errors import UserError
-from selfprompt.files import read_as, read_text
+from selfprompt.files import json_object, read_text
 from selfprompt.reports.page import NAME as REPORT
+from selfprompt.reports.run import tiles
 from selfprompt.runs.config import NAME as RUN
+from selfprompt.runs.config import RunConfig
+from selfprompt.scores.asked import WORDS
 from selfprompt.studio.offered import file_in
 from selfprompt.studio.pages import Studio
-from selfprompt.studio.work import BEGUN, Begun, begin, said, shown, state, stop
-from selfprompt.tuning.records import METRICS, Metrics, read_metrics
+from selfprompt.studio.work import EVERY, begin, begun_in, said, shown, state, stop, working
+from selfprompt.tuning.records import METRICS, Metrics, Tested, read_metrics
 
 WIDTH, HEIGHT = 320, 120  # of a curve, in the units of its picture
-EVERY = 0.5  # seconds between looks into a folder
 ALONE = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # what a report's page needs
 
 
@@ -66,15 +69,17 @@ def curve(title: str, epochs: int, lines: Mapping[str, Sequence[float]]) -> Curv
 def progress(folder: Path) -> dict[str, Any]:
     """What a folder says of its run now."""
     history = history_in(folder)
-    epochs = int(settings(folder).get("recipe", {}).get("epochs", 0))
+    epochs = epochs_in(folder)
 
     def column(name: str) -> list[float]:
         return [row[name] for row in history if name in row]
 
     losses = {"training": column("train_loss"), "validation": column("val_loss")}
+    others = {f"Validation {words}, %": column(f"val_{name}") for name, words in WORDS.items() if name != "top1"}
     drawn = (
         curve("Loss", epochs, losses),
         curve("Validation accuracy, %", epochs, {"validation": column("val_accuracy")}),
+        *(curve(title, epochs, {"validation": values}) for title, values in others.items()),
     )
     return {
         "state": state(folder),
@@ -91,23 +96,41 @@ def asked(folder: Path) -> str:
     """The command that made a run, or makes it now."""
     if (folder / "command.txt").is_file():
         return read_text(folder / "command.txt", "remove it").strip()
-    return shown(read_as(folder / BEGUN, Begun, "remove it").words) if (folder / BEGUN).is_file() else ""
+    begun = begun_in(folder)
+    return "" if begun is None else shown(begun.words)
 
 
-def settings(folder: Path) -> dict[str, Any]:
-    """run.json as it stands; empty where there is none yet."""
+def epochs_in(folder: Path) -> int:
+    """How many a run has, by run.json as it stands; 0 where that does not say."""
     try:
-        return json.loads((folder / RUN).read_bytes())
-    except (OSError, ValueError):
-        return {}
+        epochs = json.loads((folder / RUN).read_bytes())["recipe"]["epochs"]
+        return epochs if isinstance(epochs, int) else 0
+    except (OSError, ValueError, LookupError, TypeError):
+        return 0
 
 
 def history_in(folder: Path) -> list[dict[str, float]]:
-    """The epochs that are done."""
-    try:
-        return [json.loads(line) for line in (folder / "log.jsonl").read_bytes().splitlines()]
-    except (OSError, ValueError):
+    """The epochs that are done; a line that is damaged is left out."""
+    path, rows = folder / "log.jsonl", []
+    with suppress(UserError):
+        for line in read_text(path, "remove it").splitlines():
+            with suppress(UserError):
+                found = json_object(line, path, "remove it")
+                rows.append({name: value for name, value in found.items() if isinstance(value, (int, float))})
+    return rows
+
+
+def numbers(folder: Path, config: RunConfig | None) -> list[tuple[str, str, str]]:
+    """What a run measured, as tiles; none as long as it was not tested.
+
+    Raises:
+        UserError: What it measured is damaged.
+    """
+    if config is None or not (folder / METRICS).is_file() or not (folder / WEIGHTS_NAME).is_file():
         return []
+    if read_metrics(folder, Metrics)["test_accuracy"] is None:
+        return []
+    return tiles(read_metrics(folder, Tested), folder, config.protocol.inputs)
 
 
 def event(text: str) -> str:
@@ -130,12 +153,11 @@ def routes(studio: Studio) -> APIRouter:
         folder = steps["folder"]
         if steps["state"] == "adapter":
             return RedirectResponse(f"/adapters/{quote(name, safe='')}/try", 303)
-        done = (folder / METRICS).is_file()
         rest = {
-            "metrics": read_metrics(folder, Metrics) if done else None,
+            "tiles": numbers(folder, steps["config"]),
             "asked": asked(folder),
             "report": (folder / REPORT).is_file(),
-            "adapter": (folder / CONFIG_NAME).is_file(),
+            "ours": working(folder) is not None,
             "resume": ["tune", "--resume", str(folder)],
         }
         return studio.page("run.html", **steps, **rest, live=progress(folder))
@@ -147,7 +169,11 @@ def routes(studio: Studio) -> APIRouter:
         async def stream() -> AsyncIterator[str]:
             last = ""
             while not studio.service.draining:
-                now = await asyncio.to_thread(progress, folder)
+                try:
+                    now = await asyncio.to_thread(progress, folder)
+                except UserError:  # which the page itself says
+                    yield "event: end\ndata: \n\n"
+                    return
                 if (text := studio.render("live.html", live=now)) != last:
                     yield event(text)
                     last = text

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from typing import IO
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from starlette.responses import FileResponse, StreamingResponse
 
 from selfprompt.adapters.format import FILES
@@ -16,7 +17,6 @@ from selfprompt.studio.offered import file_in
 from selfprompt.studio.pages import Studio
 from selfprompt.studio.team import address
 from selfprompt.studio.trying import adapter_of
-from selfprompt.studio.work import ask
 
 ONNX = "adapter.onnx"
 BESIDE = ("README.md", REPORT)
@@ -48,12 +48,13 @@ def routes(studio: Studio) -> APIRouter:
         texts = config.protocol.inputs == "text"
         commands = {
             "export": ["export", str(folder), "--out", str(folder / ONNX)],
-            "page": ["export", str(folder), "--html", "--onnxruntime-web", "DIR", "--out", f"{name}-page"],
+            "page": ["export", str(folder), "--html", "--onnxruntime-web", "DIR", "--out", f"{folder}-page"],
             "serve": ["serve", f"{address(name)}={folder}"],
             "push": ["push", str(folder), "USER/NAME"],
         }
+        onnx = (folder / ONNX).stat().st_size if (folder / ONNX).is_file() else None
         sizes = [(file, (folder / file).stat().st_size) for file in FILES]
-        rest = {"texts": texts, "commands": commands, "sizes": sizes, "onnx": (folder / ONNX).is_file()}
+        rest = {"texts": texts, "commands": commands, "sizes": sizes, "onnx": onnx}
         return studio.page("take.html", **studio.steps(name), **rest)
 
     @router.get("/zip")
@@ -66,9 +67,9 @@ def routes(studio: Studio) -> APIRouter:
         return StreamingResponse(pieces(out), media_type="application/zip", headers=attached(f"{name}.zip"))
 
     @router.post("/onnx")
-    def exported(name: str) -> Response:
-        folder, _ = adapter_of(studio, name)
-        ask(["export", str(folder), "--out", str(folder / ONNX)])
+    async def exported(request: Request, name: str) -> Response:
+        folder, _ = await asyncio.to_thread(adapter_of, studio, name)
+        await studio.ask(request, ["export", str(folder), "--out", str(folder / ONNX)])
         return studio.page("exported.html", name=name, size=(folder / ONNX).stat().st_size)
 
     @router.get("/onnx")

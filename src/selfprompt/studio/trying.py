@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,12 +11,14 @@ import numpy as np
 from fastapi import APIRouter, Body, Request, Response
 
 from selfprompt.adapters.format import AdapterConfig, read_adapter
+from selfprompt.files import damaged
 from selfprompt.runs.predict import predict
 from selfprompt.scores.calibration import tempered
 from selfprompt.scores.intervals import wilson
+from selfprompt.scores.several import above, bounds_of
 from selfprompt.serving.bodies import images_of
 from selfprompt.studio.pages import Studio
-from selfprompt.tuning.answers import Answers, read_answers
+from selfprompt.tuning.answers import FIX, NAME, Answers, read_answers
 
 TOP = 3
 STEPS = 100
@@ -40,6 +43,42 @@ def kept(answers: Answers, temperature: float) -> list[dict[str, float]]:
     return found
 
 
+def labels_given(answers: Answers, own: Sequence[float]) -> list[dict[str, float]]:
+    """For each of so many thresholds, how many labels it gives to validation examples, and how often they are right.
+
+    The first, 0, stands for each class's own. ``precision`` and ``recall`` are those of all labels together, in
+    percent; where none is given there is no ``precision``.
+
+    Args:
+        answers: Where examples may have several labels.
+        own: Each class's threshold.
+    """
+    found = []
+    for threshold in np.arange(STEPS + 1) / STEPS:
+        given = above(answers.probabilities, [threshold] * len(own) if threshold else own)
+        right, count = int((given & answers.labels).sum()), int(given.sum())
+        one = {"threshold": float(threshold), "count": count, "recall": 100 * right / max(1, answers.labels.sum())}
+        found.append(one | ({"precision": 100 * right / count} if count else {}))
+    return found
+
+
+def curve(folder: Path, config: AdapterConfig) -> list[dict[str, float]]:
+    """What thresholds do to validation examples; nothing where none were kept.
+
+    Raises:
+        UserError: The file of answers is damaged.
+    """
+    answers = read_answers(folder).get("val")
+    if answers is None or not len(answers.labels):
+        return []
+    several = config.protocol.multi_label
+    if answers.probabilities.shape[1] != config.num_classes or (answers.labels.ndim == 2) != several:
+        raise damaged(folder / NAME, "it is of another adapter", FIX)
+    if several:
+        return labels_given(answers, bounds_of(config.thresholds, config.num_classes).tolist())
+    return kept(answers, config.calibration.temperature if config.calibration else 1.0)
+
+
 def adapter_of(studio: Studio, name: str) -> tuple[Path, AdapterConfig]:
     """An adapter's folder and its configuration.
 
@@ -58,18 +97,22 @@ def routes(studio: Studio) -> APIRouter:
     router = APIRouter(prefix="/adapters/{name}")
 
     def answered(folder: Path, config: AdapterConfig, inputs: Any) -> list[Any]:
+        several = config.protocol.multi_label
         with studio.computing:
-            return list(predict(folder, inputs, top_k=min(TOP, config.num_classes)))
+            found: list[Any] = predict(folder, inputs, top_k=None if several else min(TOP, config.num_classes))
+        for one in found:
+            if "probabilities" in one:  # by name, whose order a page does not keep
+                one["top"] = [{"label": n, "probability": p} for n, p in one.pop("probabilities").items()]
+        return found
 
     @router.get("/try")
     def page(name: str) -> Response:
         folder, config = adapter_of(studio, name)
-        validated = read_answers(folder).get("val")
-        temperature = config.calibration.temperature if config.calibration else 1.0
+        several = config.protocol.multi_label
         rest = {
-            "curve": kept(validated, temperature) if validated is not None and len(validated.labels) else [],
+            "curve": curve(folder, config),
+            "own": bounds_of(config.thresholds, config.num_classes).tolist() if several else None,
             "suggested": config.calibration.thresholds if config.calibration else [],
-            "classes": config.class_names or [str(i) for i in range(config.num_classes)],
             "texts": config.protocol.inputs == "text",
             "most": studio.service.settings.max_images,
         }

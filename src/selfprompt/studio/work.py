@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import psutil
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from selfprompt.errors import UserError
 from selfprompt.files import LOCK, read_as, replace_file, writing
@@ -23,6 +25,7 @@ from selfprompt.tuning.records import METRICS
 BEGUN, LOG = "studio.json", "studio.log"
 PATIENCE = 10.0
 """Seconds that a run has to end when it is asked to."""
+EVERY = 0.5  # seconds between looks at what is at work
 State = Literal["running", "done", "stopped", "failed", "adapter"]
 
 
@@ -37,7 +40,7 @@ class Begun(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     words: list[str]
-    pid: int
+    pid: Annotated[int, Field(ge=1, lt=2**31)]
     started: float
 
 
@@ -46,17 +49,31 @@ def shown(words: Sequence[str]) -> str:
     return shlex.join(["selfprompt", *words])
 
 
-def ask(words: Sequence[str]) -> dict[str, Any]:
+def ask(words: Sequence[str], unwanted: Callable[[], bool] = lambda: False) -> dict[str, Any]:
     """The one JSON object that a command prints.
+
+    Args:
+        words: Of the command.
+        unwanted: Whether nobody waits for it any more; it is asked now and then, and the command ended.
 
     Raises:
         UserError: It prints none; with the sentence that it ends with.
     """
-    done = subprocess.run(program([*words, "--json"]), stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    with TemporaryDirectory(prefix="selfprompt-") as own:  # so that nothing is left of a command that is ended
+        quiet: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        places = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), own)
+        with subprocess.Popen(program([*words, "--json"]), env=places, **quiet) as process:
+            while True:
+                try:
+                    out, errors = process.communicate(timeout=EVERY)
+                    break
+                except subprocess.TimeoutExpired:
+                    if unwanted():
+                        process.kill()
     try:
-        return json.loads(done.stdout)
+        return json.loads(out)
     except ValueError:
-        raise UserError(sentence(done.stderr.decode(errors="replace"))) from None
+        raise UserError(sentence(errors.decode(errors="replace"))) from None
 
 
 def begin(words: Sequence[str], folder: Path) -> None:
@@ -79,8 +96,14 @@ def begin(words: Sequence[str], folder: Path) -> None:
 
 
 def stop(folder: Path) -> None:
-    """End the process that works in a folder, as SIGTERM does; what it has finished can be resumed."""
+    """End the process that a page started in a folder, as SIGTERM does; what it has finished can be resumed.
+
+    Raises:
+        UserError: Another one works there.
+    """
     process = working(folder)
+    if process is None and locked(folder):
+        raise UserError(f"No page started what works in {folder}: stop it where it was started, with Ctrl-C.")
     if process is None:
         return
     try:
@@ -88,12 +111,17 @@ def stop(folder: Path) -> None:
         process.wait(PATIENCE)
     except psutil.TimeoutExpired:
         process.kill()
+        process.wait(PATIENCE)
     except psutil.NoSuchProcess:
         pass
 
 
 def state(folder: Path) -> State:
-    """What became of a run; ``failed`` where there is nothing to resume, ``adapter`` where no run was."""
+    """What became of a run; ``failed`` where there is nothing to resume, ``adapter`` where no run was.
+
+    Raises:
+        UserError: What is known of its process is damaged.
+    """
     if working(folder) is not None or locked(folder):
         return "running"
     if (folder / METRICS).is_file():
@@ -103,11 +131,20 @@ def state(folder: Path) -> State:
     return "failed" if (folder / BEGUN).is_file() else "adapter"
 
 
+def begun_in(folder: Path) -> Begun | None:
+    """What a page started in a folder, whether or not it still works.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+    return read_as(folder / BEGUN, Begun, "remove it") if (folder / BEGUN).is_file() else None
+
+
 def working(folder: Path) -> psutil.Process | None:
     """The process that a page started in a folder, if it still works."""
-    if not (folder / BEGUN).is_file():
+    begun = begun_in(folder)
+    if begun is None:
         return None
-    begun = read_as(folder / BEGUN, Begun, "remove it")
     try:
         process = psutil.Process(begun.pid)
         same = abs(process.create_time() - begun.started) < 1  # numbers are given again

@@ -45,28 +45,40 @@ function follow(place) {
 
 function tryIt(root) {
   const { address, most } = root.dataset;
-  const curve = JSON.parse(root.dataset.curve);
+  const curve = JSON.parse(root.dataset.curve), own = JSON.parse(root.dataset.own); // own thresholds of several labels
   const threshold = one("#threshold"), answers = one("#answers"), command = one("#command");
   const plain = command.textContent;
   let found = [];
 
-  function label(row) { return row.error ? "" : row.probability >= Number(threshold.value) ? row.label : ""; }
+  function given(row) {
+    const value = Number(threshold.value);
+    if (row.error) return [];
+    if (own) return row.top.filter((t, i) => t.probability >= (value || own[i])).map(t => t.label);
+    return row.probability >= value ? [row.label] : [];
+  }
+
+  function label(row) { return given(row).join("|"); }
 
   function show(row) {
-    const item = row.item, open = !row.error && !label(row);
+    const item = row.item, labels = given(row), open = !row.error && !labels.length;
     item.className = open ? "open" : "";
     const [title, ...rest] = item.querySelectorAll("b, small");
-    title.textContent = row.error ? "cannot be read" : open ? "left open" : row.label;
-    rest[0].textContent = row.error ?? row.top.map(t => `${t.label} ${(100 * t.probability).toFixed(1)} %`).join(", ");
+    title.textContent = row.error ? "cannot be read" : open ? own ? "no label" : "left open" : labels.join(", ");
+    const likely = own && !row.error ? [...row.top].sort((a, b) => b.probability - a.probability) : row.top;
+    rest[0].textContent = row.error ?? likely.slice(0, Math.max(3, labels.length))
+      .map(t => `${t.label} ${(100 * t.probability).toFixed(1)} %`).join(", ");
     Object.assign(item.dataset, { label: label(row), probability: row.probability ?? "", input: row.name });
   }
 
   function move() {
     const value = Number(threshold.value);
     const at = curve[Math.round(value * (curve.length - 1))];
+    const where = own && !value ? "At each class's own threshold" : `At ${value.toFixed(2)}`;
     one("#keeps").textContent = !at
-      ? `At ${value.toFixed(2)}. What it keeps is not known: no validation answers were kept beside the adapter.`
-      : `At ${value.toFixed(2)}: coverage ${at.coverage.toFixed(0)} % of the validation inputs` + (at.count
+      ? `${where}. What it keeps is not known: no validation answers were kept beside the adapter.`
+      : own ? `${where}: ${at.count} labels given to the validation inputs` + (at.count
+        ? `, precision ${at.precision.toFixed(1)} %` : "") + `, recall ${at.recall.toFixed(1)} %.`
+      : `${where}: coverage ${at.coverage.toFixed(0)} % of the validation inputs` + (at.count
         ? `, precision ${at.precision.toFixed(1)} % (${at.least.toFixed(1)} % or more, with 97.5 % confidence).` : ".");
     command.textContent = plain + (value ? ` --threshold ${value}` : "");
     found.forEach(show);
@@ -119,13 +131,45 @@ function tryIt(root) {
     one("#csv").disabled = one("#clear").disabled = !found.length;
   }
 
-  function images(files) {
+  const named = file => file.webkitRelativePath || file.name;
+
+  function images(files, name = named) {
+    if (!files.length) failed("There is no image in it.");
     const send = part => {
       const form = new FormData();
       part.forEach(file => form.append("images", file, file.name));
       return ask("/images", form);
     };
-    return each([...files], Number(most), send, file => file.webkitRelativePath || file.name, true);
+    return files.length ? each([...files], Number(most), send, name, true) : undefined;
+  }
+
+  async function dropped(items) {
+    const entries = items.map(item => item.webkitGetAsEntry()).filter(entry => entry); // all, before the first wait
+    const files = [], names = new Map();
+    async function walk(entry, inside) {
+      if (entry.isFile) {
+        const file = await new Promise((done, fail) => entry.file(done, fail));
+        if (inside && !file.type.startsWith("image/")) return;
+        names.set(file, entry.fullPath.slice(1));
+        files.push(file);
+        return;
+      }
+      const reader = entry.createReader(), children = [];
+      for (;;) { // it gives a hundred at a time
+        const some = await new Promise((done, fail) => reader.readEntries(done, fail));
+        if (!some.length) break;
+        children.push(...some);
+      }
+      children.sort((a, b) => (a.name < b.name ? -1 : 1));
+      for (const child of children) await walk(child, true);
+    }
+    try {
+      for (const entry of entries) await walk(entry, false);
+    } catch (error) {
+      failed(`It cannot be read (${error.message}).`);
+      return;
+    }
+    await images(files, file => names.get(file));
   }
 
   function texts(event) {
@@ -139,8 +183,12 @@ function tryIt(root) {
 
   function save() {
     const kind = one("#texts") ? "text" : "image";
-    const rows = found.map(row => [row.name, label(row), String(row.probability ?? ""), row.error ?? ""]);
-    const text = [[kind, "label", "probability", "error"], ...rows].map(row => row.map(cell).join(",") + "\n").join("");
+    const classes = own ? found.find(row => row.top)?.top.map(t => `probability_${t.label}`) ?? [] : [];
+    const head = own ? [kind, "labels", "error", ...classes] : [kind, "label", "probability", "error"];
+    const rows = found.map(row => own
+      ? [row.name, label(row), row.error ?? "", ...classes.map((_, i) => String(row.top?.[i].probability ?? ""))]
+      : [row.name, label(row), String(row.probability ?? ""), row.error ?? ""]);
+    const text = [head, ...rows].map(row => row.map(cell).join(",") + "\n").join("");
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
     link.download = "predictions.csv";
@@ -173,7 +221,7 @@ function tryIt(root) {
   drop?.addEventListener("drop", event => {
     event.preventDefault();
     drop.classList.remove("over");
-    images(event.dataTransfer.files);
+    dropped([...event.dataTransfer.items].filter(item => item.kind === "file"));
   });
   move();
 }
