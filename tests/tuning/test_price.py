@@ -217,3 +217,15 @@ def test_a_budget_for_a_folder_that_is_taken_is_refused_before_anything_is_price
 ) -> None:
     monkeypatch.setattr("selfprompt.runs.budget.within", None)
     assert "holds a run already" in fails("tune", "--budget", "1h", "--out", finished)
+
+
+def test_examples_of_several_labels_have_a_price(weights: Path, tmp_path: Path) -> None:
+    rows = []
+    for i in range(200):
+        write_image(tmp_path / f"{i}.png", i % 3, i, size=8)
+        own = [name for name, of in {"ant": i % 2 == 0, "bee": i % 3 == 0, "cow": i == 0}.items() if of]
+        rows.append({"image": f"{i}.png", "label": own, "split": ("train", "val", "test")[i % 3]})
+    (tmp_path / "table.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    recipe = {"epochs": 2, "batch_size": 8}
+    config = RunConfig.resolve(str(tmp_path / "table.jsonl"), str(weights), "spt", recipe=recipe, probe=False)
+    assert price(config, Material()).steps == 8

@@ -50,6 +50,8 @@ def sampled(dataset: Dataset, config: RunConfig) -> tuple[Dataset, Counts, Count
 def spread(splits: Splits, name: str, wanted: int) -> np.ndarray:
     """Up to so many indices of a split, of all classes, that are spread over those of the run."""
     labels = getattr(splits, name).known_labels
+    if labels.ndim == 2:  # of several labels, the rarest tells examples apart
+        labels = np.where(labels, labels.sum(axis=0), len(labels) + 1).argmin(axis=1)
     order = np.argsort(labels, kind="stable")
     places = np.linspace(0, len(order) - 1, min(len(order), wanted)).round().astype(int)
     rows = np.sort(order[places])

@@ -20,6 +20,7 @@ from selfprompt.data.contents import fingerprint_of
 from selfprompt.data.datasets import with_splits
 from selfprompt.data.recorded import NAME as SPLIT_NAME
 from selfprompt.data.recorded import splits_for
+from selfprompt.data.tables import apart
 from selfprompt.errors import UserError
 from selfprompt.files import claimed, replace_file, unused
 from selfprompt.heads.linear import LinearHead
@@ -147,7 +148,7 @@ def default_folder(config: RunConfig) -> Path:
 
 def named_folder(data: str, method: str) -> str:
     """DATA-METHOD-TIME, of letters that every file system takes."""
-    name = re.split(r"[/\\]", data.removeprefix("hf:").rstrip("/\\"))[-1]
+    name = re.split(r"[/\\]", apart(data)[0].removeprefix("hf:").rstrip("/\\"))[-1]
     stem = re.sub(r"[^\w.=+-]+", "-", name).strip(".-")[:60] or "data"
     return f"{stem}-{method}-{time.strftime('%Y%m%d-%H%M%S')}"
 

@@ -123,8 +123,10 @@ def routes(studio: Studio) -> APIRouter:
         folder, config = await asyncio.to_thread(adapter_of, studio, name)
         named = await images_of(request, studio.service.settings)
         found = await asyncio.to_thread(answered, folder, config, [data for _, data in named])
-        for (file, _), one in zip(named, found):
+        for i, ((file, _), one) in enumerate(zip(named, found)):
             one["image"] = str(file)
+            if "error" in one:  # where files have names
+                one["error"] = one["error"].removeprefix(f"Image number {i}: ")
         return {"predictions": found}
 
     @router.post("/texts")

@@ -86,7 +86,7 @@ function tryIt(root) {
 
   function add(row, file) {
     row.item = document.createElement("li");
-    if (file) {
+    if (file && !row.error) {
       const image = document.createElement("img");
       image.alt = "";
       image.src = URL.createObjectURL(file);
