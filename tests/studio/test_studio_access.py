@@ -169,3 +169,19 @@ def test_two_names_stay_two(folder: Path, tmp_path: Path) -> None:
     assert len({address(name) for name in names}) == len(names)
     assert all(NAME.fullmatch(address(name)) for name in names)
     assert address("plain") == "plain"
+
+
+def test_a_folder_that_may_not_be_read_leaves_the_others(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, real = tmp_path / "runs", Path.is_file
+    for name in ("closed", "open"):
+        shutil.copytree(run, out / name)
+
+    def is_file(path: Path) -> bool:
+        if path.parent.name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    assert list(offered([str(out)], tmp_path / "out").folders()) == ["open"]

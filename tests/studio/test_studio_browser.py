@@ -164,6 +164,17 @@ def test_from_data_to_a_downloaded_adapter(browser: Any, address: str, tmp_path:
         right = expected[row["image"].rpartition("/")[2]]
         assert row["label"] == (right["label"] if right["probability"] >= least else "")
 
+    page.click("#clear")
+    (pictures / "notes.txt").write_text("no image", encoding="utf-8")
+    place, drag = page.locator("#drop").bounding_box(), page.context.new_cdp_session(page)
+    dragged = {"items": [], "files": [str(pictures)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        at = {"x": place["x"] + 20, "y": place["y"] + 20}
+        drag.send("Input.dispatchDragEvent", {"type": kind, **at, "data": dragged})
+    until(page, f"document.querySelectorAll('#answers li').length === {len(expected)}")
+    dropped = page.eval_on_selector_all("#answers li", "all => all.map(one => one.dataset.input)")
+    assert dropped == [f"{pictures.name}/{name}" for name in sorted(expected)]
+
     page.click("nav >> text=Take")
     fits_and_is_readable(page)
     with page.expect_download() as got:

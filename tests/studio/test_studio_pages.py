@@ -26,7 +26,9 @@ from fastapi.testclient import TestClient
 import selfprompt as sp
 from conftest import held, write_image
 from selfprompt.adapters.format import read_adapter
+from selfprompt.data.protocol import TextProtocol
 from selfprompt.data.tables import Kind
+from selfprompt.errors import UserError
 from selfprompt.methods import RECORDS, compared
 from selfprompt.runs.config import RunConfig
 from selfprompt.runs.tune import tune
@@ -417,6 +419,36 @@ def test_adapters_are_loaded_served_counted_and_unloaded(client: TestClient, fin
     assert "selfprompt serve one=" in words_of(page)
     assert client.post("/serve/one/unload", headers=OWN).status_code == 303
     assert client.post("/serve/one/unload", headers=OWN).status_code == 404
+
+
+def test_adapters_of_texts_are_not_loaded(place: Path, weights: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(place / "one", tmp_path / "texts")
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    config["protocol"] = TextProtocol().model_dump(mode="json")
+    config["backbone"]["image_size"] = None
+    (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    with studio(out=tmp_path, backbone=weights) as client:
+        page = checked(client.get("/serve"))
+        assert "1 adapter of texts is left out" in page
+        assert "/serve/texts/load" not in page
+        assert "takes texts, and a server takes images" in client.post("/serve/texts/load", headers=OWN).text
+
+
+def test_an_export_can_be_asked_for_again(client: TestClient, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 'href="/adapters/one/onnx"' not in client.get("/adapters/one/take").text
+
+    def fails(words: list[str], unwanted: Any) -> Any:
+        raise UserError("There is no space: free some.")
+
+    monkeypatch.setattr("selfprompt.studio.pages.ask", fails)
+    assert "There is no space" in client.post("/adapters/one/onnx", headers=OWN).text
+    (place / "one" / "adapter.onnx").write_bytes(bytes(2_000_000))
+    page = checked(client.get("/adapters/one/take"))
+    (place / "one" / "adapter.onnx").unlink()
+    assert 'href="/adapters/one/onnx"' in page
+    before, _, after = page.partition('<div id="exported"')  # an answer takes what stands in it, and never the button
+    assert 'hx-post="/adapters/one/onnx" hx-target="#exported"' in before
+    assert "hx-post" not in after
 
 
 def test_a_run_is_followed_by_server_sent_events(client: TestClient, place: Path) -> None:

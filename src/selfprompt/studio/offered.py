@@ -116,7 +116,7 @@ def offered(given: Sequence[str], out: Path, backbones: Sequence[str] = ()) -> O
     found = Offered(out.absolute(), backbones=tuple(map(anywhere, backbones)))
     for one in given:
         path = Path(one).absolute()
-        if any((path / mark).is_file() for mark in MARKS):
+        if marked(path):
             found.single.append(path)
         elif any(True for _ in below(path, DEPTH)):
             found.places.append(path)
@@ -161,6 +161,14 @@ def free(parts: Sequence[str], path: Path, taken: Collection[str]) -> str:
     return name
 
 
+def marked(folder: Path) -> bool:
+    """Whether a folder is a run or an adapter; one that may not be read is none."""
+    try:
+        return any((folder / mark).is_file() for mark in MARKS)
+    except OSError:
+        return False
+
+
 def below(folder: Path, depth: int) -> Iterator[tuple[tuple[str, ...], Path]]:
     """The runs and adapters in a folder, by the names on the way to them; links are not followed."""
     try:
@@ -168,7 +176,7 @@ def below(folder: Path, depth: int) -> Iterator[tuple[tuple[str, ...], Path]]:
     except OSError:
         return
     for child in children:
-        if any((child / mark).is_file() for mark in MARKS):
+        if marked(child):
             yield (child.name,), child
         elif depth > 1 and not child.name.startswith("."):
             yield from (((child.name, *parts), path) for parts, path in below(child, depth - 1))

@@ -78,7 +78,7 @@ class Studio:
         """
         gone = Event()
         async with self.turns:
-            if await request.is_disconnected():
+            if self.service.draining or await request.is_disconnected():
                 raise HTTPException(GONE, "Nobody waits for it.")
             asked = asyncio.create_task(asyncio.to_thread(ask, words, gone.is_set))
             try:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Response
 from prometheus_client import CollectorRegistry
 from starlette.responses import RedirectResponse
 
-from selfprompt.adapters.format import FILES
+from selfprompt.adapters.format import FILES, glance
+from selfprompt.data.tables import Kind
+from selfprompt.errors import UserError
 from selfprompt.serving.settings import NAME
 from selfprompt.studio.pages import Studio
 from selfprompt.studio.trying import adapter_of
@@ -73,6 +76,14 @@ def address(name: str) -> str:
     return f"{plain or 'adapter'}-{mark}"
 
 
+def kind_of(folder: Path) -> tuple[Kind, str]:
+    """What an adapter takes, and what is wrong with its configuration."""
+    try:
+        return glance(folder)[0], ""
+    except UserError as error:
+        return "image", str(error)
+
+
 def routes(studio: Studio) -> APIRouter:
     """The pages."""
     router = APIRouter(prefix="/serve")
@@ -81,15 +92,28 @@ def routes(studio: Studio) -> APIRouter:
     def page() -> Response:
         members = studio.service.pool.bank.members
         there = {n: f for n, f in studio.offered.folders().items() if all((f / file).is_file() for file in FILES)}
-        rows = [(n, address(n), members.get(address(n)), studio.repository.failed.get(address(n), "")) for n in there]
+        kinds = {name: kind_of(folder) for name, folder in there.items()}
+        rows = [
+            (
+                name,
+                address(name),
+                members.get(address(name)),
+                wrong or studio.repository.failed.get(address(name), ""),
+            )
+            for name, (kind, wrong) in kinds.items()
+            if kind == "image"
+        ]
         loaded = [f"{served}={there[name]}" for name, served, member, _ in rows if member]
         backbone = studio.service.pool.backbone.info.name
-        rest = {"rows": rows, "asked": asked(studio.service.metrics.registry), "backbone": backbone}
+        texts = len(there) - len(rows)
+        rest = {"rows": rows, "texts": texts, "asked": asked(studio.service.metrics.registry), "backbone": backbone}
         return studio.page("serve.html", words=["serve", *loaded] if loaded else [], **rest)
 
     @router.post("/{name}/load")
     def load(name: str) -> Response:
-        folder, _ = adapter_of(studio, name)
+        folder, config = adapter_of(studio, name)
+        if config.protocol.inputs == "text":
+            raise UserError(f"{folder} takes texts, and a server takes images: use selfprompt predict.")
         studio.repository.take(address(name), folder)
         return RedirectResponse("/serve", 303)
 
