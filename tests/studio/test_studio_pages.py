@@ -333,10 +333,11 @@ def test_several_labels_are_tried_as_predict_does(several: Path, weights: Path) 
 def test_runs_of_several_labels_are_compared_by_their_metric(several: Path, weights: Path) -> None:
     with studio(several / "table.jsonl", out=several / "runs", backbone=weights) as client:
         page = checked(client.get("/compare"))
-    scores = {
-        f"run-{i}": records.read_metrics(several / "runs" / f"run-{i}", records.Tested)["scores"]["map"]
-        for i in range(2)
-    }
+    scores = {}
+    for name in ("run-0", "run-1"):
+        found = records.read_metrics(several / "runs" / name, records.Tested)["scores"]
+        assert "map" in found
+        scores[name] = found["map"]
     best, other = sorted(scores, key=lambda name: -scores[name])
     assert re.findall(r">(run-\d)</a>", page) == [best, other]
     assert f"{scores[other] - scores[best]:+.1f} [" in page

@@ -79,8 +79,8 @@ def labels_of(folder: Path) -> dict[str, Any] | None:
         UserError: A file is missing or damaged.
     """
     metrics, answers = tested_in(folder)
-    scores = metrics.get("scores", {})
-    if "map" not in scores:
+    scores = metrics.get("scores")
+    if scores is None or "map" not in scores:
         return None
     counts = [None] * len(scores["per_class"]) if answers is None else right_missed_wrong(answers)
     line = told(scores)
@@ -124,12 +124,10 @@ def examples_of(
 
 def titled(classes: Sequence[str], true: int | None, predicted: int | None) -> str:
     """What a class is taken for; of several labels, what is done with it."""
-    name = visible(classes[predicted if true is None else true], 40)
-    if true == predicted:
-        return name
-    if true is None:
-        return f"{name}, given to what is none"
-    return f"{name}, not given" if predicted is None else f"{name}, taken for {visible(classes[predicted], 40)}"
+    names = {one: visible(classes[one], 40) for one in (true, predicted) if one is not None}
+    if true is None or predicted is None:
+        return f"{next(iter(names.values()))}, {'given wrongly' if true is None else 'not given'}"
+    return names[true] if true == predicted else f"{names[true]}, taken for {names[predicted]}"
 
 
 def routes(studio: Studio) -> APIRouter:

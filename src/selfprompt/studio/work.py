@@ -60,9 +60,10 @@ def ask(words: Sequence[str], unwanted: Callable[[], bool] = lambda: False) -> d
         UserError: It prints none; with the sentence that it ends with.
     """
     with TemporaryDirectory(prefix="selfprompt-") as own:  # so that nothing is left of a command that is ended
-        quiet: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        none, pipe = subprocess.DEVNULL, subprocess.PIPE
         places = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), own)
-        with subprocess.Popen(program([*words, "--json"]), env=places, **quiet) as process:
+        command = program([*words, "--json"])
+        with subprocess.Popen(command, env=places, stdin=none, stdout=pipe, stderr=pipe) as process:
             while True:
                 try:
                     out, errors = process.communicate(timeout=EVERY)
