@@ -175,6 +175,7 @@ def test_a_plan_is_a_command(
 
 
 def test_plans_name_methods_and_backbones_that_there_are(tmp_path: Path) -> None:
+    assert plan.named_folder("/data/table.csv#label=a&label_separator=|", "vpt").startswith("table.csv-vpt-")
     embedded = next(iter(offered([], tmp_path).data.values()))
     own = Data("photos", ("photos",), "/photos")
     kinds: tuple[Kind, ...] = ("image", "text")
