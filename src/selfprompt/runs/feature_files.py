@@ -98,10 +98,11 @@ def npz(file: BinaryIO, kind: str) -> Iterator[Row]:
         yield row
         waiting.flush()
         values = np.memmap(waiting, np.float32, "r") if names else np.empty(0, np.float32)
-        called = {"names": np.array(names, dtype=str)}
+        features = values.reshape(len(names), -1)
         if kind == "text":
-            called = {"texts": np.frombuffer(json.dumps(names).encode(), np.uint8)}
-        np.savez(file, **called, features=values.reshape(len(names), -1))
+            np.savez(file, texts=np.frombuffer(json.dumps(names).encode(), np.uint8), features=features)
+        else:
+            np.savez(file, names=np.array(names, dtype=str), features=features)
 
 
 @contextmanager

@@ -73,8 +73,8 @@ def give_weights(head: LinearHead, probe: Any) -> None:
 
 def probe_accuracy(model: PromptedModel, train: Decoded, val: Decoded, test: Decoded) -> float:
     """Test accuracy in percent of `linear_probe` on the features of a model without prompts."""
-    *known, tested = frozen(model, train, val, test)
-    return 100 * float((answered(linear_probe(*known), tested) == tested.labels.numpy()).mean())
+    known, chosen_by, tested = frozen(model, train, val, test)
+    return 100 * float((answered(linear_probe(known, chosen_by), tested) == tested.labels.numpy()).mean())
 
 
 def nearest(train: Features, val: Features, test: Features, metric: Metric = "top1") -> tuple[Answered, int]:

@@ -132,5 +132,5 @@ def accuracy(was: float | None, answers: Answers, precision: str) -> Check:
         if differ < 1e-6:
             found["holds"] = True
         elif differ < close + 1e-6:
-            found |= {"holds": True, "why": f"rounding may decide {close} of {count:,}"}
+            found["holds"], found["why"] = True, f"rounding may decide {close} of {count:,}"
     return found
