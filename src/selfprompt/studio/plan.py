@@ -22,7 +22,7 @@ from selfprompt.methods.base import PromptMethod
 from selfprompt.registry import Record
 from selfprompt.runs.estimate import spoken
 from selfprompt.runs.tune import named_folder
-from selfprompt.runs.unnamed import GENERAL
+from selfprompt.runs.unnamed import AUTO, GENERAL
 from selfprompt.studio.offered import Data, of
 from selfprompt.studio.pages import Studio
 from selfprompt.studio.work import begin
@@ -48,22 +48,29 @@ class Level:
         name: What it is called.
         words: What one gets for it.
         method: By the inputs.
-        epochs: Of the recipe, where the data are the user's, and where they are the embedded ones; None for those of
-            the recipe itself.
+        epochs: Of the recipe, by the inputs, where the data are the user's; None for those of the recipe itself.
+        embedded: The same where the data are the embedded ones.
     """
 
     name: str
     words: str
     method: dict[Kind, str]
-    epochs: int | None
+    epochs: dict[Kind, int | None]
     embedded: int | None
 
 
-PROMPTS: dict[Kind, str] = {"image": "spt", "text": "prompt-tuning"}
+PROMPTS: dict[Kind, str] = {"image": AUTO, "text": "prompt-tuning"}
+FAST: dict[Kind, str] = {"image": "linear", "text": "prompt-tuning"}
 LEVELS = (
-    Level("fast", "A first answer: a head alone, or few epochs.", {**PROMPTS, "image": "linear"}, 10, None),
-    Level("balanced", "Prompts, for less time than published.", PROMPTS, 30, None),
-    Level("best", "Prompts, for as long as published.", PROMPTS, None, 100),
+    Level("fast", "A first answer: a head alone, or few epochs.", FAST, {"image": 10, "text": 10}, None),
+    Level(
+        "balanced",
+        "Prompts for less time than published, or of images a linear probe where validation prefers it.",
+        PROMPTS,
+        {"image": 30, "text": 30},
+        None,
+    ),
+    Level("best", "The same, for as long as published.", PROMPTS, {"image": 100, "text": None}, 100),
 )
 BY_NAME = {level.name: level for level in LEVELS}
 
@@ -133,7 +140,7 @@ def command(data: Data, inputs: Kind, wish: Wish, backbones: list[str]) -> list[
     if not chosen and data.words and unless_named(data, inputs) != GENERAL:
         chosen = BACKBONES[inputs]  # so that the command says so where the hub can be reached, too
     words = ["tune", *data.words, "--method", method, *(["--backbone", chosen] if chosen else [])]
-    epochs = wish.epochs or (level.epochs if data.words else level.embedded)
+    epochs = wish.epochs or (level.epochs[inputs] if data.words else level.embedded)
     words += ["--epochs", str(epochs)] if epochs and (wish.epochs or method != "linear") else []
     return words + (["--seed", str(wish.seed)] if wish.seed else [])
 
