@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from PIL import Image, features
 
 import selfprompt as sp
 from conftest import make_backbone
+from selfprompt.data import depth
 from selfprompt.data.batches import Decoded
-from selfprompt.data.depth import to_8_bits
+from selfprompt.data.depth import levels_of, to_8_bits
 from selfprompt.data.images import common_range, read_image
 from selfprompt.data.protocol import Protocol
 from selfprompt.data.views import image as view
@@ -249,6 +251,26 @@ def test_an_even_image_keeps_its_grey() -> None:
         assert np.unique(to_8_bits(np.full((2, 2), value), (0, 4095))).tolist() == [value >> 4]
     assert np.unique(np.asarray(read_image(np.full((4, 4), 2000, dtype=np.uint16)))).tolist() == [2000 >> 4]
     assert np.unique(np.asarray(read_image(np.full((4, 4), 0.5)))).tolist() == [127]
+
+
+def test_deep_images_and_transparent_ones_are_converted_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    deep = rng.integers(0, 4096, (70, 50, 3), dtype=np.uint16)
+    mixed = np.concatenate([deep[:35] % 16 * 256, deep[35:] % 16 * 257])  # of 16 bits, though each half is of 8
+    floats = np.where(rng.random((70, 50)) < 0.1, np.nan, rng.random((70, 50)))
+    clear = Image.fromarray(rng.integers(0, 256, (70, 50, 4), dtype=np.uint8))
+    sources = [deep, deep[::-2], mixed, floats, clear, clear.convert("LA")]
+    whole = [np.asarray(read_image(source)) for source in sources]
+    monkeypatch.setattr(depth, "PART", 64)
+    monkeypatch.setattr("selfprompt.data.images.SQUARE", 16)
+    assert all(np.array_equal(read_image(source), known) for source, known in zip(sources, whole, strict=True))
+    with pytest.raises(sp.UserError, match="no pixel that is a number"):
+        read_image(np.full((9, 9), np.nan))
+    tracemalloc.start()
+    large = np.zeros((1000, 1000), np.uint16)
+    to_8_bits(large, levels_of(large).range)
+    assert tracemalloc.get_traced_memory()[1] < 4 * large.size  # two bytes of its own, one of what is made of it
+    tracemalloc.stop()
 
 
 def test_arrays_of_other_shapes() -> None:

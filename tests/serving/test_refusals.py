@@ -43,14 +43,22 @@ def client(pool: Any) -> Iterator[TestClient]:
         yield client
 
 
-def png(width: int, height: int, data: bytes = b"") -> bytes:
+def png(width: int, height: int, data: bytes = b"", bits: int = 8) -> bytes:
     """A PNG whose header says what it likes."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+
+
+def tiled(side: int, tile: int) -> bytes:
+    """A grey TIFF in one tile, all black."""
+    data = zlib.compress(b"\0" * tile**2)
+    shape = {256: side, 257: side, 258: 8, 259: 8, 262: 1, 277: 1, 322: tile, 323: tile, 324: 8, 325: len(data)}
+    tags = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in shape.items())
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(shape)) + tags + bytes(4)
 
 
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\nshowpage\n"
@@ -61,6 +69,8 @@ POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\nshowpage\n"
     [
         (png(60_000, 60_000), "more than 10,000 pixels"),  # a decompression bomb, by Pillow's measure
         (png(200, 100), "more than 10,000 pixels"),
+        (png(100, 60, bits=16), "more than 10,000 pixels"),  # of which each colour is decoded twice
+        (tiled(40, 256), "more than 10,000 pixels"),  # a tile is decoded whole
         (png(40, 40, b"\0" * 100), "cannot be decoded"),
         (picture(0)[:80], "cannot be decoded"),
         (POSTSCRIPT, "no image"),
@@ -76,6 +86,14 @@ def test_images_that_are_none_are_refused_before_they_cost_anything(
     answer = client.post(PREDICT, content=image, headers={"content-type": "image/png"})
     assert answer.status_code == 400
     assert why in answer.json()["error"]
+
+
+def test_images_of_many_bits_and_in_tiles_are_taken_where_they_fit(client: TestClient) -> None:
+    deep = io.BytesIO()
+    Image.fromarray(np.arange(6400, dtype=np.uint16).reshape(80, 80)).save(deep, "TIFF")
+    for image in (tiled(40, 48), png(70, 70, b"\0" * (70 * (6 * 70 + 1)), bits=16), deep.getvalue()):
+        answer = client.post(PREDICT, content=image, headers={"content-type": "image/tiff"})
+        assert answer.status_code == 200, answer.text
 
 
 def tensor(kind: str, shape: list[int], data: list[Any]) -> dict[str, Any]:

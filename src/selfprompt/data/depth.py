@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 Range = tuple[float, float]
 """The values that become black and white."""
@@ -21,6 +22,7 @@ WHITE_IS_ZERO, UNSIGNED = 0, 1
 OTHER_ORDER = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
 LOW_BYTES = {f"{mode};16{a}": f"{mode};16{b}" for mode in ("RGB", "RGBA", "RGBX") for a, b in OTHER_ORDER.items()}
 LOW_BYTES["LA;16B"] = "RGBA"  # as four bytes: both of grey, both of alpha
+PART = 2**20  # values that are computed with at a time: of all of them, copies in wider types would fill the memory
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,21 @@ def levels_of(values: np.ndarray, bits: int = 0) -> Levels:
         ValueError: No value is a finite number.
     """
     integers = values.dtype.kind in "iub"
-    finite = values if integers else values[np.isfinite(values)]
-    if not finite.size:
+    lows, highs, by_256, by_257 = [], [], integers, integers
+    for part in parts(values):
+        finite = part if integers else part[np.isfinite(part)]
+        if finite.size:
+            lows.append(float(finite.min()))
+            highs.append(float(finite.max()))
+            by_256, by_257 = by_256 and not (finite % 256).any(), by_257 and not (finite % 257).any()
+    if not lows:
         raise ValueError("it has no pixel that is a number")
-    stepped = integers and not ((finite % 256).any() and (finite % 257).any())
-    return Levels(float(finite.min()), float(finite.max()), bits, integers, stepped)
+    return Levels(min(lows), max(highs), bits, integers, by_256 or by_257)
+
+
+def parts(values: np.ndarray) -> Iterator[np.ndarray]:
+    """The values of an array in flat parts of at most so many; a part holds until the next one is asked for."""
+    yield from np.nditer(values, ["external_loop", "buffered", "zerosize_ok"], buffersize=PART, order="C")
 
 
 def to_8_bits(values: np.ndarray, span: Range) -> np.ndarray:
@@ -83,13 +95,22 @@ def to_8_bits(values: np.ndarray, span: Range) -> np.ndarray:
 
     Integers of 16 bits give their high byte, integers of 12 bits the highest eight.
     """
+    found, place = np.empty(values.size, np.uint8), 0
+    for part in parts(values):
+        found[place : place + part.size] = scaled(part, span)
+        place += part.size
+    return found.reshape(values.shape)
+
+
+def scaled(values: np.ndarray, span: Range) -> np.ndarray:
+    """`to_8_bits` of a few values."""
     low, high = span
     if values.dtype.kind in "iub":
-        scaled = (values.astype(np.float64) - low) * (256.0 / (high - low + 1))
+        steps = (values.astype(np.float64) - low) * (256.0 / (high - low + 1))
     else:
         known = np.nan_to_num(values.astype(np.float64), nan=low, posinf=high, neginf=low)
-        scaled = (known - low) * (255.0 / max(high - low, 1e-12))
-    return np.clip(scaled, 0, 255).astype(np.uint8)
+        steps = (known - low) * (255.0 / max(high - low, 1e-12))
+    return np.clip(steps, 0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -127,7 +148,7 @@ def deep(image: Image.Image) -> Deep | None:
     """An opened image of more than 8 bits a channel; None for every other one, of which nothing is read."""
     tags, key = getattr(image, "tag_v2", {}), image.info.get("transparency")
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(ImageOps.exif_transpose(image))
+        values = np.asarray(upright(image))
         if values.dtype == np.int32 and tags.get(SAMPLE_BITS) == (32,) and tags.get(SAMPLE_FORMAT) == (UNSIGNED,):
             values = values.view(np.uint32)
         negative = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
@@ -189,10 +210,17 @@ def samples_of(image: Image.Image) -> np.ndarray | None:
         tile._replace(args=new) if hasattr(tile, "_replace") else (*tile[:3], new)  # a plain tuple before Pillow 11
         for tile, new in swapped
     ]
-    first, second = (np.asarray(ImageOps.exif_transpose(half)) for half in (image, low))
-    if grey:
-        first, second = first[..., [0, 3]], second[..., [1, 3]]
-    return first.astype(np.uint16) << 8 | second
+    samples = np.asarray(upright(image))[..., [0, 3] if grey else slice(None)].astype(np.uint16)
+    samples <<= 8
+    samples |= np.asarray(upright(low))[..., [1, 3] if grey else slice(None)]
+    return samples
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An image as its EXIF tag turns it; where that does not, the image itself, as `exif_transpose` would copy it."""
+    image.load()
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    return ImageOps.exif_transpose(image) if turned else image
 
 
 def contents(image: Image.Image) -> bytes | None:

@@ -8,14 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import reduce
 from io import BytesIO
+from itertools import product
 from operator import or_
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from selfprompt.data.depth import Deep, Levels, Range, contents, deep, raw_modes
+from selfprompt.data.depth import Deep, Levels, Range, contents, deep, raw_modes, upright
 from selfprompt.errors import UserError, first_line
 from selfprompt.watch import counted
 
@@ -25,6 +26,7 @@ library keeps images), a PIL image, or an array of shape (H, W), (H, W, 1), (H, 
 
 EIGHT_BITS = (".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".webp", ".bmp")
 PROBED = 8
+SQUARE = 1024
 
 
 def identified(path: Path) -> bool:
@@ -126,10 +128,9 @@ def to_rgb(image: Image.Image, span: Range | None = None) -> Image.Image:
     if found:
         return on_white(found.to_image(span))
     step = step_of_grey(image)
-    upright = ImageOps.exif_transpose(image)
-    if step > 1:
-        upright.info["transparency"] *= step
-    return on_white(upright)
+    turned = upright(image)
+    key = {"transparency": image.info["transparency"] * step} if step > 1 else {}
+    return on_white(turned, **key)
 
 
 def step_of_grey(image: Image.Image) -> int:
@@ -141,13 +142,23 @@ def step_of_grey(image: Image.Image) -> int:
     return {"L;2": 85, "L;4": 17}.get("".join(modes), 1)
 
 
-def on_white(image: Image.Image) -> Image.Image:
-    """An image of 8 bits as RGB, what is transparent laid on white."""
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+def on_white(image: Image.Image, **info: Any) -> Image.Image:
+    """An image of 8 bits as RGB, what is transparent laid on white, square by square, as it takes several copies.
+
+    Args:
+        image: The image.
+        **info: What is said of it otherwise than by itself.
+    """
+    if image.mode not in ("RGBA", "LA", "PA", "La", "RGBa") and "transparency" not in image.info:
+        return image.convert("RGB")
+    found = Image.new("RGB", image.size)
+    for left, top in product(range(0, image.width, SQUARE), range(0, image.height, SQUARE)):
+        part = image.crop((left, top, min(left + SQUARE, image.width), min(top + SQUARE, image.height)))
+        part.info |= info
+        part = part.convert("RGBA")
+        white = Image.new("RGBA", part.size, "white")
+        found.paste(Image.alpha_composite(white, part).convert("RGB"), (left, top))
+    return found
 
 
 def common_range(images: Sequence[ImageSource]) -> Range | None:
