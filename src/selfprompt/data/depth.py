@@ -85,7 +85,7 @@ def levels_of(values: np.ndarray, bits: int = 0) -> Levels:
     return Levels(min(lows), max(highs), bits, integers, by_256 or by_257)
 
 
-def parts(values: np.ndarray) -> Iterator[np.ndarray]:
+def parts(values: np.ndarray) -> Iterator[Any]:
     """The values of an array in flat parts of at most so many; a part holds until the next one is asked for."""
     yield from np.nditer(values, ["external_loop", "buffered", "zerosize_ok"], buffersize=PART, order="C")
 
