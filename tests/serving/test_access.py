@@ -7,7 +7,10 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import pytest
@@ -15,7 +18,7 @@ import safetensors.torch
 from fastapi.testclient import TestClient
 
 import selfprompt as sp
-from selfprompt.serving.repository import found, names_in
+from selfprompt.serving.repository import Repository, found, names_in
 from selfprompt.serving.settings import Settings
 from tiny_server import client_of, form, make_pool, picture, save_adapters
 
@@ -47,7 +50,7 @@ def test_other_machines_need_keys(tmp_path: Path) -> None:
         Settings(host=host)
     with pytest.raises(sp.UserError, match="--adapters-dir"):
         Settings(admin_keys=tmp_path)
-    for text, why in (("", "no key"), ("short\n" + KEY, "too short")):
+    for text, why in (("", "no key"), ("short\n" + KEY, "too short"), ("schlüssel" * 3, "ASCII")):
         (tmp_path / "keys").write_text(text, encoding="utf-8")
         with pytest.raises(sp.UserError, match=why):
             client_of(make_pool({}), keys=tmp_path / "keys")
@@ -114,6 +117,24 @@ def test_a_broken_adapter_leaves_the_others_as_they_are(served: tuple[TestClient
     reasons = {one["name"]: one["reason"] for one in client.post(REPOSITORY + "/index", headers=headers).json()}
     assert "NaN" in reasons["cars"]
     assert "damaged" in reasons["probe"]
+
+
+def test_of_two_that_are_loaded_at_once_the_last_room_is_for_one(tmp_path: Path) -> None:
+    paths, both = save_adapters(tmp_path), Barrier(2)
+    pool = make_pool({})
+    repository = Repository(pool, tmp_path, 1)
+    add = pool.add
+
+    def slowly(*args: Any, **rest: Any) -> None:
+        with suppress(BrokenBarrierError):
+            both.wait(0.5)  # until the other has come here, too, if it may
+        add(*args, **rest)
+
+    pool.add = slowly
+    with ThreadPoolExecutor(2) as threads:
+        errors = [one.exception() for one in [threads.submit(repository.load, name) for name in list(paths)[:2]]]
+    assert sorted(str(error)[:11] for error in errors) == ["None", "There are 1"]
+    assert len(pool.names) == 1
 
 
 def test_a_path_is_no_name(served: tuple[TestClient, Path], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from selfprompt.errors import UserError
 from selfprompt.files import read_names
 
 LEAST = 16
-FIX = f"give a file with one key of {LEAST} characters or more a line"
+FIX = f"give a file with one key of {LEAST} characters or more a line, all of them ASCII"
 
 bearer = HTTPBearer(auto_error=False, description="A key of the server's --keys file.")
 
@@ -24,11 +24,13 @@ def digests(path: Path) -> list[bytes]:
     """SHA-256 of every key of a file, so that all that is compared is of one length.
 
     Raises:
-        UserError: It cannot be read, has no key, or one that is too short.
+        UserError: It cannot be read, has no key, or one that is too short or that a header cannot carry.
     """
     keys = read_names(path, FIX)
     if not keys or min(map(len, keys)) < LEAST:
         raise UserError(f"{path} has {'a key that is too short' if keys else 'no key'}: {FIX}.")
+    if not all(key.isascii() and key.isprintable() for key in keys):  # clients send other letters in several ways
+        raise UserError(f"{path} has a key with other characters than ASCII: {FIX}.")
     return [hashlib.sha256(key.encode()).digest() for key in keys]
 
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Request, Response
@@ -60,6 +61,7 @@ class Repository:
     def __init__(self, pool: AdapterPool, folder: Path | None, most: int) -> None:
         self.pool, self.folder, self.most = pool, folder, most
         self.failed: dict[str, str] = {}
+        self.taking = Lock()
 
     def load(self, name: str) -> None:
         """Load an adapter, or load it anew in the place of the one of its name.
@@ -75,16 +77,17 @@ class Repository:
 
     def take(self, name: str, adapter: str | Path) -> None:
         """Put an adapter into the pool; errors as of `load`."""
-        if name not in self.pool.bank.members and len(self.pool.bank.members) >= self.most:
-            raise UserError(f"There are {self.most} adapters (--max-adapters): unload one first.")
-        try:
-            self.pool.add(name, adapter, replace=True)
-        except UserError as error:
-            self.failed[name] = str(error)
-            raise
-        except Exception as error:  # whatever a file that is damaged in a way of its own raises
-            self.failed[name] = f"{adapter} cannot be loaded ({type(error).__name__}: {first_line(error)[:120]})."
-            raise UserError(self.failed[name]) from error
+        with self.taking:  # two at once would each find the last room
+            if name not in self.pool.bank.members and len(self.pool.bank.members) >= self.most:
+                raise UserError(f"There are {self.most} adapters (--max-adapters): unload one first.")
+            try:
+                self.pool.add(name, adapter, replace=True)
+            except UserError as error:
+                self.failed[name] = str(error)
+                raise
+            except Exception as error:  # whatever a file that is damaged in a way of its own raises
+                self.failed[name] = f"{adapter} cannot be loaded ({type(error).__name__}: {first_line(error)[:120]})."
+                raise UserError(self.failed[name]) from error
         self.failed.pop(name, None)
         logger.info("loaded %s", name)
 
