@@ -1,10 +1,10 @@
 """What `selfprompt tune DATA` does without flags, against the linear probe.
 
-    python benchmarks/default.py OUT mnist5k digits photos elpv/defect elpv/grade scenes/count scenes/distance \\
-        scenes/orientation scenes/location
+    python benchmarks/default.py --out OUT mnist5k digits photos elpv/defect elpv/grade scenes/count \\
+        scenes/distance scenes/orientation scenes/location
 
-Each task: 1,000 labelled images (800 and 200), the built-in backbone, seeds 0 to 4, each with a split of its own
-where the data have no test set of theirs. A run trains prompts, keeps them or the probe by validation, and is tested
+Each task: 1,000 labelled images (800 and 200), the built-in backbone, five seeds, each with a split of its own where
+the data have no test set of theirs. A run trains prompts, keeps them or the probe by validation, and is tested
 once. OUT/default.json and OUT/default.md hold, for each task and for the mean over tasks: the test accuracy of the
 prompts, of the probe, and of what is kept, and the latter less the probe with Student's 95 % interval over seeds.
 Runs that are done are read again.
@@ -12,8 +12,8 @@ Runs that are done are read again.
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
@@ -25,8 +25,6 @@ from selfprompt.reports.table import Column, markdown
 from selfprompt.runs.config import RunConfig
 from selfprompt.runs.tune import tune
 from selfprompt.tuning.records import Tested, read_metrics
-
-SEEDS = 5
 
 
 def tested(data: str, seed: int, folder: Path) -> dict[str, Any]:
@@ -58,16 +56,20 @@ COLUMNS: list[Column[dict[str, Any]]] = [
 
 
 def main() -> None:
-    out, *tasks = sys.argv[1:]
-    folder, rows, every = Path(out), [], []
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tasks", nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=5)
+    asked = parser.parse_args()
+    folder, tasks, seeds, rows, every = asked.out, asked.tasks, asked.seeds, [], []
     for task in tasks:
         name = Path(task).name if Path(task).exists() else task.replace("/", "-")
-        runs = [tested(task, seed, folder / "runs" / f"{name}-{seed}") for seed in range(SEEDS)]
-        rows.append(row(Path(task).name if Path(task).exists() else task, runs) | {"runs": SEEDS})
+        runs = [tested(task, seed, folder / "runs" / f"{name}-{seed}") for seed in range(seeds)]
+        rows.append(row(Path(task).name if Path(task).exists() else task, runs) | {"runs": seeds})
         every.append(runs)
         print(json.dumps(rows[-1]), flush=True)
     over = [{key: mean(run[key] for run in runs) for key in runs[0]} for runs in zip(*every)]
-    whole = row("mean", over) | {"runs": SEEDS * len(tasks), "times": sum(row["times"] for row in rows)}
+    whole = row("mean", over) | {"runs": seeds * len(tasks), "times": sum(row["times"] for row in rows)}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "default.json").write_text(json.dumps([*rows, whole], indent=1) + "\n", encoding="utf-8")
     (folder / "default.md").write_text(markdown(COLUMNS, [*rows, whole]), encoding="utf-8")

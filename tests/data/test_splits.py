@@ -15,7 +15,7 @@ from conftest import write_image
 from selfprompt.data.datasets import Dataset, Examples, with_splits
 from selfprompt.data.protocol import Protocol
 from selfprompt.data.sources import load_dataset
-from selfprompt.data.splits import cut_between
+from selfprompt.data.splits import TooFew, cut_between
 from selfprompt.doctor import check_data
 from selfprompt.errors import UserError
 
@@ -211,3 +211,16 @@ def test_a_small_share_of_groups_is_the_least_that_can_be_had(groups: int, share
     part = len(off) / len(labels)
     assert 0 < part <= most if share < 0.5 else part > 0.5
     assert not set(owners[left]) & set(owners[off])
+
+
+def test_groups_that_are_the_only_ones_of_a_class_stay() -> None:
+    owners = np.concatenate([np.repeat(np.arange(50), 2), np.arange(50, 56)])
+    labels = np.concatenate([np.zeros(100, dtype=np.int64), np.arange(1, 7)])
+    left, off, stratified = cut_between(labels, owners, np.arange(106), 0.2, 0)
+    assert not stratified
+    assert set(labels[left]) == set(range(7))
+    assert not set(owners[left]) & set(owners[off])
+    assert 15 <= len(off) <= 27
+    assert sorted([*left, *off]) == list(range(106))
+    with pytest.raises(TooFew):
+        cut_between(labels[99:], owners[99:], np.arange(7), 0.2, 0)

@@ -15,6 +15,7 @@ from conftest import write_image
 from selfprompt.data.columns import Columns
 from selfprompt.data.datasets import Dataset, with_splits
 from selfprompt.data.examples import Examples
+from selfprompt.data.images import read_image
 from selfprompt.data.protocol import Protocol
 from selfprompt.data.rows import in_order
 from selfprompt.data.sources import load_dataset, load_located, locate
@@ -272,3 +273,66 @@ def test_tables_of_one_name_are_two_places(pictures: Path, tmp_path: Path) -> No
     places += [write(pictures, ROWS), write(pictures, ROWS, name="others")]
     found = [load_dataset(f"{path}#label=species").place for path in places]
     assert found == [str(path.resolve()) for path in places]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_parquet_file_may_hold_the_images(whole: bool, pictures: Path) -> None:
+    def held(row: dict[str, Any]) -> Any:
+        content = (pictures / row["file"]).read_bytes()
+        return {"bytes": content, "path": Path(row["file"]).name} if whole else content
+
+    rows = [{"image": held(row), "label": row["species"], "group": row["patient"]} for row in ROWS]
+    path = write(pictures, rows, "parquet")
+    found, named = (
+        load_table(path),
+        load_table(write(pictures, ROWS), Columns(label_column="species", group_column="patient")),
+    )
+    assert found.class_names == named.class_names
+    assert (found.train.known_labels == named.train.known_labels).all()
+    assert found.root is None
+    for own, file in zip(found.train.images, named.train.images, strict=True):
+        assert np.array_equal(read_image(own), read_image(file))
+    splits = with_splits(found, Protocol(image_size=32, val_fraction=0.2, test_fraction=0.2), 0)
+    assert "test_files" not in splits.record
+    rows = [*listed(str(path))]
+    assert [name for _, name, _ in rows][:2] == [f"{path}, row 1", f"{path}, row 2"]
+    assert np.array_equal(read_image(rows[5][2]), read_image(pictures / ROWS[5]["file"]))
+
+
+def test_cells_without_an_image_beside_ones_with(pictures: Path) -> None:
+    content = (pictures / "pictures/0.png").read_bytes()
+    rows = [{"image": content, "label": "a"}, {"image": None, "label": "b"}]
+    with pytest.raises(UserError, match="row 2 holds no image in image, as others do"):
+        load_table(write(pictures, rows, "parquet"))
+
+
+def test_labels_in_lists_are_read_as_others(pictures: Path) -> None:
+    given = [["a", None], [1, float("nan")], [2.0], [1.0, "a"]] * 9
+    rows = [{"image": row["file"], "label": own} for row, own in zip(ROWS, given, strict=True)]
+    found = load_table(write(pictures, rows, "jsonl"))
+    assert found.class_names == ("1", "2", "a")
+    assert found.train.known_labels[:4].tolist() == [
+        [False, False, True],
+        [True, False, False],
+        [False, True, False],
+        [True, False, True],
+    ]
+    with pytest.raises(UserError, match="--label-separator is empty"):
+        load_table(write(pictures, ROWS), Columns(label_column="species", label_separator=""))
+
+
+def test_names_of_columns_are_there_once(pictures: Path) -> None:
+    path = write(pictures, ROWS)
+    lines = [f"{i},{line},," for i, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines())]
+    lines[0] = lines[0].removeprefix("0")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")  # an index of pandas, and cells that nobody filled
+    assert load_table(path, Columns(label_column="species")).class_names == ("10", "ant", "bee")
+    twice = pictures / "twice.jsonl"
+    twice.write_text('{"file": "pictures/0.png", "species": "a", "species": "b"}\n', encoding="utf-8")
+    with pytest.raises(UserError, match=r"line 1 has two columns named 'species'"):
+        load_table(twice)
+    parquet, pyarrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    columns = [[row["file"] for row in ROWS], ["a"] * 36, ["b"] * 36]
+    parquet.write_table(pyarrow.Table.from_arrays(columns, ["file", "label", "label"]), pictures / "twice.parquet")
+    with pytest.raises(UserError, match=r"two columns named 'label'"):
+        load_table(pictures / "twice.parquet")

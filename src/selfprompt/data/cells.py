@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from selfprompt.data.rows import Row
+from selfprompt.data.rows import Row, as_text
 from selfprompt.errors import UserError
 from selfprompt.scores.several import SEPARATOR
 
@@ -54,6 +54,8 @@ def in_cells(rows: Sequence[Row], column: str, separator: str | None) -> list[tu
     Raises:
         UserError: A list holds something else than labels, or one label twice.
     """
+    if separator == "":
+        raise UserError("--label-separator is empty: give what stands between two labels, such as |.")
     cells = [row.cells.get(column) for row in rows]
     if separator is None and not any(isinstance(cell, list) for cell in cells):
         if mark := next((mark for mark in SEPARATORS for cell in cells if mark in str(cell)), None):
@@ -64,8 +66,8 @@ def in_cells(rows: Sequence[Row], column: str, separator: str | None) -> list[tu
     for row, cell in zip(rows, cells):
         parts = [] if cell is None else cell if isinstance(cell, list) else [cell]
         if separator is not None and not isinstance(cell, list):
-            parts = [label for part in parts for label in str(part).split(separator)]
-        labels = tuple(str(part).strip() for part in parts if str(part).strip())
+            parts = [label for part in parts for label in as_text(part).split(separator)]
+        labels = tuple(filter(None, map(as_text, parts)))
         if any(isinstance(part, (list, dict)) for part in parts) or len(set(labels)) < len(labels):
             raise UserError(f"{row.where} has {cell!r:.60} in {column}: write each label once.")
         found.append(labels)

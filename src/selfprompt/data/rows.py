@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -74,13 +76,11 @@ def of_cells(path: Path) -> Iterator[Row]:
             if not cells:
                 continue
             if header is None:
-                header = [cell.strip() for cell in cells]
-                if twice := [name for name in header if header.count(name) > 1]:
-                    raise UserError(f"{path} has two columns named {twice[0]!r}: rename one.")
+                header = named_once(path, cells)
             elif len(cells) != len(header):
                 raise UserError(f"{where} has {len(cells)} cells and the header {len(header)}: {FIX}.")
             else:
-                yield Row(where, dict(zip(header, cells)))
+                yield Row(where, {name: cell for name, cell in zip(header, cells) if name})
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num} cannot be read ({error}): {FIX}.") from None
 
@@ -102,14 +102,12 @@ def of_text_cells(path: Path) -> Iterator[Row]:
             if header is None:
                 header = header_of(cells)
                 if header is None:
-                    header = [cell.strip() for cell in cells]
-                    if twice := [name for name in header if header.count(name) > 1]:
-                        raise UserError(f"{path} has two columns named {twice[0]!r}: rename one.")
+                    header = named_once(path, cells)
                     continue
             count += 1
             where = f"{path}, line {number}"
             if len(cells) == len(header):
-                yield Row(where, dict(zip(header, cells)))
+                yield Row(where, {name: cell for name, cell in zip(header, cells) if name})
             else:
                 odd += 1
                 first = first or f"{where} has {len(cells)} cells and the header {len(header)}"
@@ -119,6 +117,18 @@ def of_text_cells(path: Path) -> Iterator[Row]:
         raise UserError(f"{first}: {FIX}.")
     if odd:
         logger.warning("%s, and is left out (%d row(s) of %d are).", first, odd, count)
+
+
+def named_once(where: Path | str, cells: Iterable[str]) -> list[str]:
+    """The names of columns; any number may have none, as an index that pandas writes: nobody asks for these.
+
+    Raises:
+        UserError: Two have one name.
+    """
+    names = [cell.strip() for cell in cells]
+    if twice := next((name for name, times in Counter(names).items() if name and times > 1), None):
+        raise UserError(f"{where} has two columns named {twice!r}: rename one.")
+    return names
 
 
 def header_of(cells: list[str]) -> list[str] | None:
@@ -158,12 +168,18 @@ def of_lines(path: Path) -> Iterator[Row]:
         if line.strip():
             where = f"{path}, line {number}"
             try:
-                cells = json.loads(line)
+                cells = json.loads(line, object_pairs_hook=partial(as_object, where))
             except ValueError as error:
                 raise UserError(f"{where} is no JSON ({error}): {FIX}.") from None
             if not isinstance(cells, dict):
                 raise UserError(f'{where} is no JSON object: write one, such as {{"image": ..., "label": ...}}.')
             yield Row(where, cells)
+
+
+def as_object(where: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """What an object of a line holds, each key once."""
+    named_once(where, (name for name, _ in pairs))
+    return dict(pairs)
 
 
 def of_parquet(path: Path) -> Iterator[Row]:
@@ -174,18 +190,23 @@ def of_parquet(path: Path) -> Iterator[Row]:
 
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
+            named_once(path, file.schema_arrow.names)
             rows = (cells for batch in file.iter_batches(AT_ONCE) for cells in batch.to_pylist())
             for number, cells in enumerate(rows, 1):
                 yield Row(f"{path}, row {number}", cells)
+    except UserError:
+        raise
     except Exception as error:  # whatever damaged bytes lead it to
         raise UserError(f"{path} is no Parquet file that can be read ({first_line(error)[:200]}): {FIX}.") from None
 
 
 def as_text(cell: Any) -> str:
-    """A cell as a text; nothing is an empty one, and a whole number has no point, as in columns in which one is
-    missing."""
+    """A cell as a text; nothing is an empty one, a whole number has no point, as in columns in which one is missing,
+    and bytes are those of a text."""
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)
+    if isinstance(cell, bytes):
+        cell = cell.decode(errors="replace")
     return "" if cell is None or cell != cell else str(cell).strip()
 
 

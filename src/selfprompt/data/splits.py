@@ -63,9 +63,31 @@ def cut_between(
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """`cut`, of whole groups: as many of scikit-learn's stratified folds of groups as come nearest to the share.
 
+    Where that would take a class all of its groups, those stay that are the only ones of a class.
+
     Raises:
         TooFew: There are too few groups to leave each class one to train on.
     """
+    try:
+        return by_folds(labels, groups, pool, share, seed)
+    except TooFew:
+        only = [
+            own[0]
+            for name in np.unique(labels[pool])
+            if len(own := np.unique(groups[pool[labels[pool] == name]])) == 1
+        ]
+        stay = np.isin(groups[pool], only)
+        if not only or len(np.unique(groups[pool[~stay]])) < 2:
+            raise
+        rest = min(share * len(pool) / np.count_nonzero(~stay), 0.5)
+        left, off, _ = by_folds(labels, groups, pool[~stay], rest, seed)
+        return np.sort(np.concatenate([left, pool[stay]])), off, False
+
+
+def by_folds(
+    labels: np.ndarray, groups: np.ndarray, pool: np.ndarray, share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """`cut_between`, of groups none of which has to stay."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     own = labels[pool]

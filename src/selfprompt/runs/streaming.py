@@ -19,7 +19,7 @@ from selfprompt.data.columns import Columns
 from selfprompt.data.images import ImageSource
 from selfprompt.data.rows import names_in, read_rows
 from selfprompt.data.sources.folder import images_below
-from selfprompt.data.sources.table import columns_of, texts_of
+from selfprompt.data.sources.table import columns_of, held_in, texts_of
 from selfprompt.data.tables import TABLES, Kind, apart, is_table
 from selfprompt.data.tree import LeftOut, walk
 from selfprompt.data.views.base import View
@@ -133,11 +133,12 @@ def in_table(file: str, columns: Columns) -> Iterator[tuple[str, Any]]:
         column = columns_of(path, names_in(path, read_rows(path)), columns, ("input",))["input"]
         for row in read_rows(path):
             try:
-                image = path.parent / texts_of([row], column)[0]
+                held = held_in(row.cells.get(column))
+                image = held or path.parent / texts_of([row], column)[0]
             except UserError as error:
                 yield row.where, error
             else:
-                yield str(image), image
+                yield row.where if held else str(image), image
     except UserError as error:
         yield file, error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,8 @@ NAMES = {
 
 
 def load_table(path: Path, columns: Columns | None = None) -> Dataset:
-    """Read a table of images: a column of files, one of labels, and perhaps one of splits and one of groups.
+    """Read a table of images: a column of files, or in Parquet of what they hold, one of labels, and perhaps one of
+    splits and one of groups.
 
     Classes are the labels of the training rows, sorted: as numbers where all are whole ones, else as texts. Rows may
     have several labels (see `Columns`); columns of classes keep their order.
@@ -42,8 +44,7 @@ def load_table(path: Path, columns: Columns | None = None) -> Dataset:
     there, columns = names_of(rows), columns or Columns()
     classes = class_columns(path, there, columns.label_column)
     found = columns_of(path, there, columns, [kind for kind in NAMES if kind != "label" or not classes])
-    given = texts_of(rows, found["input"])
-    inputs = files_of(path, rows, given)
+    inputs = images_of(path, rows, found["input"])
     several = [flagged(row, classes) for row in rows] if classes else None
     several = several or in_cells(rows, found["label"], columns.label_separator)
     labels = [(label,) for label in texts_of(rows, found["label"])] if several is None else several
@@ -68,6 +69,7 @@ def load_table(path: Path, columns: Columns | None = None) -> Dataset:
         known = numbered([labels[i] for i in part], names, several is not None)
         return Examples([inputs[i] for i in part], known, own)
 
+    given = texts_of(rows, found["input"]) if isinstance(inputs[0], Path) else [os.sep]
     inside = not any(os.path.isabs(name) or ".." in Path(name).parts for name in given)
     return Dataset(
         path.stem,
@@ -118,6 +120,27 @@ def texts_of(rows: Sequence[Row], column: str) -> list[str]:
             raise UserError(f"{row.where} has nothing in {column}: fill it in, or remove the row.")
         texts.append(text)
     return texts
+
+
+def held_in(cell: Any) -> dict[str, Any] | None:
+    """The image that a cell holds, as Parquet files of the hub have it: its bytes, and perhaps its name."""
+    if isinstance(cell, bytes):
+        return {"bytes": cell, "path": None}
+    return cell if isinstance(cell, dict) and isinstance(cell.get("bytes"), bytes) else None
+
+
+def images_of(path: Path, rows: Sequence[Row], column: str) -> list[Path | dict[str, Any]]:
+    """The images of a column: files that its cells name, or what they hold.
+
+    Raises:
+        UserError: As of `texts_of` and `files_of`; or some cells hold an image, and others do not.
+    """
+    held = [held_in(row.cells.get(column)) for row in rows]
+    if not any(held):
+        return [*files_of(path, rows, texts_of(rows, column))]
+    if lost := next((row.where for row, image in zip(rows, held) if image is None), None):
+        raise UserError(f"{lost} holds no image in {column}, as others do: {FIX}.")
+    return [image for image in held if image is not None]
 
 
 def files_of(path: Path, rows: Sequence[Row], names: Sequence[str]) -> list[Path]:
