@@ -1,4 +1,4 @@
-"""Prompt tuning of frozen vision transformers that starts from your own data."""
+"""Prompt tuning of frozen transformers, of images, of images and words, and of texts."""
 
 import lazy_loader
 

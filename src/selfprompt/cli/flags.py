@@ -54,7 +54,7 @@ def help_of(model: type[BaseModel]) -> dict[str, str]:
 if TYPE_CHECKING:
     MethodFlags = RecipeFlags = ProtocolFlags = SearchProtocolFlags = ColumnFlags = ServerFlags = BaseModel | None
 else:
-    MethodFlags = flags("Method", TextFields, TokenFields)
+    MethodFlags = flags("Method", TokenFields, TextFields)
     RecipeFlags = flags("Recipe", Recipe)
     SETTINGS = (ImageSettings, TextSettings, Split, Selection)
     NO_FLAGS = ("image_size", "mean", "std", "value_range")  # of the backbone

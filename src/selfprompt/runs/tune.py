@@ -112,7 +112,11 @@ def tune(
                 engine.wait()
                 there = folder / FIRST
                 own = {name: value for name, value in options.items() if name != "ends"}
+                with stage(f"first training, on {before.data}, in {there}"):
+                    pass  # it has stages of its own
                 tune(before, there, resume=begun(there), on_step=on_step, command=command, **own)
+                with stage(f"second training, on {config.data}"):
+                    pass
             engine = Engine(config.recipe.precision, config.trackers, folder)
             return run_in(folder, config, engine, resume, on_step, command, analysed, material, options)
         except KeyboardInterrupt:  # says where the whole of it goes on
