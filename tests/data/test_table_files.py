@@ -290,6 +290,8 @@ def test_a_parquet_file_may_hold_the_images(whole: bool, pictures: Path) -> None
     assert found.class_names == named.class_names
     assert (found.train.known_labels == named.train.known_labels).all()
     assert found.root is None
+    rows[0]["image"], rows[3]["image"] = rows[3]["image"], rows[0]["image"]  # of one class
+    assert load_table(write(pictures, rows, "parquet")).fingerprint() != found.fingerprint()
     for own, file in zip(found.train.images, named.train.images, strict=True):
         assert np.array_equal(read_image(own), read_image(file))
     splits = with_splits(found, Protocol(image_size=32, val_fraction=0.2, test_fraction=0.2), 0)
@@ -318,7 +320,7 @@ def test_labels_in_lists_are_read_as_others(pictures: Path) -> None:
         [True, False, True],
     ]
     with pytest.raises(UserError, match="--label-separator is empty"):
-        load_table(write(pictures, ROWS), Columns(label_column="species", label_separator=""))
+        with_columns("labels.csv", {"label_separator": ""})
 
 
 def test_names_of_columns_are_there_once(pictures: Path) -> None:
@@ -336,3 +338,9 @@ def test_names_of_columns_are_there_once(pictures: Path) -> None:
     parquet.write_table(pyarrow.Table.from_arrays(columns, ["file", "label", "label"]), pictures / "twice.parquet")
     with pytest.raises(UserError, match=r"two columns named 'label'"):
         load_table(pictures / "twice.parquet")
+
+
+def test_doctor_takes_the_columns_of_a_table(pictures: Path, works) -> None:
+    path = write(pictures, ROWS)
+    found = json.loads(works("doctor", path, "--label-column", "species", "--group-column", "patient", "--json"))
+    assert found["data"].endswith("#label=species&group=patient")

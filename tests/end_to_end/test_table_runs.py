@@ -128,6 +128,9 @@ def test_a_table_with_several_labels(tmp_path: Path, weights: Path, works, fails
     again = json.loads(works("evaluate", out, table, *columns, "--json"))
     assert again["test_accuracy"] == found["test_accuracy"]
     assert again["scores"] == found["scores"]
+    validated = json.loads(works("evaluate", out, table, *columns, "--split", "val", "--json"))
+    assert validated["val_accuracy"] == pytest.approx(found["val_accuracy"])
+    assert config["metrics"]["val_accuracy"] == found["val_accuracy"]
     works("predict", out, *(tmp_path / row["image"] for row in rows), "--csv", tmp_path / "said.csv")
     answered = read(tmp_path / "said.csv")
     assert [row["labels"] for row in answered] == [row["predicted"] for row in rows]

@@ -238,3 +238,14 @@ def test_flags_and_data_of_the_other_kind_are_refused(backbone: str, table: Path
     assert "has no {mask}" in fails(*prompted, "--template", "{soft:2} {text}")
     assert "'zebra' is no token of this vocabulary" in fails(*prompted, "--label-words", "good,zebra")
     assert "is 3 tokens without a text, and 3 are taken" in fails(*prompted, "--max-length", 3)
+
+
+def test_a_first_training_that_cannot_begin_leaves_the_folder_free(
+    backbone: str, table: Path, tmp_path: Path, fails: Any
+) -> None:
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("One sentence. And another.\n\nA third one. And a fourth.\n", encoding="utf-8")
+    own = ["--backbone", backbone, "--method", "ppt", "--first", f"single:{corpus}", "--out", tmp_path / "out"]
+    for _ in range(2):
+        said = fails("tune", table, *own)
+        assert "give more text, with empty lines between documents" in said

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfprompt.cli.console import emit
+from selfprompt.cli.flags import ColumnFlags, given
 from selfprompt.cli.values import Seed
+from selfprompt.data.tables import with_columns
 from selfprompt.errors import UserError
 from selfprompt.registry import installed, version
 
@@ -33,6 +35,7 @@ def command(
     *,
     backbone: str | None = None,
     root: Path | None = None,
+    column_flags: ColumnFlags = None,
     csv: Path | None = None,
     seed: Seed = 0,
     json: bool = False,
@@ -55,6 +58,7 @@ def command(
     no_list = UserError("--csv lists what is found in DATA: give a folder, a table or a data set.")
     if csv is not None and data is None:
         raise no_list
+    data = with_columns(data, given(column_flags))
     from selfprompt import doctor
     from selfprompt.comparison.suites import SUITES
     from selfprompt.data.listed import ROOT

@@ -54,8 +54,6 @@ def in_cells(rows: Sequence[Row], column: str, separator: str | None) -> list[tu
     Raises:
         UserError: A list holds something else than labels, or one label twice.
     """
-    if separator == "":
-        raise UserError("--label-separator is empty: give what stands between two labels, such as |.")
     cells = [row.cells.get(column) for row in rows]
     if separator is None and not any(isinstance(cell, list) for cell in cells):
         if mark := next((mark for mark in SEPARATORS for cell in cells if mark in str(cell)), None):

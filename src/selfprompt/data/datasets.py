@@ -80,11 +80,11 @@ class Dataset:
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits that change where an image or text is added, removed, changed or labelled anew.
 
-        Of an image it is the name that counts.
+        Of an image it is the name that counts, or what it holds where it is within a table.
         """
         found = hashlib.sha256("\n".join(self.class_names).encode(errors="surrogatepass"))
         for name, split in self.own.items():
-            named = map(repr, split.images) if self.inputs == "text" else file_names(split, self.root) or []
+            named = map(repr, split.images) if self.inputs == "text" else names_for(split, self.root)
             files = "\n".join(named).encode(errors="surrogatepass")
             found.update(f"\n{name} {len(split)}\n".encode() + files + split.known_labels.astype("<i8").tobytes())
         return found.hexdigest()[:12]
@@ -281,6 +281,14 @@ def say_lacking(dataset: Dataset, made: dict[str, Examples]) -> dict[str, list[s
             *(dataset.name, name, dataset.inputs, dataset.inputs, len(classes), dataset.num_classes, classes[0]),
         )
     return {f"{name}_lacks": classes for name, classes in lacking.items()}
+
+
+def names_for(examples: Examples, root: Path | None) -> list[str]:
+    """What tells images apart: their files, or digests of what a table holds; nothing of others."""
+    images = examples.images
+    if isinstance(images, list) and images and all(isinstance(image, dict) for image in images):
+        return [hashlib.sha256(image["bytes"]).hexdigest() for image in images]
+    return file_names(examples, root) or []
 
 
 def file_names(examples: Examples, root: Path | None = None) -> list[str] | None:

@@ -11,7 +11,7 @@ from selfprompt.errors import UserError
 
 SPLIT_NAMES = {
     "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
+    "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
 PICTURES = {"images", "imgs", "jpegimages"}

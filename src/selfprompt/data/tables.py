@@ -38,6 +38,8 @@ def with_columns(data: str | None, chosen: dict[str, str]) -> str | None:
     if not chosen:
         return data
     flags = ", ".join("--" + name.replace("_", "-") for name in chosen)
+    if empty := [name for name, column in chosen.items() if not column]:
+        raise UserError(f"--{empty[0].replace('_', '-')} is empty: leave it out, or say which.")
     if data is not None and data.startswith(HUB):
         behind = data.partition("#")[2]
         if set(chosen) <= {"input_column", "label_column"} and all("=" in part for part in behind.split(",") if part):

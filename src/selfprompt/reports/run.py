@@ -265,6 +265,7 @@ def details(config: dict[str, Any], metrics: Tested) -> Section:
     """Everything that decided the numbers."""
     rows = [
         ("data", config["data"]),
+        *([("prompts trained first on", config["first"])] if config.get("first") else []),
         ("backbone", config["backbone"]),
         ("method", said(config["method"])),
         ("recipe", said(config["recipe"])),

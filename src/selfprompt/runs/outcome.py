@@ -110,11 +110,11 @@ def validated_score(model: PromptedModel, answers: Mapping[str, Answers]) -> flo
     return float(measured(model.protocol.metric, val.probabilities, val.labels)[0])
 
 
-def by_thresholds(model: PromptedModel, answers: Mapping[str, Answers]) -> Answers:
-    """Those of the test; with several labels an example, by thresholds that validation chooses for the model."""
+def by_thresholds(model: PromptedModel, answers: Mapping[str, Answers]) -> dict[str, Answers]:
+    """A model's answers; with several labels an example, by thresholds that validation chooses for the model."""
     if model.multi_label and "val" in answers:
         model.thresholds = chosen_thresholds(answers["val"].probabilities, answers["val"].labels)
-    return replace(answers["test"], thresholds=model.thresholds)
+    return {name: replace(part, thresholds=model.thresholds) for name, part in answers.items()}
 
 
 def kept_instead(
@@ -128,11 +128,10 @@ def kept_instead(
     if other <= score:
         return None
     trained, total = probe.count_parameters()
-    tested = replace(answers["test"], thresholds=model.thresholds)
     instead: InsteadOf = {
         "method": model.method.name,
         "val_score": score,
-        "test_accuracy": 100 * float(tested.right.mean()),
+        "test_accuracy": 100 * float(answers["test"].right.mean()),
     }
     found: OfProbe = {
         "method": probe.method.name,
@@ -141,7 +140,7 @@ def kept_instead(
         "trainable_parameters": trained,
         "total_parameters": total,
         "best_epoch": 0,
-        "val_accuracy": 100 * float(by_thresholds(probe, {"test": probed["val"]}).right.mean()),
+        "val_accuracy": 100 * float(probed["val"].right.mean()),
         "instead_of": instead,
     }
     if probe.protocol.metric != "top1":

@@ -114,7 +114,12 @@ def tune(
                 own = {name: value for name, value in options.items() if name != "ends"}
                 with stage(f"first training, on {before.data}, in {there}"):
                     pass  # it has stages of its own
-                tune(before, there, resume=begun(there), on_step=on_step, command=command, **own)
+                try:
+                    tune(before, there, resume=begun(there), on_step=on_step, command=command, **own)
+                except UserError:
+                    if engine.is_main and not begun(there):  # nothing is there to go on with
+                        (folder / NAME).unlink(missing_ok=True)
+                    raise
                 with stage(f"second training, on {config.data}"):
                     pass
             engine = Engine(config.recipe.precision, config.trackers, folder)
@@ -222,8 +227,7 @@ def run_in(
         return result
     test = images("test", splits.test)
     asked = {"test": test} if val is None else {"val": val, "test": test}
-    answers = answers_of(model, asked, splits, engine, 2 * config.recipe.batch_size)
-    tested = by_thresholds(model, answers)
+    answers = by_thresholds(model, answers_of(model, asked, splits, engine, 2 * config.recipe.batch_size))
     probing = config.probe and config.method.trainable() == "prompts"
     if val is None and (probing or analysed):  # it was trained on, too
         count = len(splits.train)
@@ -235,16 +239,17 @@ def run_in(
         bare, plain, features = plain_features(model, backbone, protocol, engine, (train, val, test))
         probe = probed(features, config.protocol.metric)
         written = zero_shot(model, backbone, engine) if model.head.knows_names else None
-        worth = verdicts(features, probe, tested, config.protocol.inputs, written, config.protocol.metric)
+        worth = verdicts(features, probe, answers["test"], config.protocol.inputs, written, config.protocol.metric)
         if analysed and engine.is_main:
             parts: dict[str, Decoded] = dict(zip(("train", "val", "test"), plain))
             looked = look_at_data(splits, parts, features, model.backbone.info.name)
         if config.or_probe and not model.head.knows_names:
             assert isinstance(bare.head, LinearHead)
             give_weights(bare.head, probe)
-            own = answers_of(bare, asked, splits, engine, 2 * config.recipe.batch_size)
+            own = by_thresholds(bare, answers_of(bare, asked, splits, engine, 2 * config.recipe.batch_size))
             if changed := kept_instead(bare, own, model, answers):
-                model, answers, tested = bare, own, by_thresholds(bare, own)
+                model, answers = bare, own
+    tested = answers["test"]
     accuracy = 100 * int(tested.right.sum()) / len(test)
     model.calibration, uncalibrated = calibrated(answers.get("val"))
     temperature = None if model.calibration is None else model.calibration.temperature
@@ -253,6 +258,9 @@ def run_in(
     metrics: Tested = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test), "scores": found}
     if changed:
         metrics = {**metrics, **changed}
+    assert model.metrics is not None
+    if model.multi_label and "val" in answers:  # by the thresholds, as the test's
+        metrics["val_accuracy"] = model.metrics["val_accuracy"] = 100 * float(answers["val"].right.mean())
     if temperature is None:
         metrics["uncalibrated"] = uncalibrated
     else:
@@ -272,7 +280,6 @@ def run_in(
             measured["new_classes_accuracy"] = metrics["new_classes"]["accuracy"]
     engine.track(measured, step=len(result.history))
     engine.close()
-    assert model.metrics is not None
     model.metrics |= {"test_accuracy": accuracy, "test_scores": summary(found), "data": dataset.fingerprint()}
     if engine.is_main:
         model.metrics["contents"] = fingerprint_of(splits.test.images)
@@ -283,9 +290,9 @@ def run_in(
         else:
             write_predictions(out, tested.names, classes, test.labels, predicted, sure, config.protocol.inputs)
         write_answers(out, answers)
-        write_metrics(out, metrics)
         if val and analysed:
             with stage("analysis"):
                 analyse_run(out, model, classes, train, val, test, tested.names, predicted, sure, looked)
+        write_metrics(out, metrics)  # last: with them the run is done
     engine.wait()
     return Result(metrics, result.history, out)

@@ -96,7 +96,11 @@ def single(documents: Sequence[Document], words: int, without: Sequence[str] = (
     kept = (word for word in score if score[word] > 0 and word not in without)
     names = sorted(kept, key=lambda word: (-score[word], word))[:words]
     if len(names) < words:
-        raise UserError(f"The corpus has {len(names)} words that tell documents apart, not {words}: use #words=.")
+        less = f"ask for fewer (#words={len(names)}), or " if len(names) > 1 else ""
+        raise UserError(
+            f"The corpus has {len(names)} words of four letters or more that tell documents apart, not {words}: "
+            f"{less}give more text, with empty lines between documents."
+        )
     number = {word: i for i, word in enumerate(sorted(names))}
 
     def ask(documents: Sequence[Document], d: int, s: int, rng: np.random.Generator) -> Asked | None:
