@@ -17,6 +17,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from selfprompt.serving import gate
 from selfprompt.serving.batcher import TooLate
 from selfprompt.serving.repository import Repository
 from selfprompt.serving.server import app
@@ -232,6 +233,47 @@ def test_bytes_are_counted_as_they_come_and_no_longer_than_they_may(pool: Any) -
     assert taken == 11
     assert asyncio.run(statuses(app(pool, Settings(timeout_s=0.05)), silent)) == 408
     assert asyncio.run(statuses(app(pool), hangs_up)) == 499
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_bodies_that_come_at_once_are_counted_together(
+    pool: Any, monkeypatch: pytest.MonkeyPatch, announced: bool
+) -> None:
+    monkeypatch.setattr(gate, "BODIES", 3)
+    image = picture(0)
+    headers = [(b"content-length", str(len(image)).encode())] if announced else []
+
+    async def ask(made: Any, come: asyncio.Event, fits: bool = True) -> tuple[int, dict[bytes, bytes]]:
+        """Send a body, all but its last byte at once."""
+        parts, sent = [image[-1:], image[:-1]], []
+
+        async def receive() -> Any:
+            assert fits or not announced, "it is read although there is no room"
+            if len(parts) == 1:
+                await come.wait()
+            if not parts:
+                await asyncio.sleep(60)
+            return {"type": "http.request", "body": parts.pop(), "more_body": bool(parts)}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await made(scope(PREDICT, *headers), receive, send)
+        return sent[0]["status"], dict(sent[0]["headers"])
+
+    async def several() -> None:
+        made = app(pool, Settings(max_bytes=len(image)))
+        async with made.router.lifespan_context(made):
+            come = asyncio.Event()
+            slow = [asyncio.create_task(ask(made, come)) for _ in range(3)]
+            await asyncio.sleep(0.1)
+            status, said = await ask(made, come, fits=False)
+            assert (status, said[b"retry-after"], said[b"connection"]) == (429, b"1", b"close")
+            come.set()
+            assert [status for status, _ in await asyncio.gather(*slow)] == [200] * 3
+            assert (await ask(made, come))[0] == 200  # their room is given back
+
+    asyncio.run(several())
 
 
 async def late(*_: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
@@ -72,30 +73,48 @@ class Bounded:
         most: Bytes.
         announced: Bytes, as its header says.
         seconds: From now.
+        reserve: Makes room for so many bytes among the bodies of all requests; whether there is some.
+
+    Attributes:
+        held: Bytes that it has room for, from its first read on: those announced, or those that came.
     """
 
-    def __init__(self, receive: Receive, most: int, announced: bytes | None, seconds: float) -> None:
-        self.receive, self.most, self.until = receive, most, time.monotonic() + seconds
-        self.refused = announced is not None and announced.isdigit() and int(announced) > most
-        self.got, self.whole = 0, False
+    def __init__(
+        self,
+        receive: Receive,
+        most: int,
+        announced: bytes | None,
+        seconds: float,
+        reserve: Callable[[int], bool],
+    ) -> None:
+        self.receive, self.most, self.until, self.reserve = receive, most, time.monotonic() + seconds, reserve
+        self.announced = int(announced) if announced is not None and announced.isdigit() else 0
+        self.got, self.held, self.whole = 0, 0, False
 
     async def __call__(self) -> Message:
         """The next message.
 
         Raises:
-            HTTPException: The body is too large, or takes too long.
+            HTTPException: The body is too large, takes too long, or there are too many others.
         """
         if self.whole:
             return await self.receive()
-        too_large = HTTPException(413, f"The body has more than {self.most:,} bytes.", {"Connection": "close"})
-        if self.refused:
-            raise too_large
+        self._hold(self.announced)
         try:
             message = await asyncio.wait_for(self.receive(), self.until - time.monotonic())
         except TimeoutError:
             raise HTTPException(408, "The body takes too long to come.", {"Connection": "close"}) from None
         self.got += len(message.get("body", b""))
         self.whole = not message.get("more_body", False)
-        if self.got > self.most:
-            raise too_large
+        self._hold(self.got)
         return message
+
+    def _hold(self, count: int) -> None:
+        """Have room for so many bytes."""
+        if count > self.most:
+            raise HTTPException(413, f"The body has more than {self.most:,} bytes.", {"Connection": "close"})
+        if count > self.held:
+            if not self.reserve(count - self.held):
+                headers = {"Retry-After": "1", "Connection": "close"}
+                raise HTTPException(429, "Too many bodies are coming: send it again later.", headers)
+            self.held = count

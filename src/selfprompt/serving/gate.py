@@ -12,6 +12,8 @@ from selfprompt.serving.logs import logger
 from selfprompt.serving.service import Service
 
 REASONS = {401: "no key", 408: "slow body", 413: "too large", 429: "busy", 504: "too late"}
+BODIES = 32
+"""How many of the largest bodies there may be at a time, all requests together."""
 
 
 class Gate:
@@ -20,10 +22,19 @@ class Gate:
     Args:
         app: What comes behind it.
         service: Whose limits and counters.
+
+    Attributes:
+        held: Bytes of the bodies of requests that are not yet answered.
     """
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
-        self.app, self.service = app, service
+        self.app, self.service, self.held = app, service, 0
+
+    def reserve(self, count: int) -> bool:
+        """Hold more bytes of a body; whether there was room."""
+        fits = self.held + count <= BODIES * self.service.settings.max_bytes
+        self.held += count if fits else 0
+        return fits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request through."""
@@ -33,7 +44,8 @@ class Gate:
         start, status = time.perf_counter(), 500
         noted: dict[str, Any] = scope.setdefault("state", {})
         settings = self.service.settings
-        body = Bounded(receive, settings.max_bytes, dict(scope["headers"]).get(b"content-length"), settings.timeout_s)
+        announced = dict(scope["headers"]).get(b"content-length")
+        body = Bounded(receive, settings.max_bytes, announced, settings.timeout_s, self.reserve)
 
         async def out(message: Message) -> None:
             nonlocal status
@@ -43,6 +55,7 @@ class Gate:
         try:
             await self.app(scope, body, out)
         finally:
+            self.held -= body.held
             seconds, metrics = time.perf_counter() - start, self.service.metrics
             adapter, route = noted.get("adapter", ""), getattr(scope.get("route"), "path", "")
             metrics.requests.labels(route, adapter, status).inc()
