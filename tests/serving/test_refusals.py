@@ -17,10 +17,11 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from selfprompt.serving import gate
+from selfprompt.serving import gate, v2
 from selfprompt.serving.batcher import TooLate
 from selfprompt.serving.repository import Repository
 from selfprompt.serving.server import app
+from selfprompt.serving.service import Service
 from selfprompt.serving.settings import Settings
 from tiny_server import client_of, form, make_pool, picture, save_adapters
 
@@ -274,6 +275,23 @@ def test_bodies_that_come_at_once_are_counted_together(
             assert (await ask(made, come))[0] == 200  # their room is given back
 
     asyncio.run(several())
+
+
+def test_of_too_many_requests_those_for_health_are_answered(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "REQUESTS", 0)
+    for path in ("/v2/health/live", "/v2/health/ready"):
+        assert client.get(path).status_code == 200
+    answer = client.get("/v1/models")
+    assert (answer.status_code, list(answer.json()), answer.headers["retry-after"]) == (429, ["error"], "1")
+    monkeypatch.undo()
+    assert client.get("/v1/models").status_code == 200
+
+
+def test_health_needs_no_thread(pool: Any) -> None:
+    routes = {route.path: route.endpoint for route in v2.health(Service(pool, Settings())).routes}
+    assert all(asyncio.iscoroutinefunction(routes[f"/v2/health/{name}"]) for name in ("live", "ready"))
 
 
 async def late(*_: Any) -> Any:

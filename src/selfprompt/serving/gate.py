@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from selfprompt.serving.bodies import Bounded
@@ -14,21 +15,30 @@ from selfprompt.serving.service import Service
 REASONS = {401: "no key", 408: "slow body", 413: "too large", 429: "busy", 504: "too late"}
 BODIES = 32
 """How many of the largest bodies there may be at a time, all requests together."""
+REQUESTS = 1024
+"""How many requests there may be at a time, besides those for the server's health."""
+FULL = JSONResponse(
+    {"error": "Too many requests are in progress: send it again later."},
+    429,
+    {"Retry-After": "1", "Connection": "close"},
+)
 
 
 class Gate:
-    """ASGI middleware: bodies are bounded, and every request is counted, timed and logged.
+    """ASGI middleware: requests and their bodies are bounded, and every request is counted, timed and logged.
 
     Args:
         app: What comes behind it.
         service: Whose limits and counters.
 
     Attributes:
-        held: Bytes of the bodies of requests that are not yet answered.
+        requests: How many are not yet answered.
+        held: Bytes of their bodies.
     """
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
-        self.app, self.service, self.held = app, service, 0
+        self.app, self.service = app, service
+        self.requests, self.held = 0, 0
 
     def reserve(self, count: int) -> bool:
         """Hold more bytes of a body; whether there was room."""
@@ -52,9 +62,12 @@ class Gate:
             status = message.get("status", status)
             await send(message)
 
+        self.requests += 1
         try:
-            await self.app(scope, body, out)
+            fits = self.requests <= REQUESTS or scope["path"].startswith("/v2/health/")
+            await (self.app if fits else FULL)(scope, body, out)
         finally:
+            self.requests -= 1
             self.held -= body.held
             seconds, metrics = time.perf_counter() - start, self.service.metrics
             adapter, route = noted.get("adapter", ""), getattr(scope.get("route"), "path", "")

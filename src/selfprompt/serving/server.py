@@ -32,7 +32,6 @@ from selfprompt.serving.service import Service
 from selfprompt.serving.settings import Settings
 
 LOCAL = ["localhost", "127.0.0.1", "[::1]", "::1"]
-CONNECTIONS = 1024
 GONE = 499  # nginx's number for a client that hung up
 
 
@@ -174,7 +173,6 @@ def serve(made: FastAPI, settings: Settings, started: Callable[[str], None]) -> 
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=CONNECTIONS,
         timeout_graceful_shutdown=round(2 * settings.timeout_s) + 1,  # a body may come, and then wait, for so long
     )
     with listening(settings) as listener:

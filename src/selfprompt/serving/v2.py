@@ -86,12 +86,12 @@ def health(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v2/health", tags=["health"])
 
     @router.get("/live", response_class=Response)
-    def live() -> Response:
+    async def live() -> Response:
         """200 as long as the process answers."""
         return Response()
 
     @router.get("/ready", response_class=Response)
-    def ready() -> Response:
+    async def ready() -> Response:
         """200 while new requests should come here, else 503."""
         return Response(status_code=200 if service.ready else 503)
 
