@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import shutil
 import struct
+import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,8 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from selfprompt.serving import gate, v2
+from selfprompt.errors import Diverged
+from selfprompt.serving import batcher, gate, v2
 from selfprompt.serving.batcher import TooLate
 from selfprompt.serving.repository import Repository
 from selfprompt.serving.server import app
@@ -312,6 +315,37 @@ def test_a_full_queue_and_a_late_answer_are_said_at_once(pool: Any, monkeypatch:
         rejected = client.get("/metrics").text
     assert 'selfprompt_rejected_total{reason="busy"} 1.0' in rejected
     assert 'selfprompt_rejected_total{reason="too late"} 1.0' in rejected
+
+
+@pytest.mark.parametrize("fault", ["image", "pass"])
+def test_of_a_request_that_fails_as_a_whole_nothing_more_is_computed(
+    pool: Any, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    computed, passes, go = [], [], threading.Event()
+    with client_of(pool, max_batch=1) as client:
+        service = client.app.state.service
+
+        def compute(batch: Any) -> Any:
+            passes.append(len(batch))
+            if fault == "pass" and len(passes) == 1:
+                return [Diverged("The adapter's answer is NaN or infinite.")]
+            go.wait(10)
+            return [np.full(2, 0.5, np.float32)]
+
+        monkeypatch.setattr(service.batcher, "compute", compute)
+        wanted = batcher.wanted
+        monkeypatch.setattr(batcher, "wanted", lambda work: computed.append(wanted(work)) or computed[-1])
+        if fault == "pass":
+            answer = client.post(PREDICT, files=form(*[picture(0)] * 6))
+        else:
+            images = [base64.b64encode(data).decode() for data in [*[picture(0)] * 5, b"none"]]
+            answer = client.post(INFER, **tensor("BYTES", [6], images))
+        go.set()
+    assert answer.status_code == (500 if fault == "pass" else 400)
+    assert fault == "pass" or answer.json()["error"].startswith("Image 5: ")
+    assert service.batcher.held == 0
+    assert len(passes) < 6
+    assert len(passes) == sum(computed)
 
 
 def test_a_failing_pass_is_an_error_of_ours_and_the_next_is_answered(

@@ -82,22 +82,41 @@ class Service:
         return bank, name, bank.members[name]
 
     async def answers(
-        self, request: Request, bank: Bank, task: str | None, wants: Wanted, sources: Sequence[bytes | np.ndarray]
+        self,
+        request: Request,
+        bank: Bank,
+        task: str | None,
+        wants: Wanted,
+        sources: Sequence[bytes | np.ndarray],
+        whole: bool = False,
     ) -> list[np.ndarray | UserError]:
         """What is wanted of each image, or why it cannot be read.
 
         Args:
-            request: Once its client is gone, nothing more is done for it.
+            request: Once its client is gone, or it cannot be answered, nothing more is done for it.
             bank, task, wants: See `Work`.
             sources: Files' bytes, or pixels.
+            whole: Whether it cannot be answered where one image cannot be read.
 
         Raises:
+            HTTPException: One cannot be read, of a whole.
             Busy, TooLate: There is no room, or it took too long.
         """
         deadline = time.monotonic() + self.settings.timeout_s
+
+        async def one(i: int, source: bytes | np.ndarray) -> np.ndarray | UserError:
+            found = await self._answer(bank, task, wants, source, deadline)
+            if whole and isinstance(found, UserError):
+                raise HTTPException(400, f"Image {i}: {found}")
+            return found
+
         with self.batcher.room(len(sources)):
-            every = [self._answer(bank, task, wants, source, deadline) for source in sources]
-            return await unless_gone(request, asyncio.gather(*every))
+            every = [asyncio.ensure_future(one(i, source)) for i, source in enumerate(sources)]
+            try:
+                return await unless_gone(request, asyncio.gather(*every))
+            finally:
+                for left in every:
+                    left.cancel()
 
     async def _answer(
         self, bank: Bank, task: str | None, wants: Wanted, source: bytes | np.ndarray, deadline: float
@@ -158,6 +177,7 @@ async def unless_gone(request: Request, answers: asyncio.Future[list[T]]) -> lis
         ClientDisconnect: It has.
     """
     gone: asyncio.Task[Any] = asyncio.ensure_future(hung_up(request))
+    answers.add_done_callback(lambda done: done.cancelled() or done.exception())  # else asyncio logs what nobody asks
     try:
         await asyncio.wait({answers, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not answers.done():

@@ -10,7 +10,6 @@ from fastapi import APIRouter, HTTPException, Path, Request, Response
 from pydantic import BaseModel
 
 import selfprompt
-from selfprompt.errors import UserError
 from selfprompt.scores.several import SEPARATOR
 from selfprompt.serving.bank import Bank, Member
 from selfprompt.serving.service import Service
@@ -144,9 +143,7 @@ def routes(service: Service, extensions: list[str]) -> APIRouter:
         request.state.adapter = name
         body, most = await request.body(), service.settings.max_images
         asked, images = await asyncio.to_thread(given_in, body, request.headers.get(HEADER), side, most)
-        found = await service.answers(request, bank, name, "probabilities", images)
-        if wrong := [(i, error) for i, error in enumerate(found) if isinstance(error, UserError)]:
-            raise HTTPException(400, f"Image {wrong[0][0]}: {wrong[0][1]}")
+        found = await service.answers(request, bank, name, "probabilities", images, whole=True)
         probabilities = np.stack([row for row in found if isinstance(row, np.ndarray)])
         labels = [SEPARATOR.join(member.labels(row)) for row in probabilities]
         request.state.images = len(labels)
