@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import torch
 
 import selfprompt as sp
 from conftest import KINDS, make_backbone
+from selfprompt.adapters.format import FILES, WEIGHTS_NAME
 from selfprompt.errors import UserError
+from selfprompt.serving import pool as pool_module
 from tiny_clip import started, tiny_clip
 from tiny_models import known
 
@@ -82,11 +86,40 @@ def test_an_adapter_is_refused_before_anything_is_built(tmp_path: Path, monkeypa
     adapter("class token", 0, "gatevpt").save_pretrained(tmp_path / "gates")
     adapter("registers", 0).save_pretrained(tmp_path / "other")
     pool = sp.AdapterPool(make_backbone())
-    monkeypatch.setattr("selfprompt.serving.pool.load", lambda *_: pytest.fail("it was built"))
+    monkeypatch.setattr("selfprompt.serving.pool.rebuilt", lambda *_: pytest.fail("it was built"))
     with pytest.raises(sp.UserError, match="gatevpt adapter that a pool cannot serve"):
         pool.add("gates", tmp_path / "gates")
     with pytest.raises(sp.UserError, match="another backbone than the pool's"):
         pool.add("other", tmp_path / "other")
+
+
+def test_an_adapter_that_is_saved_anew_meanwhile_is_whole_or_refused(
+    tmp_path: Path, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = adapter("class token", 0), adapter("class token", 0)
+    with torch.no_grad():
+        new.head.linear.weight.normal_()
+    new.class_names = ["other", "names"]
+    for name, model in {"served": old, "old": old, "new": new}.items():
+        model.save_pretrained(tmp_path / name)
+    pool = sp.AdapterPool(make_backbone())
+    pool.add("one", tmp_path / "served")
+    before, build = torch.stack(pool(images, "one")), pool_module.rebuilt
+
+    def saving(*args: Any) -> Any:
+        """Build, while another process saves; of its two files the second comes last."""
+        new.save_pretrained(tmp_path / "served")
+        return build(*args)
+
+    monkeypatch.setattr(pool_module, "rebuilt", saving)
+    shutil.copy(tmp_path / "new" / WEIGHTS_NAME, tmp_path / "served" / WEIGHTS_NAME)
+    with pytest.raises(sp.UserError, match="was being saved: load it again"):
+        pool.add("one", tmp_path / "served", replace=True)
+    assert torch.equal(torch.stack(pool(images, "one")), before)
+    pool.add("one", tmp_path / "served", replace=True)
+    files = [(tmp_path / "served" / file).read_bytes() for file in FILES]
+    assert pool.bank.members["one"].version == hashlib.sha256(b"".join(files)).hexdigest()
+    assert torch.allclose(torch.stack(pool(images, "one")), new(images), atol=1e-5)
 
 
 def test_one_adapter_takes_the_place_of_another_in_one_step(images: torch.Tensor) -> None:
@@ -297,3 +330,18 @@ def test_what_is_no_text_or_reads_its_text_is_refused() -> None:
     words = text_adapter(backbone, "prompt-tuning", 2, num_prompts=2)
     with pytest.raises(UserError, match="reads words"):
         pool.add("three", words)
+
+
+@pytest.mark.parametrize("method", ["prompt-tuning", "prefix", "linear"])
+def test_adapters_of_texts_and_of_images_are_refused_by_the_others_pools(method: str, tmp_path: Path) -> None:
+    backbone = known("BertForMaskedLM")[1]
+    fields = {} if method == "linear" else {"num_prompts": 2}
+    text, image = text_adapter(backbone, method, 0, **fields), adapter("class token", 0)
+    for name, model, pool in (
+        ("text", text, sp.AdapterPool(make_backbone())),
+        ("image", image, sp.AdapterPool(backbone)),
+    ):
+        model.save_pretrained(tmp_path / name)
+        for given in (model, tmp_path / name):
+            with pytest.raises(UserError, match=f"takes {name}s, and the pool's backbone"):
+                pool.add("other", given)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from selfprompt.adapters.format import CONFIG_NAME, FIX, WEIGHTS_NAME, find_adapter, read_adapter
+from selfprompt.adapters.format import CONFIG_NAME, FIX, WEIGHTS_NAME, AdapterConfig, find_adapter, read_adapter
 from selfprompt.adapters.kept import not_finite
 from selfprompt.backbones.aliases import resolve
 from selfprompt.backbones.base import Backbone
@@ -190,7 +191,13 @@ def load(adapter: str | os.PathLike[str], backbone: BackboneSource | None = None
             other weights.
     """
     folder = find_adapter(adapter, **hub)
-    config, state = read_adapter(folder)
+    return rebuilt(folder, *read_adapter(folder), backbone)
+
+
+def rebuilt(
+    folder: Path, config: AdapterConfig, state: dict[str, Tensor], backbone: BackboneSource | None
+) -> PromptedModel:
+    """The model of an adapter whose files, in a folder, are read already; backbone and errors as of `load`."""
     found = load_backbone(backbone or config.backbone.name, config.backbone.image_size)
     known = found.answers_to(config.backbone.hash)  # before a method writes into it
     with using(folder / CONFIG_NAME, FIX):

@@ -120,12 +120,23 @@ def read_text(path: Path, fix: str) -> str:
     Raises:
         UserError: It is.
     """
+    return text_of(read_bytes(path, fix), path, fix)
+
+
+def read_bytes(path: Path, fix: str) -> bytes:
+    """What a file holds; arguments and errors as of `read_text`."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise damaged(path, "it is not UTF-8", fix) from None
+        return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror or first_line(error)}): {fix}.") from None
+
+
+def text_of(data: bytes, path: Path, fix: str) -> str:
+    """The text that a file's bytes are; further arguments and errors as of `read_text`."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise damaged(path, "it is not UTF-8", fix) from None
 
 
 def read_lines(path: Path, fix: str, newline: str = "\n") -> Iterator[str]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from selfprompt.data.protocol import AnyProtocol
 from selfprompt.data.tables import HUB, Kind
 from selfprompt.errors import UserError, first_line
-from selfprompt.files import checked, damaged, read_json, replace_file
+from selfprompt.files import checked, damaged, json_object, read_bytes, read_json, replace_file, text_of
 from selfprompt.scores.calibration import Calibration
 
 CONFIG_NAME = "adapter_config.json"
@@ -84,16 +84,30 @@ def write_adapter(folder: Path, config: AdapterConfig, state: dict[str, Tensor])
 
 
 def read_adapter(folder: Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
-    """Read both files.
+    """What both files say.
 
     Raises:
         UserError: A file is missing or damaged, or comes from a newer version.
     """
+    return adapter_in(folder, *read_files(folder))
+
+
+def read_files(folder: Path) -> tuple[bytes, bytes]:
+    """What both files hold, of the configuration and of the weights.
+
+    Raises:
+        UserError: One is missing, or cannot be read.
+    """
     for name in FILES:
         if not (folder / name).is_file():
             raise UserError(f"{folder} is no adapter: it has no {name}.")
+    return read_bytes(folder / CONFIG_NAME, FIX), read_bytes(folder / WEIGHTS_NAME, FIX)
+
+
+def adapter_in(folder: Path, contents: bytes, weights: bytes) -> tuple[AdapterConfig, dict[str, Tensor]]:
+    """What the files of a folder say, which are read already; errors as of `read_adapter`."""
     path = folder / CONFIG_NAME
-    raw = read_json(path, FIX)
+    raw = json_object(text_of(contents, path, FIX), path, FIX)
     written = raw.get("format", 0)
     if isinstance(written, int) and written > FORMAT:
         raise UserError(f"{path} was written by a newer selfprompt: pip install -U selfprompt.")
@@ -113,8 +127,8 @@ def read_adapter(folder: Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
         what = "sources are of different lengths" if len(lengths) > 1 else "class names are not as many as classes"
         raise damaged(path, f"its {what}", FIX)
     try:
-        state = safetensors.torch.load_file(folder / WEIGHTS_NAME)
-    except (safetensors.SafetensorError, OSError) as error:
+        state = safetensors.torch.load(weights)
+    except safetensors.SafetensorError as error:
         raise damaged(folder / WEIGHTS_NAME, first_line(error), FIX) from None
     return config, upgraded(state)
 

@@ -13,17 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selfprompt.adapters.format import FILES, AdapterConfig, find_adapter, read_adapter
-from selfprompt.assembly import load
+from selfprompt.adapters.format import AdapterConfig, adapter_in, find_adapter, read_files
+from selfprompt.assembly import rebuilt
 from selfprompt.backbones.base import UNEDITED
 from selfprompt.backbones.clip import DualEncoder
 from selfprompt.backbones.load import BackboneSource, load_backbone
+from selfprompt.backbones.text import TextBackbone
 from selfprompt.data.protocol import TextProtocol, protocol_for
 from selfprompt.errors import UserError, unknown
 from selfprompt.inputs import Inputs, Text, count, images_of, move
 from selfprompt.methods import from_description
 from selfprompt.model import PromptedModel
-from selfprompt.prompts.insertion.base import Insertion
 from selfprompt.prompts.insertion.deep import AtEveryBlock
 from selfprompt.prompts.insertion.key_value import KeyValue
 from selfprompt.prompts.insertion.none import NoPrompts
@@ -104,18 +104,7 @@ class AdapterPool(nn.Module):
         self, name: str, adapter: str | os.PathLike[str] | PromptedModel, others: dict[str, Member]
     ) -> Member:
         """What the pool keeps of an adapter that it can serve beside others."""
-        version = None
-        if isinstance(adapter, PromptedModel):
-            adapter.worth_keeping()
-            config, insertion = adapter.adapter_config(), adapter.tower.insertion
-        else:
-            adapter = find_adapter(adapter)
-            config, _ = read_adapter(adapter)
-            version = hashlib.sha256(b"".join((adapter / file).read_bytes() for file in FILES)).hexdigest()
-            method = from_description(config.method).part("inputs")
-            insertion = method.insertion(self.backbone) if method else NoPrompts()
-        self._check(name, config, insertion, others)
-        model = adapter if isinstance(adapter, PromptedModel) else load(adapter, self.source)
+        model, version = self._model(name, adapter, others)
         insertion = copy.deepcopy(model.tower.insertion).eval()
         heads, inner = self.backbone.num_heads, self.backbone.head_width
         like = next(self.backbone.parameters())
@@ -132,8 +121,32 @@ class AdapterPool(nn.Module):
         known = (model.class_names, model.protocol, version, model.thresholds, model.calibration)
         return Member(prompts, free, words, model.readout, *head, *known)
 
-    def _check(self, name: str, config: AdapterConfig, insertion: Insertion, others: dict[str, Member]) -> None:
+    def _model(
+        self, name: str, adapter: str | os.PathLike[str] | PromptedModel, others: dict[str, Member]
+    ) -> tuple[PromptedModel, str | None]:
+        """The model of an adapter, and its version; what it is refused for is seen before it is built."""
+        if isinstance(adapter, PromptedModel):
+            adapter.worth_keeping()
+            self._check(name, adapter.adapter_config(), others)
+            return adapter, None
+        folder = find_adapter(adapter)
+        files = read_files(folder)
+        config, state = adapter_in(folder, *files)
+        self._check(name, config, others)
+        model = rebuilt(folder, config, state, self.source)
+        if read_files(folder) != files:  # one may have been of the adapter that was there before
+            raise UserError(f"{folder} was being saved: load it again.")
+        return model, hashlib.sha256(b"".join(files)).hexdigest()
+
+    def _check(self, name: str, config: AdapterConfig, others: dict[str, Member]) -> None:
         """Refuse what the pool cannot serve, before anything is made of it."""
+        taken = "text" if isinstance(self.backbone, TextBackbone) else "image"
+        if config.protocol.inputs != taken:
+            raise UserError(
+                f"{name!r} takes {config.protocol.inputs}s, and the pool's backbone {taken}s: use a second pool."
+            )
+        part = from_description(config.method).part("inputs")
+        insertion = part.insertion(self.backbone) if part else NoPrompts()
         if insertion.reads_text or not isinstance(insertion, (AtEveryBlock, AmongWords, NoPrompts)):
             raise UserError(
                 f"{name!r} is a {config.method['name']} adapter that a pool cannot serve: it takes deep prompts "
