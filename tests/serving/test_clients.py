@@ -45,7 +45,7 @@ def test_tritons_client_finds_what_it_expects(address: str) -> None:
     client, headers = triton.InferenceServerClient(address), {"Authorization": f"Bearer {ADMIN}"}
     assert client.is_server_live()
     assert client.is_server_ready()
-    assert client.get_server_metadata()["extensions"] == ["binary_tensor_data", "model_repository"]
+    assert client.get_server_metadata()["extensions"] == ["binary_tensor_data", "classification", "model_repository"]
     assert client.is_model_ready("cars")
     assert not client.is_model_ready("none")
     metadata = client.get_model_metadata("cars")
@@ -67,6 +67,15 @@ def test_tritons_client_finds_what_it_expects(address: str) -> None:
             assert words == [NAMES["cars"][1][i] for i in probabilities.argmax(axis=1)]
             answers.append(probabilities)
         assert answers[0] == pytest.approx(answers[1], abs=1e-6)
+        for count, binary in ((2, True), (9, False)):
+            likeliest = [triton.InferRequestedOutput("probabilities", binary_data=binary, class_count=count)]
+            found = client.infer("cars", [asked], outputs=likeliest).as_numpy("probabilities")
+            assert found.shape == (len(data), min(count, 3))
+            for row, texts in zip(answers[0], found):
+                for place, text in zip(np.argsort(-row), texts):
+                    score, index, label = (text.decode() if isinstance(text, bytes) else str(text)).split(":")
+                    assert float(score) == pytest.approx(row[place], abs=1e-5)
+                    assert (int(index), label) == (place, NAMES["cars"][1][place])
     client.load_model("probe", headers=headers)
     assert client.is_model_ready("probe")
     client.unload_model("probe", headers=headers)

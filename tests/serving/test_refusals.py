@@ -374,6 +374,18 @@ def test_outputs_are_few_and_headers_are_numbers(client: TestClient) -> None:
     for outputs in ([{"name": "labels"}] * 2, [{"name": "labels"}, {"name": "probabilities"}] * 2):
         assert client.post(INFER, json={**body, "outputs": outputs}).status_code == 400
     assert client.post(INFER, json={**body, "outputs": [{"name": "labels"}]}).status_code == 200
+    for name, parameters in (
+        ("labels", {"classification": 1}),
+        ("probabilities", {"classification": 0}),
+        ("probabilities", {"classification": "2"}),
+        ("probabilities", {"binary_data": "yes"}),
+        ("probabilities", {"shared_memory_region": "own"}),
+    ):
+        asked = {**body, "outputs": [{"name": name, "parameters": parameters}]}
+        assert client.post(INFER, json=asked).status_code == 400, parameters
+    (given,) = body["inputs"]
+    shared = {"inputs": [{**given, "parameters": {"shared_memory_region": "own"}}]}
+    assert "shares no memory" in client.post(INFER, json=shared).json()["error"]
     long = {"Inference-Header-Content-Length": "9" * 5000, "content-type": "application/octet-stream"}
     assert client.post(INFER, content=b"{}", headers=long).status_code == 400
 

@@ -72,7 +72,7 @@ def app(pool: AdapterPool, settings: Settings | None = None) -> FastAPI:
     made.state.service = service
     key = guarded(settings.keys, settings.admin_keys) if settings.keys else []
     admin = guarded(settings.admin_keys)
-    extensions = ["binary_tensor_data", *(["model_repository"] if admin else [])]
+    extensions = ["binary_tensor_data", "classification", *(["model_repository"] if admin else [])]
     made.include_router(v2.health(service))
     made.include_router(v1.routes(service), dependencies=key)
     made.include_router(v2.routes(service, extensions), dependencies=key)

@@ -1,6 +1,7 @@
-"""Tensors of the Open Inference Protocol, in JSON or in the binary extension.
+"""Tensors of the Open Inference Protocol, in JSON or in the binary extension, and the likeliest classes as texts.
 
-Source: github.com/kserve/open-inference-protocol (REST), and Triton's "Binary Tensor Data Extension".
+Source: github.com/kserve/open-inference-protocol (REST), and Triton's "Binary Tensor Data Extension" and
+"Classification Extension".
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import struct
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from selfprompt.errors import UserError
 
@@ -21,11 +22,45 @@ HEADER = "Inference-Header-Content-Length"
 """How many of a body's bytes are JSON; the tensors' bytes follow, in their order."""
 
 
+class Parameters(BaseModel):
+    """What is said of a tensor."""
+
+    shared_memory_region: None = None
+
+    @field_validator("shared_memory_region", mode="before")
+    @classmethod
+    def unshared(cls, region: Any) -> Any:
+        """Refuse memory that client and server would share."""
+        if region is not None:
+            raise ValueError("the server shares no memory, so let tensors be in the request and in its answer")
+        return region
+
+
+class AskedParameters(Parameters):
+    """Whether an output comes in binary, and of how many of the likeliest classes."""
+
+    binary_data: bool | None = Field(default=None, strict=True)
+    classification: int | None = Field(default=None, strict=True, ge=1)
+
+
 class Asked(BaseModel):
     """An output that is asked for."""
 
     name: Literal["probabilities", "labels"]
-    parameters: dict[str, Any] = {}
+    parameters: AskedParameters = AskedParameters()
+
+    @model_validator(mode="after")
+    def classified(self) -> Asked:
+        """Refuse classes of labels."""
+        if self.name == "labels" and self.parameters.classification:
+            raise ValueError("classification is of probabilities, so leave it out")
+        return self
+
+
+class GivenParameters(Parameters):
+    """How many bytes after the JSON are the input's."""
+
+    binary_data_size: int | None = Field(default=None, strict=True, ge=0)
 
 
 class Given(BaseModel):
@@ -34,7 +69,7 @@ class Given(BaseModel):
     name: Literal["images"]
     datatype: Literal["BYTES", "UINT8"]
     shape: list[int] = Field(min_length=1, max_length=4)
-    parameters: dict[str, Any] = {}
+    parameters: GivenParameters = GivenParameters()
     data: list[Any] | None = None
 
 
@@ -92,7 +127,7 @@ def images_in(given: Given, binary: bytes, side: int, most: int) -> list[bytes] 
         raise UserError(f"The images have the shape {given.shape}: give files as [N].")
     if given.datatype == "UINT8" and rest != [3, side, side]:
         raise UserError(f"The images have the shape {given.shape}: give pixels as [N, 3, {side}, {side}].")
-    size = given.parameters.get("binary_data_size")
+    size = given.parameters.binary_data_size
     if (size is None) == (given.data is None) or (size if size is not None else 0) != len(binary):
         raise UserError("The images are either data in JSON, or binary_data_size bytes after it.")
     if given.datatype == "UINT8":
@@ -148,7 +183,9 @@ def unpacked(binary: bytes) -> list[bytes]:
     return found
 
 
-def answer(asked: Infer, model: str, version: str, probabilities: np.ndarray, labels: list[str]) -> tuple[bytes, int]:
+def answer(
+    asked: Infer, model: str, version: str, probabilities: np.ndarray, labels: list[str], classes: list[str]
+) -> tuple[bytes, int]:
     """The body of an answer, and how much of it is JSON.
 
     Args:
@@ -156,21 +193,36 @@ def answer(asked: Infer, model: str, version: str, probabilities: np.ndarray, la
         model, version: Who answers.
         probabilities: (N, C) float32.
         labels: N names.
+        classes: C names.
     """
     every = asked.parameters.get("binary_data_output") is True
     outputs, after = [], b""
     for one in asked.outputs or [Asked(name="probabilities"), Asked(name="labels")]:
-        numbers = one.name == "probabilities"
-        shape, kind = (list(probabilities.shape), "FP32") if numbers else ([len(labels)], "BYTES")
+        kind, shape, found = "BYTES", [len(labels)], labels
+        if count := one.parameters.classification:
+            found = likeliest(probabilities, classes, count)
+            shape = [len(probabilities), min(count, len(classes))]
+        elif one.name == "probabilities":
+            kind, shape, found = "FP32", list(probabilities.shape), probabilities.ravel().tolist()
         output: dict[str, Any] = {"name": one.name, "datatype": kind, "shape": shape}
-        if one.parameters.get("binary_data", every) is True:
-            packed = b"".join(struct.pack("<I", len(raw := label.encode())) + raw for label in labels)
-            chunk = probabilities.astype("<f4").tobytes() if numbers else packed
+        if every if one.parameters.binary_data is None else one.parameters.binary_data:
+            chunk = probabilities.astype("<f4").tobytes() if kind == "FP32" else packed(found)
             output["parameters"] = {"binary_data_size": len(chunk)}
             after += chunk
         else:
-            output["data"] = probabilities.ravel().tolist() if numbers else labels
+            output["data"] = found
         outputs.append(output)
     named = {} if asked.id is None else {"id": asked.id}
     head = json.dumps({"model_name": model, "model_version": version, **named, "outputs": outputs}).encode()
     return head + after, len(head)
+
+
+def likeliest(probabilities: np.ndarray, classes: list[str], count: int) -> list[str]:
+    """The likeliest classes of each row as ``probability:index:name``, so many or all."""
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
+    return [f"{row[i]:.6f}:{i}:{classes[i]}" for row, places in zip(probabilities, order) for i in places]
+
+
+def packed(texts: list[str]) -> bytes:
+    """BYTES elements, each after its length in four bytes."""
+    return b"".join(struct.pack("<I", len(raw := text.encode())) + raw for text in texts)

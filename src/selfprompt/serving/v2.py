@@ -148,7 +148,7 @@ def routes(service: Service, extensions: list[str]) -> APIRouter:
         labels = [SEPARATOR.join(member.labels(row)) for row in probabilities]
         request.state.images = len(labels)
         service.metrics.images.labels(name).inc(len(labels))
-        body, length = answer(asked, name, member.version or NONE, probabilities, labels)
+        body, length = answer(asked, name, member.version or NONE, probabilities, labels, member.names)
         if length == len(body):
             return Response(body, media_type="application/json")
         return Response(body, media_type="application/octet-stream", headers={HEADER: str(length)})
