@@ -172,10 +172,11 @@ def cost(found: Estimate) -> str:
 
 def summary(metrics: Tested, folder: Path, inputs: Kind = "image") -> str:
     """The lines that a run ends with."""
+    from selfprompt.runs.tune import FIRST
     from selfprompt.scores import classes as scores
     from selfprompt.scores import verdicts
     from selfprompt.scores.asked import WORDS
-    from selfprompt.tuning.records import choice, epoch_kept
+    from selfprompt.tuning.records import METRICS, Tested, choice, epoch_kept, read_metrics
 
     tested = f"{metrics['test_images']:,} {inputs}s ({metrics['precision']})"
     val = metrics["val_accuracy"]  # None where validation images were trained on, too
@@ -206,6 +207,13 @@ def summary(metrics: Tested, folder: Path, inputs: Kind = "image") -> str:
         lines.append(
             f"classes it never saw: {new['accuracy']:.2f} % of {new['images']:,} {inputs}s (zero-shot "
             f"{new['zero_shot_accuracy']:.2f} %), harmonic mean with its own {new['harmonic_mean']:.2f} %"
+        )
+    if (folder / FIRST / METRICS).exists():
+        first = read_metrics(folder / FIRST, Tested)
+        lines.insert(
+            1,
+            f"prompts trained first on {first['dataset']}, where they have {first['test_accuracy']:.2f} % of "
+            f"{first['test_images']:,} {inputs}s right",
         )
     adapter = folder / "adapter_model.safetensors"
     lines.append(

@@ -44,6 +44,7 @@ from selfprompt.runs.zero_shot import new_classes, zero_shot
 from selfprompt.scores.classes import summary
 from selfprompt.scores.verdicts import Verdict
 from selfprompt.tuning.answers import write_answers
+from selfprompt.tuning.checkpoint import NAME as CHECKPOINT
 from selfprompt.tuning.checkpoint import Settings, same_run, settings_of
 from selfprompt.tuning.engine import Engine, checked_trackers
 from selfprompt.tuning.fit import Result, fit
@@ -114,16 +115,15 @@ def tune(
                 own = {name: value for name, value in options.items() if name != "ends"}
                 with stage(f"first training, on {before.data}, in {there}"):
                     pass  # it has stages of its own
-                try:
-                    tune(before, there, resume=begun(there), on_step=on_step, command=command, **own)
-                except UserError:
-                    if engine.is_main and not begun(there):  # nothing is there to go on with
-                        (folder / NAME).unlink(missing_ok=True)
-                    raise
+                tune(before, there, resume=begun(there), on_step=on_step, command=command, **own)
                 with stage(f"second training, on {config.data}"):
                     pass
             engine = Engine(config.recipe.precision, config.trackers, folder)
             return run_in(folder, config, engine, resume, on_step, command, analysed, material, options)
+        except UserError:
+            if engine.is_main and not resume and not any(folder.rglob(CHECKPOINT)):  # there is nothing to go on with
+                (folder / NAME).unlink(missing_ok=True)
+            raise
         except KeyboardInterrupt:  # says where the whole of it goes on
             raise KeyboardInterrupt(*([str(folder)] if begun(folder) else [])) from None
 
