@@ -249,6 +249,6 @@ def test_a_first_training_that_cannot_begin_leaves_the_folder_free(
     for _ in range(2):
         said = fails("tune", table, *own)
         assert "give more text, with empty lines between documents" in said
-    own[3:6] = ["metapt", "--num-prompts", 3, "--first", f"single:{write_corpus(corpus)}#words=2"]
+    own[3:6] = ["metapt:inner_examples=400", "--num-prompts", 3, "--first", f"single:{write_corpus(corpus)}#words=2"]
     for _ in range(2):
         assert "groups" in fails("tune", table, *own)
