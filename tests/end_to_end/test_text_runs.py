@@ -251,4 +251,4 @@ def test_a_first_training_that_cannot_begin_leaves_the_folder_free(
         assert "give more text, with empty lines between documents" in said
     own[3:6] = ["metapt:inner_examples=400", "--num-prompts", 3, "--first", f"single:{write_corpus(corpus)}#words=2"]
     for _ in range(2):
-        assert "groups" in fails("tune", table, *own)
+        assert "A task takes 800 examples" in fails("tune", table, *own)
