@@ -4,7 +4,8 @@
 
 The ceiling is measured closed-loop, by wrk where it is installed (apt install wrk) and by 32 connections of ours.
 Then requests come as a Poisson process at 50, 80 and 110 % of it, whether or not the ones before were answered, so
-that waiting is counted. The naive server is `http.server` with one adapter and one image at a time.
+that waiting is counted. The naive server is `http.server` with one adapter and one image at a time; several of them
+share the machine's threads.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ IMAGES = pictures(16)
 Target = list[tuple[Client, str]]
 
 
-def naive(adapter: str) -> None:
+def naive(adapter: str, threads: int) -> None:
     """One adapter, one image at a time, until it is stopped."""
+    torch.set_num_threads(threads)
     model = sp.load(adapter)
     view = model.protocol.view()
 
@@ -136,9 +138,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--naive", metavar="ADAPTER", help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.naive:
-        naive(asked.naive)
+        naive(asked.naive, asked.threads)
     found: dict[str, Any] = {"backbone": asked.backbone, "threads": torch.get_num_threads()}
     with tempfile.TemporaryDirectory() as folder:
         named = make_adapters(Path(folder), asked.backbone, max([*asked.adapters, *asked.processes]))
@@ -152,7 +155,9 @@ def main() -> None:
                 print(json.dumps(found), flush=True)
         for count in asked.processes:
             with ExitStack() as stack:
-                ports = [stack.enter_context(running(__file__, "--naive", path))[0] for _, _, path in names[:count]]
+                threads = str(max(1, torch.get_num_threads() // count))
+                own = [("--naive", path, "--threads", threads) for _, _, path in names[:count]]
+                ports = [stack.enter_context(running(__file__, *words))[0] for words in own]
                 target = [(Client(port), "/") for port in ports]
                 found[f"{count} naive processes"] = asyncio.run(measured(target, asked.seconds))
     print(json.dumps(found, indent=1))
