@@ -130,6 +130,20 @@ async def measured(target: Target, seconds: float) -> dict[str, Any]:
     return {"ceiling": round(ceiling, 1), **shares}
 
 
+def table(found: dict[str, Any]) -> str:
+    """What was measured, as a table."""
+    shares = ("50 %", "80 %", "110 %")
+    head = ["", "answers a second", *(f"at {share}: p50, p95, p99, ms" for share in shares), "rejected at 110 %"]
+    lines = [head, ["---"] * len(head)]
+    for name, row in found.items():
+        if not isinstance(row, dict):
+            continue
+        ceiling = f"{row['ceiling']:.0f}" + (f" (wrk {row['wrk']:.0f})" if row.get("wrk") else "")
+        times = [", ".join(f"{row[share][f'p{q}']:,.0f}" for q in (50, 95, 99)) for share in shares]
+        lines.append([name, ceiling, *times, f"{100 * row['110 %']['rejected']:.1f} %"])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", default="builtin")
@@ -163,6 +177,7 @@ def main() -> None:
     print(json.dumps(found, indent=1))
     if asked.out:
         asked.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        asked.out.with_suffix(".md").write_text(table(found), encoding="utf-8")
 
 
 if __name__ == "__main__":
