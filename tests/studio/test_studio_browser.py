@@ -115,10 +115,12 @@ def test_from_data_to_a_downloaded_adapter(browser: Any, address: str, tmp_path:
     page.click("text=Start the run")
 
     page.wait_for_selector("#live polyline")
-    fits_and_is_readable(page)
-    page.click("button:text-is('Stop')")
+    page.click("button:text-is('Stop')")  # at once: its epochs are short
     page.wait_for_selector("text=stopped, can be resumed")
+    fits_and_is_readable(page)
     page.click("button:text-is('Resume')")
+    page.wait_for_selector("#live polyline")
+    fits_and_is_readable(page)
     page.wait_for_selector("text=epoch 150 of 150")
     page.wait_for_selector("text=Look at its mistakes")
     fits_and_is_readable(page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -90,3 +91,12 @@ def test_what_is_known_of_a_process_may_be_damaged(text: str, tmp_path: Path) ->
 
 def test_a_shown_command_is_one_for_a_shell() -> None:
     assert work.shown(["tune", "my photos", "--out", "a;b"]) == "selfprompt tune 'my photos' --out 'a;b'"
+
+
+def test_a_run_that_was_stopped_before_its_test_is_not_done(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}", encoding="utf-8")
+    for accuracy, state in ((None, "stopped"), (50.0, "done")):
+        (tmp_path / "metrics.json").write_text(json.dumps({"test_accuracy": accuracy}), encoding="utf-8")
+        assert work.state(tmp_path) == state
+    (tmp_path / "metrics.json").write_text("{", encoding="utf-8")
+    assert work.state(tmp_path) == "done"

@@ -117,6 +117,14 @@ def stop(folder: Path) -> None:
         pass
 
 
+def tested(folder: Path) -> bool:
+    """Whether a run's metrics are those of the test, too, and not of its training alone; damage is said elsewhere."""
+    try:
+        return json.loads((folder / METRICS).read_bytes())["test_accuracy"] is not None
+    except (OSError, ValueError, LookupError, TypeError):
+        return True
+
+
 def state(folder: Path) -> State:
     """What became of a run; ``failed`` where there is nothing to resume, ``adapter`` where no run was.
 
@@ -125,7 +133,7 @@ def state(folder: Path) -> State:
     """
     if working(folder) is not None or locked(folder):
         return "running"
-    if (folder / METRICS).is_file():
+    if (folder / METRICS).is_file() and tested(folder):
         return "done"
     if (folder / RUN).is_file():
         return "stopped"
