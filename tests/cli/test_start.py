@@ -61,7 +61,7 @@ LINES = {
 
 QUICK = {
     0: [["list", "methods"], ["list", "datasets"], ["list", "methods", "--json"]],
-    2: [["tun"], ["list"], ["list", "nothing"], ["list", "methods", "--seed", "1.7"], ["doctor", "--sed", "1"]],
+    2: [["tun"], ["list"], ["list", "nothing"], ["list", "methods", "--seed", "1.7"], ["push", "--sed", "1"]],
 }
 
 NUMBERS = ("torch", "timm", "sklearn", "accelerate", "matplotlib", "numpy", "PIL", "jaxtyping")
@@ -93,7 +93,7 @@ print(json.dumps([wrong, selfprompt.describe("spt").name, list(sys.modules)]))
     [
         (LINES, NUMBERS),
         ({0: [["--help"], ["--version"]]}, (*NUMBERS, "pydantic", "filelock", "importlib.metadata")),
-        ({2: [["tune", "--epoch", "3"]]}, (*NUMBERS, "rich", "filelock", "importlib.metadata")),
+        ({2: [["tune", "--epoch", "3"], ["doctor", "--sed", "1"]]}, (*NUMBERS, "rich", "filelock", "importlib.metadata")),
         (QUICK, (*NUMBERS, "pydantic", "rich", "filelock", "importlib.metadata")),
     ],
 )

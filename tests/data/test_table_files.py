@@ -255,7 +255,7 @@ def test_rows_to_predict_are_read_as_they_are_asked_for(kind: str, read: Any, tm
         else:
             path = write(tmp_path, rows, kind)
         del rows
-        held.append(peak(read, path, count))
+        held.append(min(peak(read, path, count) for _ in range(2)))  # other threads may allocate meanwhile
     assert held[2] < held[1] + 300_000  # 20,000 rows alone are 4,000,000
 
 
