@@ -93,7 +93,10 @@ print(json.dumps([wrong, selfprompt.describe("spt").name, list(sys.modules)]))
     [
         (LINES, NUMBERS),
         ({0: [["--help"], ["--version"]]}, (*NUMBERS, "pydantic", "filelock", "importlib.metadata")),
-        ({2: [["tune", "--epoch", "3"], ["doctor", "--sed", "1"]]}, (*NUMBERS, "rich", "filelock", "importlib.metadata")),
+        (
+            {2: [["tune", "--epoch", "3"], ["doctor", "--sed", "1"]]},
+            (*NUMBERS, "rich", "filelock", "importlib.metadata"),
+        ),
         (QUICK, (*NUMBERS, "pydantic", "rich", "filelock", "importlib.metadata")),
     ],
 )

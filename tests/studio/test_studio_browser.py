@@ -128,6 +128,7 @@ def test_from_data_to_a_downloaded_adapter(browser: Any, address: str, tmp_path:
     assert "tune --method linear --epochs 150 --out" in (run / "command.txt").read_text(encoding="utf-8")
 
     page.click("text=Look at its mistakes")
+    page.wait_for_load_state()  # with the script that opens a cell in its place
     cell = page.locator("td[class^=wrong] a").first
     count = int(cell.inner_text())
     cell.click()

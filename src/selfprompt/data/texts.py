@@ -139,4 +139,6 @@ def dataset_of(
         if split != "train" and (shared := sum(entry.texts in own for entry in part)):
             logger.warning("%s: %d of %d %s texts are training texts, too.", name, shared, len(part), split)
     called = [names[label] for label in classes] if names and set(classes) <= names.keys() else classes
-    return Dataset(name, tuple(called), **splits, licence=licence, root=root, inputs="text")
+    train, val, test = (splits.get(split) for split in ("train", "val", "test"))
+    assert train is not None
+    return Dataset(name, tuple(called), train, val, test, licence=licence, root=root, inputs="text")
