@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from selfprompt.data.contents import held_by
 from selfprompt.data.examples import Examples as Examples
 from selfprompt.data.examples import check_labels, classes_in
 from selfprompt.data.protocol import BaseProtocol, Classes, Protocol, TextProtocol
@@ -287,7 +288,7 @@ def names_for(examples: Examples, root: Path | None) -> list[str]:
     """What tells images apart: their files, or digests of what a table holds; nothing of others."""
     images = examples.images
     if isinstance(images, list) and images and all(isinstance(image, dict) for image in images):
-        return [hashlib.sha256(image["bytes"]).hexdigest() for image in images]
+        return [hashlib.sha256(held_by(image)).hexdigest() for image in images]
     return file_names(examples, root) or []
 
 
