@@ -86,6 +86,7 @@ def configured(many: Path, weights: Path, method: str = "spt", batch: int = 8, *
     ("method", "fields"),
     [
         ("spt", {"prototype_share": 0.5}),
+        ("auto", {}),
         ("linear", {}),
         ("vpt", {"keep": 0.5}),
         ("vpt", EARLY),
@@ -170,6 +171,34 @@ def test_a_stage_within_another_is_timed_once(monkeypatch: pytest.MonkeyPatch) -
     timer.stop()
     assert timer.known == {(False, "training"): (2.0, 0.5), (False, "validation"): (1.0, 0.0)}
     assert timer.besides(False) == 5 + 3
+
+
+class Complete(watch.Watcher):
+    """Notes how far each stage came, an epoch's training from where the last one's ended."""
+
+    def __init__(self) -> None:
+        self.open: list[list[Any]] = []
+        self.ended: dict[str, tuple[int | None, int]] = {}
+
+    def begin(self, name: str, total: int | None, unit: str, done: int) -> None:
+        self.open.append([name, total, done])
+
+    def advance(self, units: int, words: str) -> None:
+        self.open[-1][2] += units
+
+    def end(self) -> None:
+        name, total, done = self.open.pop()
+        self.ended[name] = total, done
+
+
+@pytest.mark.parametrize("method", ["auto", "linear"])
+def test_every_stage_comes_to_its_end(method: str, many: Path, weights: Path, tmp_path: Path) -> None:
+    config, watching = configured(many, weights, method), Complete()
+    few = config.model_copy(update={"recipe": config.recipe.model_copy(update={"epochs": 2, "batch_size": 64})})
+    with watch.watched(watching):
+        tune(few, tmp_path / "run")
+    assert {"training", "validation", "test"} <= {*watching.ended}
+    assert not {name: ended for name, ended in watching.ended.items() if ended[0] not in (None, ended[1])}
 
 
 def test_the_command_says_its_price_and_leaves_nothing(folder: Path, weights: Path, monkeypatch, works) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from selfprompt.assembly import build
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.clip import DualEncoder
-from selfprompt.data.batches import Decoded, Features
+from selfprompt.data.batches import Batches, Decoded, Features
 from selfprompt.data.datasets import Splits
 from selfprompt.data.protocol import BaseProtocol
 from selfprompt.data.recorded import image_names
@@ -40,11 +41,18 @@ def answers_of(
     model: PromptedModel, parts: Mapping[str, Decoded], splits: Splits, engine: Engine, batch_size: int
 ) -> dict[str, Answers]:
     """The model's answers for each part of the splits, by name."""
-    found = {}
     with model.folded(), engine.computing(model):
-        for name, part in parts.items():
-            rows, _ = probabilities(model, part, engine, batch_size, model.num_classes)
-            found[name] = Answers(rows.numpy(), part.labels.numpy(), image_names(splits, name))
+        return answers_by(model, parts, splits, engine, batch_size, model.num_classes)
+
+
+def answers_by(
+    network: nn.Module, parts: Mapping[str, Batches], splits: Splits, engine: Engine, batch_size: int, classes: int
+) -> dict[str, Answers]:
+    """`answers_of`, of a network and what it reads: a model and images, or its head and their features."""
+    found = {}
+    for name, part in parts.items():
+        rows, _ = probabilities(network, part, engine, batch_size, classes)
+        found[name] = Answers(rows.numpy(), part.labels.numpy(), image_names(splits, name))
     return found
 
 

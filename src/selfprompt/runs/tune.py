@@ -29,6 +29,7 @@ from selfprompt.runs.config import NAME, RunConfig, read_run, starting
 from selfprompt.runs.data_check import look_at_data
 from selfprompt.runs.material import Material
 from selfprompt.runs.outcome import (
+    answers_by,
     answers_of,
     by_thresholds,
     calibrated,
@@ -246,7 +247,9 @@ def run_in(
         if config.or_probe and not model.head.knows_names:
             assert isinstance(bare.head, LinearHead)
             give_weights(bare.head, probe)
-            own = by_thresholds(bare, answers_of(bare, asked, splits, engine, 2 * config.recipe.batch_size))
+            known = {"val": features[1], "test": features[2]}
+            own = answers_by(bare.head, known, splits, engine, 2 * config.recipe.batch_size, len(classes))
+            own = by_thresholds(bare, own)
             if changed := kept_instead(bare, own, model, answers):
                 model, answers = bare, own
     tested = answers["test"]

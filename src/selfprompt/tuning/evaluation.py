@@ -84,7 +84,7 @@ def gathered(
         for head in (module for module in network.modules() if isinstance(module, Head)):
             folded.enter_context(head.folded())
         batches = counted(images.batches(order), name, sum(map(len, order)), size)
-        for indices, (inputs, labels) in zip(order, batches):
+        for (inputs, labels), indices in zip(batches, order):  # the last batch is done, too
             assert labels is not None
             with engine.autocast():
                 logits = network(move(inputs, engine.device)).float()
