@@ -21,6 +21,10 @@ class Diverged(UserError):
     """
 
 
+class Unwritable(UserError):
+    """The system did not let us write a file: no space, no right, no such place."""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of what an error says, or its class where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, TypeVar
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
-from selfprompt.errors import UserError, first_line
+from selfprompt.errors import Unwritable, UserError, first_line
 
 csv.field_size_limit(2**31 - 1)  # a long text in a cell is no mistake
 LOCK = ".selfprompt.lock"
@@ -41,7 +41,7 @@ def replace_file(path: Path, contents: str | bytes) -> None:
     Text becomes UTF-8; half a surrogate pair, as in file names that are not UTF-8, becomes an escape (as in JSON).
 
     Raises:
-        UserError: It cannot be written: no space, no right, no such place.
+        Unwritable: It cannot be written: no space, no right, no such place.
     """
     with replacing(path) as file:
         file.write(contents if isinstance(contents, bytes) else encoded(contents))
@@ -57,7 +57,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """Give a file to write, which is in the place of ``path`` when the block ends; until then that is as it was.
 
     Raises:
-        UserError: As of `replace_file`.
+        Unwritable: As of `replace_file`.
     """
     temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.tmp")
     try:
@@ -84,7 +84,7 @@ def writing(path: Path, only: Sequence[int | None] | None = None) -> Iterator[No
         only: Numbers of the errors that are meant, where others may come from elsewhere.
 
     Raises:
-        UserError: It refuses something.
+        Unwritable: It refuses something.
     """
     try:
         yield
@@ -94,10 +94,10 @@ def writing(path: Path, only: Sequence[int | None] | None = None) -> Iterator[No
         raise unwritable(path, error) from None
 
 
-def unwritable(path: Path | str, error: OSError, verb: str = "written") -> UserError:
+def unwritable(path: Path | str, error: OSError, verb: str = "written") -> Unwritable:
     """The sentence for a path that the system does not let us write."""
     fix = FIXES.get(error.errno or 0, "choose another place")
-    return UserError(f"{path} cannot be {verb} ({error.strerror or first_line(error)}): {fix}.")
+    return Unwritable(f"{path} cannot be {verb} ({error.strerror or first_line(error)}): {fix}.")
 
 
 def comma_separated(rows: Iterable[Iterable[Any]]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from selfprompt.runs.analysis import catch_up
 from selfprompt.runs.config import RunConfig, read_run
 from selfprompt.runs.evaluate import evaluate
 from selfprompt.runs.tune import tune
+from selfprompt.tuning.checkpoint import NAME as CHECKPOINT
 
 NAMES = ("train_files", "val_files", "test_files")
 
@@ -119,6 +122,22 @@ def test_resume_keeps_to_the_recorded_split(run: Path, folder: Path) -> None:
     write_image(folder / "bat" / "0.png", 1, 0)
     with pytest.raises(UserError, match=r"other classes than the run in .*: bat differs"):
         tune(read_run(run), run, resume=True)
+
+
+def test_a_run_that_a_full_disk_stopped_goes_on(folder: Path, weights: Path, tmp_path: Path, monkeypatch) -> None:
+    own = RunConfig.resolve(str(folder), str(weights), "linear", recipe={"epochs": 1, "batch_size": 8})
+    replace = os.replace
+
+    def full(source: Path, target: Path) -> None:
+        if target.name == CHECKPOINT:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", full)
+        with pytest.raises(UserError, match=r"checkpoint.pt cannot be written .*free space there"):
+            tune(own, tmp_path / "run")
+    assert tune(read_run(tmp_path / "run"), tmp_path / "run", resume=True).metrics["test_accuracy"] is not None
 
 
 def test_a_record_of_numbers_is_followed_while_they_fit(run: Path, folder: Path) -> None:

@@ -21,7 +21,7 @@ from selfprompt.data.datasets import with_splits
 from selfprompt.data.recorded import NAME as SPLIT_NAME
 from selfprompt.data.recorded import splits_for
 from selfprompt.data.tables import apart
-from selfprompt.errors import UserError
+from selfprompt.errors import Unwritable, UserError
 from selfprompt.files import claimed, replace_file, unused
 from selfprompt.heads.linear import LinearHead
 from selfprompt.runs.analysis import analyse_run
@@ -121,6 +121,8 @@ def tune(
                     pass
             engine = Engine(config.recipe.precision, config.trackers, folder)
             return run_in(folder, config, engine, resume, on_step, command, analysed, material, options)
+        except Unwritable:  # with room again, it goes on
+            raise
         except UserError:
             if engine.is_main and not resume and not any(folder.rglob(CHECKPOINT)):  # there is nothing to go on with
                 (folder / NAME).unlink(missing_ok=True)
