@@ -19,6 +19,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+from selfprompt.reports.table import Column, markdown
+
+COLUMNS: list[Column[dict[str, Any]]] = [
+    Column("data", lambda row: row["data"]),
+    Column("estimated, s", lambda row: f"{row['estimated']:.0f}"),
+    Column("taken, s", lambda row: f"{row['taken']:.0f}"),
+    Column("estimated / taken", lambda row: f"{row['ratio']:.2f}"),
+    Column("budget, s", lambda row: str(row.get("budget", ""))),
+    Column("used, s", lambda row: f"{row['used']:.1f}" if "used" in row else ""),
+    Column("epochs chosen", lambda row: str(row.get("epochs", ""))),
+]
 COMMAND = {
     False: "from selfprompt.cli import main; main()",
     True: "import time; from selfprompt import watch; watch.clock = time.process_time\n"
@@ -72,6 +83,7 @@ def main() -> None:
         print(", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
     if given.out:
         given.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        given.out.with_suffix(".md").write_text(markdown(COLUMNS, rows), encoding="utf-8")
 
 
 if __name__ == "__main__":
