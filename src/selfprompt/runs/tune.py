@@ -10,57 +10,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from selfprompt.assembly import build
 from selfprompt.backbones.load import load_backbone
-from selfprompt.data.batches import Decoded
-from selfprompt.data.contents import fingerprint_of
 from selfprompt.data.datasets import with_splits
 from selfprompt.data.recorded import NAME as SPLIT_NAME
 from selfprompt.data.recorded import splits_for
 from selfprompt.data.tables import apart
 from selfprompt.errors import Unwritable, UserError
 from selfprompt.files import claimed, replace_file, unused
-from selfprompt.heads.linear import LinearHead
-from selfprompt.runs.analysis import analyse_run
 from selfprompt.runs.config import NAME, RunConfig, read_run, starting
-from selfprompt.runs.data_check import look_at_data
 from selfprompt.runs.material import Material
-from selfprompt.runs.outcome import (
-    answers_by,
-    answers_of,
-    by_thresholds,
-    calibrated,
-    kept_instead,
-    plain_features,
-    probed,
-    scored,
-    surest,
-    verdicts,
-)
-from selfprompt.runs.probe import give_weights
-from selfprompt.runs.zero_shot import new_classes, zero_shot
-from selfprompt.scores.classes import summary
-from selfprompt.scores.verdicts import Verdict
-from selfprompt.tuning.answers import write_answers
+from selfprompt.runs.testing import Trained, finish
 from selfprompt.tuning.checkpoint import NAME as CHECKPOINT
 from selfprompt.tuning.checkpoint import Settings, same_run, settings_of
 from selfprompt.tuning.engine import Engine, checked_trackers
 from selfprompt.tuning.fit import Result, fit
 from selfprompt.tuning.loop import OnStep
-from selfprompt.tuning.records import (
-    METRICS,
-    Metrics,
-    Tested,
-    read_history,
-    read_metrics,
-    score_of,
-    write_labels,
-    write_metrics,
-    write_predictions,
-)
+from selfprompt.tuning.records import METRICS, Metrics, read_history, read_metrics
 from selfprompt.watch import stage
 
 FIRST = "first"
@@ -229,75 +195,5 @@ def run_in(
         engine.close()
         return result
     test = images("test", splits.test)
-    asked = {"test": test} if val is None else {"val": val, "test": test}
-    answers = by_thresholds(model, answers_of(model, asked, splits, engine, 2 * config.recipe.batch_size))
-    probing = config.probe and config.method.trainable() == "prompts"
-    if val is None and (probing or analysed):  # it was trained on, too
-        count = len(splits.train)
-        train, val = train.take(np.arange(count)), train.take(np.arange(count, len(train)))
-    worth: list[Verdict] = []
-    looked, changed = None, None
-    if val and probing:
-        protocol = config.protocol.completed(examples)
-        bare, plain, features = plain_features(model, backbone, protocol, engine, (train, val, test))
-        probe = probed(features, config.protocol.metric)
-        written = zero_shot(model, backbone, engine) if model.head.knows_names else None
-        worth = verdicts(features, probe, answers["test"], config.protocol.inputs, written, config.protocol.metric)
-        if analysed and engine.is_main:
-            parts: dict[str, Decoded] = dict(zip(("train", "val", "test"), plain))
-            looked = look_at_data(splits, parts, features, model.backbone.info.name)
-        if config.or_probe and not model.head.knows_names:
-            assert isinstance(bare.head, LinearHead)
-            give_weights(bare.head, probe)
-            known = {"val": features[1], "test": features[2]}
-            own = answers_by(bare.head, known, splits, engine, 2 * config.recipe.batch_size, len(classes))
-            own = by_thresholds(bare, own)
-            if changed := kept_instead(bare, own, model, answers):
-                model, answers = bare, own
-    tested = answers["test"]
-    accuracy = 100 * int(tested.right.sum()) / len(test)
-    model.calibration, uncalibrated = calibrated(answers.get("val"))
-    temperature = None if model.calibration is None else model.calibration.temperature
-    found = scored(tested, classes, temperature)
-    assert "test_images" not in result.metrics
-    metrics: Tested = {**result.metrics, "test_accuracy": accuracy, "test_images": len(test), "scores": found}
-    if changed:
-        metrics = {**metrics, **changed}
-    assert model.metrics is not None
-    if model.multi_label and "val" in answers:  # by the thresholds, as the test's
-        metrics["val_accuracy"] = model.metrics["val_accuracy"] = 100 * float(answers["val"].right.mean())
-    if temperature is None:
-        metrics["uncalibrated"] = uncalibrated
-    else:
-        metrics["temperature"] = temperature
-    measured = {"test_accuracy": accuracy}
-    if metric := metrics.get("metric"):
-        measured[f"test_{metric}"] = score_of(metrics)
-    if worth:
-        metrics["worth"] = worth
-        if (rival := worth[0].get("rival_test_accuracy")) is not None:
-            metrics["linear_probe_test_accuracy"] = measured["linear_probe_test_accuracy"] = rival
-    if config.protocol.classes == "base" and model.head.knows_names:
-        protocol = config.protocol.model_copy(update={"classes": "new"})
-        new = splits_for(dataset, protocol, out, seed=config.seed)
-        if len(new.test):  # of which a rehearsal, and data that are given so, have none
-            metrics["new_classes"] = new_classes(model, backbone, new, accuracy, engine, 2 * config.recipe.batch_size)
-            measured["new_classes_accuracy"] = metrics["new_classes"]["accuracy"]
-    engine.track(measured, step=len(result.history))
-    engine.close()
-    model.metrics |= {"test_accuracy": accuracy, "test_scores": summary(found), "data": dataset.fingerprint()}
-    if engine.is_main:
-        model.metrics["contents"] = fingerprint_of(splits.test.images)
-        model.save_pretrained(out)
-        predicted, sure = torch.from_numpy(tested.predicted), torch.from_numpy(surest(tested, temperature))
-        if model.multi_label:
-            write_labels(out, tested, classes, config.protocol.inputs)
-        else:
-            write_predictions(out, tested.names, classes, test.labels, predicted, sure, config.protocol.inputs)
-        write_answers(out, answers)
-        if val and analysed:
-            with stage("analysis"):
-                analyse_run(out, model, classes, train, val, test, tested.names, predicted, sure, looked)
-        write_metrics(out, metrics)  # last: with them the run is done
-    engine.wait()
-    return Result(metrics, result.history, out)
+    trained = Trained(out, config, model, backbone, dataset, splits, train, val, test, result)
+    return finish(trained, engine, analysed)
