@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from selfprompt.data.datasets import Dataset, with_splits
 from selfprompt.data.examples import Examples
 from selfprompt.data.images import read_image
 from selfprompt.data.protocol import Protocol
-from selfprompt.data.rows import in_order
+from selfprompt.data.rows import as_names, in_order
 from selfprompt.data.sources import load_dataset, load_located, locate
 from selfprompt.data.sources.table import load_table
 from selfprompt.data.tables import apart, with_columns
@@ -226,6 +227,44 @@ def test_numbers_are_labels_and_groups_however_they_are_written(pictures: Path) 
     assert found.class_names == ("1", "2")
     assert found.train.groups is not None
     assert len(set(found.train.groups.tolist())) == 3
+
+
+@pytest.mark.parametrize(
+    ("cells", "names"),
+    [
+        (["1", "1.0", "2", "-0.50"], ["1", "1", "2", "-0.5"]),
+        (["1.10", 1.1, Decimal("1.100"), None, "1e-05", "100"], ["1.1", "1.1", "1.1", "", "0.00001", "100"]),
+        ([Decimal("1.00"), Decimal("-0.0"), Decimal("1E+2")], ["1", "0", "100"]),
+        (["1", "01", "1.0"], ["1", "01", "1.0"]),
+        (["1", "1.0", "1e5"], ["1", "1.0", "1e5"]),
+        (["1", "1.0", "other"], ["1", "1.0", "other"]),
+    ],
+)
+def test_equal_numbers_are_one_name_and_codes_stay(cells: list[Any], names: list[str]) -> None:
+    assert as_names(cells) == names
+
+
+def test_numbers_of_one_value_are_one_label_and_one_group(pictures: Path) -> None:
+    rows = [
+        {
+            "file": f"pictures/{i}.png",
+            "text": f"w{i}",
+            "label": ["1", "1.0", "2"][i % 3],
+            "group": ["7", "7.0", "8", "9"][i % 4],
+            "several": ["1|2", "1.0", "2.0"][i % 3],
+        }
+        for i in range(36)
+    ]
+    path = write(pictures, rows)
+    for kind, column in (("image", "file"), ("text", "text")):
+        found = load_located(f"{path}#input={column}", kind)
+        assert found.class_names == ("1", "2")
+        assert found.train.known_labels[:3].tolist() == [0, 0, 1]
+        assert found.train.groups is not None
+        assert found.train.groups[:4].tolist() == ["7", "7", "8", "9"]
+        several = load_located(f"{path}#input={column}&label=several&label_separator=|", kind)
+        assert several.class_names == ("1", "2")
+        assert several.train.known_labels[:3].tolist() == [[True, True], [True, False], [False, True]]
 
 
 def test_classes_that_are_one_number_have_an_order_of_their_own() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from selfprompt.data.rows import Row, as_text
+from selfprompt.data.rows import Row, as_names, as_text
 from selfprompt.errors import UserError
 from selfprompt.scores.several import SEPARATOR
 
@@ -60,12 +62,15 @@ def in_cells(rows: Sequence[Row], column: str, separator: str | None) -> list[tu
             odd = next(cell for cell in cells if mark in str(cell))
             logger.warning("%r is read as one label: --label-separator '%s' reads several in a cell.", odd, mark)
         return None
-    found = []
-    for row, cell in zip(rows, cells):
+    every: list[list[Any]] = []
+    for cell in cells:
         parts = [] if cell is None else cell if isinstance(cell, list) else [cell]
         if separator is not None and not isinstance(cell, list):
             parts = [label for part in parts for label in as_text(part).split(separator)]
-        labels = tuple(filter(None, map(as_text, parts)))
+        every.append(parts)
+    names, found = iter(as_names(part for parts in every for part in parts)), []
+    for row, cell, parts in zip(rows, cells, every):
+        labels = tuple(filter(None, islice(names, len(parts))))
         if any(isinstance(part, (list, dict)) for part in parts) or len(set(labels)) < len(labels):
             raise UserError(f"{row.where} has {cell!r:.60} in {column}: write each label once.")
         found.append(labels)

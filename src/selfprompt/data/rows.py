@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -23,6 +25,8 @@ logger = logging.getLogger("selfprompt")
 FIX = "fix it"
 AT_ONCE = 256
 """Rows of a Parquet file that are held."""
+NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]\d{2,3})?", re.ASCII)
+"""As programs write numbers: 01 and 1e5 are codes."""
 
 
 @dataclass(frozen=True)
@@ -202,12 +206,23 @@ def of_parquet(path: Path) -> Iterator[Row]:
 
 def as_text(cell: Any) -> str:
     """A cell as a text; nothing is an empty one, a whole number has no point, as in columns in which one is missing,
-    and bytes are those of a text."""
+    a decimal no zeros at its end, and bytes are those of a text."""
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)
     if isinstance(cell, bytes):
         cell = cell.decode(errors="replace")
+    if isinstance(cell, Decimal):
+        whole, point, rest = f"{cell or Decimal():f}".partition(".")
+        cell = f"{whole}{point}{rest}".rstrip("0") if rest.rstrip("0") else whole
     return "" if cell is None or cell != cell else str(cell).strip()
+
+
+def as_names(cells: Iterable[Any]) -> list[str]:
+    """A column of labels or groups as texts; where all of them are numbers, equal ones have one name (1 and 1.0)."""
+    names = [as_text(cell) for cell in cells]
+    if all(NUMBER.fullmatch(name) for name in names if name):
+        names = [name and as_text(Decimal(name)) for name in names]
+    return names
 
 
 def in_order(names: set[str]) -> list[str]:

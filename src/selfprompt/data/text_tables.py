@@ -12,7 +12,7 @@ from selfprompt.data import layout
 from selfprompt.data.cells import Label, class_columns, flagged, in_cells
 from selfprompt.data.columns import Columns
 from selfprompt.data.pairs import IMAGE_COLUMNS, LABEL_COLUMNS
-from selfprompt.data.rows import Row, as_text, names_in, names_of, read_rows, splits_of
+from selfprompt.data.rows import Row, as_names, as_text, names_in, names_of, read_rows, splits_of
 from selfprompt.data.texts import Entry
 from selfprompt.errors import UserError
 
@@ -48,17 +48,19 @@ def entries(path: Path, columns: Columns, split: str = "train") -> list[tuple[En
     label = None if classes else the(path, "label", there, LABELS, columns.label_column, needed=split == "train")
     several = None if label is None else in_cells(rows, label, columns.label_separator)
     group = the(path, "group", there, ("group",), columns.group_column)
+    one = None if label is None or several is not None else as_names(text_in(row, label) for row in rows)
+    groups = None if group is None else as_names(text_in(row, group) for row in rows)
     if len(inputs) > 2:
         logger.warning("%s: the texts of %d columns are joined.", path, len(inputs))
     found = []
     for i, row in enumerate(rows):
         texts = texts_in(row, inputs)
-        own = None if group is None else text_in(row, group)
+        own = None if groups is None else groups[i]
         marked: Label | None
         if classes or several is not None:
             marked = several[i] if several is not None else flagged(row, classes)
         else:
-            marked = None if label is None else text_in(row, label)
+            marked = None if one is None else one[i]
         disagreed = marked == "-" and label == "gold_label"  # of annotators, in SNLI and MultiNLI
         found.append((Entry(row.where, texts, None if marked == "" or disagreed else marked, own or None), row))
     return found

@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from selfprompt.data.datasets import Dataset
 from selfprompt.data.examples import Examples
 from selfprompt.data.pairs import IMAGE_COLUMNS, LABEL_COLUMNS, encoded
+from selfprompt.data.rows import as_names
 from selfprompt.data.tables import Kind
 from selfprompt.data.text_tables import likely as columns_of_texts
 from selfprompt.data.texts import Entry, dataset_of
@@ -190,11 +191,12 @@ def texts_from(
     parts = {}
     for split, own in named.items():
         table, names = loaded[own], getattr(loaded[own].features[label], "names", None)
+        labels = as_names(table[label][:])
         parts[split] = [
             Entry(
                 f"{name}, {own}, row {i}",
                 tuple("" if row[column] is None else row[column].strip() for column in found[0]),
-                None if unlabelled(row[label]) else names[row[label]] if names else str(row[label]).strip(),
+                None if unlabelled(row[label]) else names[row[label]] if names else labels[i],
             )
             for i, row in enumerate(table.select_columns([*found[0], label]))
         ]

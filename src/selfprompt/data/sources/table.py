@@ -14,7 +14,7 @@ from selfprompt.data.columns import Columns
 from selfprompt.data.datasets import Dataset
 from selfprompt.data.examples import Examples
 from selfprompt.data.pairs import IMAGE_COLUMNS, LABEL_COLUMNS
-from selfprompt.data.rows import FIX, Row, as_text, in_order, names_of, read_rows, splits_of
+from selfprompt.data.rows import FIX, Row, as_names, as_text, in_order, names_of, read_rows, splits_of
 from selfprompt.errors import UserError
 
 NAMES = {
@@ -47,8 +47,8 @@ def load_table(path: Path, columns: Columns | None = None) -> Dataset:
     inputs = images_of(path, rows, found["input"])
     several = [flagged(row, classes) for row in rows] if classes else None
     several = several or in_cells(rows, found["label"], columns.label_separator)
-    labels = [(label,) for label in texts_of(rows, found["label"])] if several is None else several
-    groups = np.array(texts_of(rows, found["group"])) if "group" in found else None
+    labels = [(label,) for label in as_names(texts_of(rows, found["label"]))] if several is None else several
+    groups = np.array(as_names(texts_of(rows, found["group"]))) if "group" in found else None
     parts = {"train": list(range(len(rows)))}
     if "split" in found:
         parts = splits_of(path, rows, texts_of(rows, found["split"]))
