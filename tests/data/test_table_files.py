@@ -105,6 +105,10 @@ def test_files_that_are_not_there_are_counted(tmp_path: Path) -> None:
 
 BAD: dict[str, tuple[str, str]] = {
     "missing": ("image,label\npictures/0.png,a\nno.png,b\n", r"line 3 names 'no.png', and there is no file"),
+    "URL": (
+        "image,label\npictures/0.png,a\nhttps://x.org/1.png,b\n",
+        "line 3 names the URL 'https://x.org/1.png', which is not downloaded: download it, and name the file",
+    ),
     "empty label": ("image,label\npictures/0.png,\n", "line 2 has nothing in label: fill it in"),
     "no label": (
         "image,kind\npictures/0.png,a\n",
@@ -304,6 +308,17 @@ def test_a_row_that_cannot_be_read_leaves_those_before_it(tmp_path: Path) -> Non
     (_, name, image), (_, other, error) = listed([path])
     assert (name, image, other) == (str(tmp_path / "1.png"), tmp_path / "1.png", str(path))
     assert "line 3 has 1 cells and the header 2" in str(error)
+
+
+def test_a_url_is_refused_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("image\nhttps://x.org/1.png\n2.png\n", encoding="utf-8")
+    (_, name, error), (_, _, image) = listed([path])
+    assert (name, image) == (f"{path}, line 2", tmp_path / "2.png")
+    assert "names the URL 'https://x.org/1.png', which is not downloaded" in str(error)
+    for url in ("https://x.org/1.png", Path("s3://x/1.png")):
+        with pytest.raises(UserError, match=r"1.png is a URL, which is not downloaded: download it, and give"):
+            read_image(url)
 
 
 def test_tables_of_one_name_are_two_places(pictures: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,8 @@ ImageSource = Path | str | bytes | BinaryIO | Mapping[str, Any] | Image.Image | 
 library keeps images), a PIL image, or an array of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)."""
 
 EIGHT_BITS = (".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".webp", ".bmp")
+URL = re.compile(r"[a-z][a-z\d+.-]+:/", re.IGNORECASE | re.ASCII)
+"""What a URL begins with, as a path has it, too; one letter is a drive."""
 PROBED = 8
 SQUARE = 1024
 
@@ -50,8 +53,8 @@ def read_image(source: ImageSource, span: Range | None = None) -> Image.Image:
             by default those that the image itself suggests (see `Levels`).
 
     Raises:
-        UserError: The file is missing, is no image, is cut short or damaged, or is larger than Pillow's limit on
-            decompression bombs. The message names the file.
+        UserError: The file is missing or a URL, is no image, is cut short or damaged, or is larger than Pillow's
+            limit on decompression bombs. The message names the file.
     """
     form = f"{len(source):,} bytes" if isinstance(source, bytes) else type(source).__name__
     name = name_of(source) or f"An image given as {form}"
@@ -63,6 +66,8 @@ def read_image(source: ImageSource, span: Range | None = None) -> Image.Image:
                 raise ValueError("it is cut short")  # the end of the codestream, which Pillow does not ask for
             return to_rgb(image, span)
     except FileNotFoundError:
+        if URL.match(name):
+            raise UserError(f"{name} is a URL, which is not downloaded: download it, and give the file.") from None
         raise UserError(f"There is no file {name}.") from None
     except UnidentifiedImageError:
         what = ", whatever its name says" if name_of(source) else " that can be read"

@@ -19,7 +19,7 @@ from selfprompt.data.columns import Columns
 from selfprompt.data.images import ImageSource
 from selfprompt.data.rows import names_in, read_rows
 from selfprompt.data.sources.folder import images_below
-from selfprompt.data.sources.table import columns_of, held_in, texts_of
+from selfprompt.data.sources.table import columns_of, file_named, held_in, texts_of
 from selfprompt.data.tables import TABLES, Kind, apart, is_table
 from selfprompt.data.tree import LeftOut, walk
 from selfprompt.data.views.base import View
@@ -134,7 +134,7 @@ def in_table(file: str, columns: Columns) -> Iterator[tuple[str, Any]]:
         for row in read_rows(path):
             try:
                 held = held_in(row.cells.get(column))
-                image = held or path.parent / texts_of([row], column)[0]
+                image = held or file_named(path, row, texts_of([row], column)[0])
             except UserError as error:
                 yield row.where, error
             else:

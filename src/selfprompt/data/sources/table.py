@@ -13,6 +13,7 @@ from selfprompt.data.cells import class_columns, flagged, in_cells, numbered
 from selfprompt.data.columns import Columns
 from selfprompt.data.datasets import Dataset
 from selfprompt.data.examples import Examples
+from selfprompt.data.images import URL
 from selfprompt.data.pairs import IMAGE_COLUMNS, LABEL_COLUMNS
 from selfprompt.data.rows import FIX, Row, as_names, as_text, in_order, names_of, read_rows, splits_of
 from selfprompt.errors import UserError
@@ -143,9 +144,22 @@ def images_of(path: Path, rows: Sequence[Row], column: str) -> list[Path | dict[
     return [image for image in held if image is not None]
 
 
+def file_named(path: Path, row: Row, name: str) -> Path:
+    """The file that a cell of a table's row names.
+
+    Raises:
+        UserError: It names a URL.
+    """
+    if URL.match(name):
+        raise UserError(
+            f"{row.where} names the URL {name!r}, which is not downloaded: download it, and name the file."
+        )
+    return path.parent / name
+
+
 def files_of(path: Path, rows: Sequence[Row], names: Sequence[str]) -> list[Path]:
     """The files that cells name, each there and in one row."""
-    files = [path.parent / name for name in names]
+    files = [file_named(path, row, name) for row, name in zip(rows, names)]
     if lost := [i for i, file in enumerate(files) if not file.is_file()]:
         one, more = lost[0], f" (and {len(lost) - 1:,} more)" if len(lost) > 1 else ""
         raise UserError(f"{rows[one].where} names {names[one]!r}, and there is no file {files[one]}{more}: {FIX}.")
