@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import errno
 import io
@@ -111,7 +112,7 @@ def comma_separated(rows: Iterable[Iterable[Any]]) -> str:
 
 
 def read_text(path: Path, fix: str) -> str:
-    """A text file to the letter, UTF-8 with or without a mark at its beginning.
+    """A text file to the letter, UTF-8 with or without a mark at its beginning, or UTF-16 with one.
 
     Args:
         path: The file.
@@ -134,9 +135,14 @@ def read_bytes(path: Path, fix: str) -> bytes:
 def text_of(data: bytes, path: Path, fix: str) -> str:
     """The text that a file's bytes are; further arguments and errors as of `read_text`."""
     try:
-        return data.decode("utf-8-sig")
+        return data.decode(encoding_of(data))
     except UnicodeDecodeError:
         raise damaged(path, "it is not UTF-8", fix) from None
+
+
+def encoding_of(start: bytes) -> str:
+    """The encoding of a text file by its first bytes: Excel saves "Unicode text" as UTF-16 with a mark."""
+    return "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
 
 
 def read_lines(path: Path, fix: str, newline: str = "\n") -> Iterator[str]:
@@ -145,8 +151,8 @@ def read_lines(path: Path, fix: str, newline: str = "\n") -> Iterator[str]:
     ``newline`` is that of `open`.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline=newline) as file:
-            yield from file
+        with path.open("rb") as file:
+            yield from io.TextIOWrapper(file, encoding_of(file.peek(2)), newline=newline)
     except UnicodeDecodeError:
         raise damaged(path, "it is not UTF-8", fix) from None
     except OSError as error:

@@ -18,7 +18,7 @@ from selfprompt.data.datasets import Dataset, with_splits
 from selfprompt.data.examples import Examples
 from selfprompt.data.images import read_image
 from selfprompt.data.protocol import Protocol
-from selfprompt.data.rows import as_names, in_order
+from selfprompt.data.rows import as_names, column_names, in_order
 from selfprompt.data.sources import load_dataset, load_located, locate
 from selfprompt.data.sources.table import load_table
 from selfprompt.data.tables import apart, with_columns
@@ -68,6 +68,18 @@ def test_every_format_is_the_same_data(kind: str, pictures: Path) -> None:
         assert [str(file) for file in part.images] == [str(pictures / row["file"]) for row in own]
         assert [found.class_names[j] for j in part.known_labels] == [row["species"] for row in own]
     assert found.files()["train"][0] == "pictures/0.png"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl"])
+def test_a_table_in_utf_16_is_read_by_its_mark(kind: str, encoding: str, pictures: Path) -> None:
+    rows = [{**row, "text": f"caf\u00e9 {i}"} for i, row in enumerate(ROWS)]
+    path = write(pictures, rows, kind)
+    path.write_bytes(f"\ufeff{path.read_text('utf-8-sig')}".encode(encoding))
+    assert load_located(f"{path}#label=species&input=file", "image").class_names == ("10", "ant", "bee")
+    found = load_located(f"{path}#label=species&input=text", "text")
+    assert [found.class_names[found.train.known_labels[1]], found.train.images[1]] == ["bee", ("caf\u00e9 1",)]
+    assert column_names(path) == ["file", "species", "patient", "text"]
 
 
 def test_columns_are_found_by_name_or_given(pictures: Path) -> None:
@@ -150,7 +162,8 @@ def test_what_is_wrong_is_refused_by_its_place(what: str, pictures: Path) -> Non
         ("a.jsonl", b"[1]\n", "line 1 is no JSON object"),
         ("a.jsonl", b'{"image": "x", "label": {"a": 1}}\n', "line 1 has several values in label"),
         ("a.parquet", b"nothing", "is no Parquet file that can be read"),
-        ("a.csv", b"\xff\xfe", "is not UTF-8"),
+        ("a.csv", b"\xff,label", "is not UTF-8"),
+        ("a.csv", b"\xff\xfei\x00m", "is not UTF-8"),
         ("a.txt", b"image,label\n", r"is a file: give a table \(.csv, .tsv, .jsonl, .parquet\)"),
     ],
 )

@@ -156,8 +156,7 @@ def column_names(path: Path) -> list[str]:
             import pyarrow.parquet
 
             return list(pyarrow.parquet.read_schema(path).names)
-        with path.open(encoding="utf-8-sig") as file:
-            first = next((line for line in file if line.strip()), "").rstrip("\r\n")
+        first = next((line for line in read_lines(path, FIX) if line.strip()), "").rstrip("\r\n")
         if path.suffix.lower() == ".jsonl":
             return list(dict(json.loads(first)))
         cells = next(csv.reader([first], "excel-tab" if path.suffix.lower() == ".tsv" else "excel"))
