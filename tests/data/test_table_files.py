@@ -284,6 +284,23 @@ def test_numbers_of_one_value_are_one_label_and_one_group(pictures: Path) -> Non
         assert several.train.known_labels[:3].tolist() == [[True, True], [True, False], [False, True]]
 
 
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64", "decimal"])
+def test_numbers_of_any_type_are_named_as_a_person_would(kind: str, pictures: Path) -> None:
+    parquet, pyarrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    numbers = np.array([1.1, 2.0, 0.1] * 12, dtype=None if kind == "decimal" else kind)
+    column = (
+        pyarrow.array(numbers)
+        if kind != "decimal"
+        else pyarrow.array([Decimal("1.10"), Decimal(2), Decimal("0.10")] * 12)
+    )
+    found = {"file": [row["file"] for row in ROWS], "label": column, "group": column}
+    parquet.write_table(pyarrow.table(found), pictures / "labels.parquet")
+    dataset = load_table(pictures / "labels.parquet")
+    assert dataset.class_names == ("0.1", "1.1", "2")
+    assert dataset.train.groups is not None
+    assert set(dataset.train.groups.tolist()) == {"0.1", "1.1", "2"}
+
+
 def test_classes_that_are_one_number_have_an_order_of_their_own() -> None:
     assert in_order({"1", "01", "2"}) == ["01", "1", "2"]
 

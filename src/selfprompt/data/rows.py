@@ -194,8 +194,16 @@ def of_parquet(path: Path) -> Iterator[Row]:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             named_once(path, file.schema_arrow.names)
+            short = {
+                field.name: field.type.to_pandas_dtype()
+                for field in file.schema_arrow
+                if field.type in (pyarrow.float16(), pyarrow.float32())
+            }
             rows = (cells for batch in file.iter_batches(AT_ONCE) for cells in batch.to_pylist())
             for number, cells in enumerate(rows, 1):
+                for name, kind in short.items():
+                    if cells[name] is not None:
+                        cells[name] = float(str(kind(cells[name])))  # 1.1 as it was written, not 1.100000023841858
                 yield Row(f"{path}, row {number}", cells)
     except UserError:
         raise
