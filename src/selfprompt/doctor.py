@@ -25,7 +25,7 @@ from selfprompt.data.cells import joined
 from selfprompt.data.checks import doubles
 from selfprompt.data.checks.findings import SEVERAL, Findings, Item
 from selfprompt.data.checks.look import look_at_labels, look_for_doubles, numbered
-from selfprompt.data.datasets import Dataset, file_names, problems_of_split
+from selfprompt.data.datasets import Dataset, file_names, places_within, problems_of_split
 from selfprompt.data.examples import Examples, class_counts
 from selfprompt.data.images import ImageSource, common_range, read_image
 from selfprompt.data.sources import load_located, locate, on_disk
@@ -192,7 +192,8 @@ def findings_of(
         readable = [i for i, found in enumerate(seen[split]) if not isinstance(found, str)]
         kept[split] = part.take(np.array(readable, dtype=np.int64))
         fingerprints += [found for found in seen[split] if not isinstance(found, str)]
-        names = file_names(part) or [f"{dataset.name}, {split} image {i}" for i in range(len(part))]
+        numbers = [f"{dataset.name}, {split} image {i}" for i in range(len(part))]
+        names = file_names(part) or places_within(part) or numbers
         labels = labels_of(part, dataset.class_names)
         items += [Item(split=split, name=names[i], label=joined(labels[i])) for i in readable]
     found = look_for_doubles(items, [key for key, _ in fingerprints], [small for _, small in fingerprints])

@@ -18,6 +18,7 @@ from selfprompt.data.datasets import Dataset, with_splits
 from selfprompt.data.examples import Examples
 from selfprompt.data.images import read_image
 from selfprompt.data.protocol import Protocol
+from selfprompt.data.recorded import image_names
 from selfprompt.data.rows import as_names, column_names, in_order
 from selfprompt.data.sources import load_dataset, load_located, locate
 from selfprompt.data.sources.table import load_table
@@ -381,8 +382,19 @@ def test_a_parquet_file_may_hold_the_images(whole: bool, pictures: Path) -> None
     splits = with_splits(found, Protocol(image_size=32, val_fraction=0.2, test_fraction=0.2), 0)
     assert "test_files" not in splits.record
     rows = [*listed(str(path))]
-    assert [name for _, name, _ in rows][:2] == [f"{path}, row 1", f"{path}, row 2"]
+    assert [name for _, name, _ in rows][:2] == ["labels.parquet, row 1", "labels.parquet, row 2"]
+    tested = dict(zip(image_names(splits, "test"), splits.test.images, strict=True))
+    asked = {name: image for _, name, image in rows}
+    assert tested == {name: asked[name] for name in tested}
+    assert len(tested) == len(splits.test) > 1
     assert np.array_equal(read_image(rows[5][2]), read_image(pictures / ROWS[5]["file"]))
+
+
+def test_an_image_within_a_table_that_cannot_be_read_is_named_by_its_row(pictures: Path) -> None:
+    rows = [{"image": b"nothing", "label": row["species"]} for row in ROWS]
+    path = write(pictures, rows, "parquet")
+    with pytest.raises(UserError, match=r"labels.parquet, row 3 is no image"):
+        read_image(load_table(path).train.images[2])
 
 
 def test_cells_without_an_image_beside_ones_with(pictures: Path) -> None:

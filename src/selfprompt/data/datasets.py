@@ -14,6 +14,7 @@ import numpy as np
 from selfprompt.data.contents import held_by
 from selfprompt.data.examples import Examples as Examples
 from selfprompt.data.examples import check_labels, classes_in
+from selfprompt.data.images import name_of
 from selfprompt.data.protocol import BaseProtocol, Classes, Protocol, TextProtocol
 from selfprompt.data.splits import TooFew, cut, half, shuffled
 from selfprompt.data.tables import Kind
@@ -290,6 +291,15 @@ def names_for(examples: Examples, root: Path | None) -> list[str]:
     if isinstance(images, list) and images and all(isinstance(image, dict) for image in images):
         return [hashlib.sha256(held_by(image)).hexdigest() for image in images]
     return file_names(examples, root) or []
+
+
+def places_within(examples: Examples) -> list[str] | None:
+    """Where a table holds each image, such as labels.parquet, row 3; None where none does."""
+    images = examples.images
+    if not len(images) or not isinstance(images[0], dict):
+        return None
+    names = [name_of(image) or "" for image in images]
+    return names if all(names) else None
 
 
 def file_names(examples: Examples, root: Path | None = None) -> list[str] | None:

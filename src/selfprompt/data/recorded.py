@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
-from selfprompt.data.datasets import Dataset, Splits, whole_splits
+from selfprompt.data.datasets import Dataset, Splits, places_within, whole_splits
 from selfprompt.data.protocol import BaseProtocol
 from selfprompt.errors import UserError
 from selfprompt.files import checked, read_json
@@ -206,9 +206,12 @@ def end_of(name: str) -> tuple[str, ...]:
 
 
 def image_names(splits: Splits, split: str) -> list[str]:
-    """What a record calls the images of a split: their files, or their numbers in it; of texts, themselves."""
+    """What a record calls the images of a split: their files, their places within a table, or their numbers in it; of
+    texts, themselves."""
     part = getattr(splits, split)
     if len(part) and isinstance(part.images[0], tuple):
         return [" | ".join(texts) for texts in part.images]
+    if places := places_within(part):
+        return places
     files, kept = splits.record.get(f"{split}_files"), splits.kept.get(split, np.arange(len(getattr(splits, split))))
     return [files[i] if files else str(i) for i in kept.tolist()]

@@ -133,12 +133,12 @@ def in_table(file: str, columns: Columns) -> Iterator[tuple[str, Any]]:
         column = columns_of(path, names_in(path, read_rows(path)), columns, ("input",))["input"]
         for row in read_rows(path):
             try:
-                held = held_in(row.cells.get(column))
+                held = held_in(row, column)
                 image = held or file_named(path, row, texts_of([row], column)[0])
             except UserError as error:
                 yield row.where, error
             else:
-                yield row.where if held else str(image), image
+                yield held["path"] if held else str(image), image
     except UserError as error:
         yield file, error
 

@@ -123,11 +123,11 @@ def texts_of(rows: Sequence[Row], column: str) -> list[str]:
     return texts
 
 
-def held_in(cell: Any) -> dict[str, Any] | None:
-    """The image that a cell holds, as Parquet files of the hub have it: its bytes, and perhaps its name."""
-    if isinstance(cell, bytes):
-        return {"bytes": cell, "path": None}
-    return cell if isinstance(cell, dict) and isinstance(cell.get("bytes"), bytes) else None
+def held_in(row: Row, column: str) -> dict[str, Any] | None:
+    """The image that a cell holds, as Parquet files of the hub have it: its bytes; its name is where it stands."""
+    cell: Any = row.cells.get(column)
+    content = cell.get("bytes") if isinstance(cell, dict) else cell
+    return {"bytes": content, "path": Path(row.where).name} if isinstance(content, bytes) else None
 
 
 def images_of(path: Path, rows: Sequence[Row], column: str) -> list[Path | dict[str, Any]]:
@@ -136,7 +136,7 @@ def images_of(path: Path, rows: Sequence[Row], column: str) -> list[Path | dict[
     Raises:
         UserError: As of `texts_of` and `files_of`; or some cells hold an image, and others do not.
     """
-    held = [held_in(row.cells.get(column)) for row in rows]
+    held = [held_in(row, column) for row in rows]
     if not any(held):
         return [*files_of(path, rows, texts_of(rows, column))]
     if lost := next((row.where for row, image in zip(rows, held) if image is None), None):
