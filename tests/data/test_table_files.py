@@ -24,7 +24,7 @@ from selfprompt.data.sources import load_dataset, load_located, locate
 from selfprompt.data.sources.table import load_table
 from selfprompt.data.tables import apart, with_columns
 from selfprompt.errors import UserError
-from selfprompt.runs.streaming import listed
+from selfprompt.runs.streaming import listed, table_cells
 from selfprompt.runs.texts import strings
 
 ROWS = [
@@ -316,13 +316,22 @@ def peak(read: Callable[[Path], Iterable[Any]], path: Path, count: int) -> int:
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet", "txt"])
-@pytest.mark.parametrize("read", [strings, lambda path: listed([path])], ids=["texts", "images"])
+@pytest.mark.parametrize(
+    "read",
+    [
+        strings,
+        lambda path: listed([path]),
+        lambda path: table_cells([path], "image"),
+        lambda path: table_cells([path], "text"),
+    ],
+    ids=["texts", "images", "cells of images", "cells of texts"],
+)
 def test_rows_to_predict_are_read_as_they_are_asked_for(kind: str, read: Any, tmp_path: Path) -> None:
     if kind == "txt" and read is not strings:
         pytest.skip("a file of lines is of texts")
     held = []
     for count in (500, 500, 20_000):  # whatever is loaded once is before the second
-        rows = [{"text" if read is strings else "image": f"{i:0100}.png", "label": "1"} for i in range(count)]
+        rows = [{"text": f"{i:0100}.png", "image": f"{i}.png", "label": "1"} for i in range(count)]
         if kind == "txt":
             path = tmp_path / "texts.txt"
             path.write_text("".join(f"{row['text']}\n" for row in rows), encoding="utf-8")

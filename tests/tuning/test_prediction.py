@@ -241,8 +241,9 @@ def test_the_command_answers_in_part(photos: Path, adapter: Path, monkeypatch, c
         status, out, err = run(given, "--csv", csv, "--top-k", "2", "--threshold", "0.5")
         assert (status, out) == (3, f"{csv}: 6 of 7 images\n")
         head, *rows = reader(csv.read_text(encoding="utf-8").splitlines())
+        own = "image" if given == photos else "file"
         assert head == [
-            "image",
+            own,
             "label",
             "probability",
             "error",
@@ -252,12 +253,26 @@ def test_the_command_answers_in_part(photos: Path, adapter: Path, monkeypatch, c
             "probability_2",
         ]
         for row, answer in zip(rows, answers, strict=True):
+            name = answer["image"] if given == photos else Path(answer["image"]).name
             if "error" in answer:
-                assert row == [answer["image"], "", "", answer["error"], "", "", "", ""]
+                assert row == [name, "", "", answer["error"], "", "", "", ""]
             else:
                 label = answer["label"] if answer["probability"] >= 0.5 else ""
-                assert row[:3] == [answer["image"], label, str(answer["probability"])]
+                assert row[:3] == [name, label, str(answer["probability"])]
                 assert row[3:6] == ["", answer["label"], str(answer["probability"])]
+    rows = [{"file": f"{i}.png", "label": "red", "predicted_label": None, "seen": ["a", i]} for i in (0, 1)]
+    rows.append({"file": "2.png", "age": 7})
+    known = photos / "known.jsonl"
+    known.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    assert run(known, "--csv", csv)[0] == 3
+    head, first, _, lost = reader(csv.read_text(encoding="utf-8").splitlines())
+    said = ["predicted_predicted_label", "probability", "error"]
+    assert head == ["file", "label", "predicted_label", "seen", "age", *said]
+    assert first[:-3] == ["0.png", "red", "", '["a", 0]', ""]
+    assert first[-3:] == [answers[0]["label"], str(answers[0]["probability"]), ""]
+    assert lost == ["2.png", "", "", "", "7", "", "", answers[2]["error"]]
+    assert run(photos / "0.png", known, "--csv", csv)[0] == 3
+    assert csv.read_text(encoding="utf-8").startswith("image,label,probability,error\n")
     status, out, err = run(photos, "--json", "--top-k", "all")
     assert [len(a.get("top", ())) for a in json.loads(out)["predictions"]] == [
         3 * ("error" not in a) for a in answers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -39,7 +39,9 @@ def command(
         adapter: A folder, or hf:USER/NAME, with @REVISION where wanted, of the Hugging Face hub.
         inputs: Image files, folders of them, or tables. For an adapter of texts, files with one text a line, tables,
             folders of text files, or - for standard input.
-        csv: Write a table with one row for each input, and nothing to standard output but how many there are.
+        csv: Write a table with one row for each input, and nothing to standard output but how many there are. Where
+            all inputs are tables, their own columns stand first; what is said of a row is predicted_NAME where they
+            have a column NAME.
         top_k: Also give the K likeliest classes, or all of them (all).
         threshold: Leave the label empty where its probability is lower; of several labels, leave those out that are,
             whatever threshold validation chose for each class. auto takes what validation says of a
@@ -57,6 +59,7 @@ def command(
     from selfprompt.adapters.format import glance
     from selfprompt.files import read_names
     from selfprompt.runs.predict import predict_each
+    from selfprompt.runs.streaming import table_cells, table_columns
 
     kind, classes, several = glance(adapter)
     paths = paths_of(inputs, kind, given(column_flags))
@@ -70,7 +73,10 @@ def command(
     with ExitStack() as stack:
         sinks: list[Callable[[Prediction], object]] = [kept.append] if json else []
         if csv is not None:
-            sinks.append(stack.enter_context(table(csv, kind, width, (names or classes) if several else ())))
+            own = table_columns(paths, kind)
+            cells = None if own is None else table_cells(paths, kind)
+            classes = (names or classes) if several else ()
+            sinks.append(stack.enter_context(table(csv, kind, width, classes, own or (), cells)))
         followed = found if not sinks else advancing(found, f"predict with {adapter}", paths, kind)
         for prediction in followed:
             count += 1
@@ -87,7 +93,14 @@ def command(
 
 
 @contextmanager
-def table(path: Path, kind: Kind, width: int, several: Sequence[str] = ()) -> Iterator[Callable[[Prediction], None]]:
+def table(
+    path: Path,
+    kind: Kind,
+    width: int,
+    several: Sequence[str] = (),
+    own: Sequence[str] = (),
+    cells_of: Iterator[Mapping[str, object]] | None = None,
+) -> Iterator[Callable[[Prediction], None]]:
     """Give what writes a row for each prediction; the file is there when the block ends.
 
     Args:
@@ -95,6 +108,8 @@ def table(path: Path, kind: Kind, width: int, several: Sequence[str] = ()) -> It
         kind: What is classified.
         width: How many of the likeliest classes have columns.
         several: The classes, where an input may have several: each has a column of its probability.
+        own: The columns of the tables that the inputs are; they stand in the place of the input's name.
+        cells_of: What each row of these tables has, in their order; None where the inputs are no tables.
     """
     from selfprompt.files import comma_separated, encoded, replacing
 
@@ -102,21 +117,35 @@ def table(path: Path, kind: Kind, width: int, several: Sequence[str] = ()) -> It
         yield lambda found: None
         return
     columns = [f"{name}_{place}" for place in range(1, width + 1) for name in ("label", "probability")]
-    head = [kind, "label", "probability", "error"]
+    head = ["label", "probability", "error"]
     if several:
-        head, columns = [kind, "labels", "error"], [f"probability_{name}" for name in several]
+        head, columns = ["labels", "error"], [f"probability_{name}" for name in several]
+    said = [other_than(own, name) for name in (*head, *columns)]
     with replacing(path) as file:
-        file.write(encoded(comma_separated([[*head, *columns]])))
+        file.write(encoded(comma_separated([[*([kind] if cells_of is None else own), *said]])))
 
         def row(found: Prediction) -> None:
             top = [cell for one in found.get("top", ()) for cell in (one["label"], one["probability"])]
             top = top or list(found.get("probabilities", {}).values())
-            cells = [joined(found.get(kind)), found["label"], found["probability"], found.get("error")]
-            if several:
-                del cells[2]
-            file.write(encoded(comma_separated([[*cells, *(top or [None] * len(columns))]])))
+            given = {} if cells_of is None else next(cells_of)
+            first = [joined(found.get(kind))] if cells_of is None else [plain(given.get(name)) for name in own]
+            sure = [] if several else [found["probability"]]
+            cells = [*first, found["label"], *sure, found.get("error"), *(top or [None] * len(columns))]
+            file.write(encoded(comma_separated([cells])))
 
         yield row
+
+
+def other_than(taken: Sequence[str], name: str) -> str:
+    """A column's name, with predicted_ before it as long as a table has such a column already."""
+    return other_than(taken, f"predicted_{name}") if name in taken else name
+
+
+def plain(cell: object) -> object:
+    """A cell of another table as one of CSV: lists and objects as JSON."""
+    from json import dumps
+
+    return dumps(cell, ensure_ascii=False, default=str) if isinstance(cell, (list, dict)) else cell
 
 
 def show(found: Prediction) -> None:

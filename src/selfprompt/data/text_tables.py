@@ -66,11 +66,11 @@ def entries(path: Path, columns: Columns, split: str = "train") -> list[tuple[En
     return found
 
 
-def unlabelled(path: Path, columns: Columns) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Where each text of a table stands, and itself; as they are asked for, and without a look at labels."""
+def unlabelled(path: Path, columns: Columns) -> Iterator[tuple[Row, tuple[str, ...]]]:
+    """Each row of a table of texts, and its text; as they are asked for, and without a look at labels."""
     inputs = inputs_of(path, names_in(path, flat_rows(path)), columns.input_column)
     for row in flat_rows(path):
-        yield row.where, texts_in(row, inputs)
+        yield row, texts_in(row, inputs)
 
 
 def flat_rows(path: Path) -> Iterator[Row]:

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -21,11 +22,12 @@ from selfprompt.data.rows import names_in, read_rows
 from selfprompt.data.sources.folder import images_below
 from selfprompt.data.sources.table import columns_of, file_named, held_in, texts_of
 from selfprompt.data.tables import TABLES, Kind, apart, is_table
+from selfprompt.data.text_tables import flat_rows
 from selfprompt.data.tree import LeftOut, walk
 from selfprompt.data.views.base import View
 from selfprompt.errors import UserError, none_readable
 from selfprompt.inputs import Inputs, move
-from selfprompt.runs.texts import strings
+from selfprompt.runs.texts import rows, strings
 from selfprompt.tuning.engine import Engine
 
 logger = logging.getLogger("selfprompt")
@@ -115,7 +117,7 @@ def listed(images: ImageSource | Iterable[ImageSource]) -> Iterator[Named]:
             path = Path(source)
             found = [(str(path), path)]
             if is_table(apart(str(source))[0]):
-                found = in_table(*apart(str(source)))
+                found = ((name, image) for name, image, _ in in_table(*apart(str(source))))
             elif os.path.isdir(path):
                 none = UserError(f"{path} has no images: give image files, or folders of them.")
                 found = [(str(image), image) for image in images_below(path)] or [(str(path), none)]
@@ -124,8 +126,8 @@ def listed(images: ImageSource | Iterable[ImageSource]) -> Iterator[Named]:
             place += 1
 
 
-def in_table(file: str, columns: Columns) -> Iterator[tuple[str, Any]]:
-    """Each row's image in a table of images; its labels are not read."""
+def in_table(file: str, columns: Columns) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
+    """Each row of a table of images: its image's name, its image, and its cells; its labels are not read."""
     path = Path(file)
     try:
         if not path.is_file():
@@ -136,11 +138,33 @@ def in_table(file: str, columns: Columns) -> Iterator[tuple[str, Any]]:
                 held = held_in(row, column)
                 image = held or file_named(path, row, texts_of([row], column)[0])
             except UserError as error:
-                yield row.where, error
+                yield row.where, error, row.cells
             else:
-                yield held["path"] if held else str(image), image
+                name = held["path"] if held else str(image)
+                yield name, image, {**row.cells, column: name} if held else row.cells
     except UserError as error:
-        yield file, error
+        yield file, error, {}
+
+
+def table_columns(paths: Sequence[Path], kind: Kind) -> list[str] | None:
+    """The columns of tables of images or texts, in their order; None where something else is among them."""
+    tables = [Path(apart(str(path))[0]) for path in paths]
+    if not all(map(is_table, map(str, tables))):
+        return None
+    found: list[str] = []
+    for table in tables:
+        with suppress(UserError):  # said where the table is read
+            found += names_in(table, flat_rows(table) if kind == "text" else read_rows(table))
+    return list(dict.fromkeys(found))
+
+
+def table_cells(paths: Sequence[Path], kind: Kind) -> Iterator[Mapping[str, Any]]:
+    """The cells of each row that `answered` answers for tables; none where a table cannot be read.
+
+    An image within a table stands in them as its name.
+    """
+    read = rows if kind == "text" else in_table
+    return (cells for path in paths for _, _, cells in read(*apart(str(path))))
 
 
 def is_one(images: Any) -> bool:

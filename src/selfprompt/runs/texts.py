@@ -43,7 +43,7 @@ def in_file(path: Path) -> Iterator[tuple[str, Any]]:
         if path == STDIN:
             yield from lines("standard input", (line.rstrip("\n") for line in sys.stdin))
         elif is_table(apart(str(path))[0]):
-            yield from rows(*apart(str(path)))
+            yield from ((where, text) for where, text, _ in rows(*apart(str(path))))
         elif path.is_dir():
             files = sorted(file for file in path.rglob("*.txt") if file.is_file())
             yield from ((str(file), read_text(file, FIX)) for file in files)
@@ -66,10 +66,14 @@ def lines(where: str, found: Iterable[str]) -> Iterator[tuple[str, str]]:
         yield f"{where}, line {number}", line.removesuffix("\r")
 
 
-def rows(file: str, columns: Columns) -> Iterator[tuple[str, Any]]:
-    """Each row of a table of texts; its labels are not read."""
+def rows(file: str, columns: Columns) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
+    """Each row of a table of texts: where it stands, its text, and its cells; its labels are not read."""
     from selfprompt.data.text_tables import unlabelled
 
-    if not Path(file).is_file():
-        raise UserError(f"There is no file {file}: give a table ({', '.join(TABLES)}).")
-    yield from unlabelled(Path(file), columns)
+    try:
+        if not Path(file).is_file():
+            raise UserError(f"There is no file {file}: give a table ({', '.join(TABLES)}).")
+        for row, text in unlabelled(Path(file), columns):
+            yield row.where, text, row.cells
+    except UserError as error:
+        yield file, error, {}
