@@ -14,8 +14,8 @@ from selfprompt.scores.asked import WORDS, Metric
 from selfprompt.scores.classes import summary, told
 from selfprompt.scores.metrics import measured, paired_bootstrap, resampled
 from selfprompt.scores.several import above, chosen_thresholds, label_scores
-from selfprompt.scores.verdicts import KEEP, verdict, verdict_by
 from selfprompt.scores.verdicts import told as verdict_told
+from selfprompt.scores.verdicts import verdict, verdict_by
 
 RNG = np.random.default_rng(0)
 PROBABILITIES = RNG.integers(0, 20, (200, 4)) / 20  # many are the same
@@ -73,7 +73,7 @@ def test_thresholds_lie_between_what_is_given_and_what_is_not() -> None:
 def test_a_bootstrap_finds_a_difference_that_is_there_and_none_that_is_not() -> None:
     noise = RNG.random(SEVERAL.shape)
     better = verdict_by("map", PROBABILITIES, noise, SEVERAL, "probe", "image")
-    assert better["verdict"] == KEEP
+    assert better["verdict"] == "keep the prompts"
     assert better["interval"][0] < better["difference"] < better["interval"][1]
     assert better["rival_test_map"] == pytest.approx(100 * metrics.average_precision_score(SEVERAL, noise))
     assert verdict_by("map", noise, PROBABILITIES, SEVERAL, "probe", "image")["verdict"] == "take the probe"
@@ -90,7 +90,7 @@ def test_a_verdict_is_by_what_runs_are_ranked_by(metric: Metric) -> None:
     own, rival = np.eye(2)[careful], np.eye(2)[always]
     assert verdict(careful == labels, always == labels, "probe", "image")["verdict"] == "take the probe"
     found = verdict_by(metric, own, rival, labels, "probe", "image")
-    assert found["verdict"] == KEEP
+    assert found["verdict"] == "keep the prompts"
     sk = (
         metrics.balanced_accuracy_score
         if metric == "balanced_accuracy"

@@ -107,7 +107,16 @@ def test_the_probe_is_kept_where_validation_prefers_it(probed: Path, data: Path,
     assert metrics["val_accuracy"] is not None
     assert metrics["val_accuracy"] > instead["val_score"]
     assert metrics["trainable_parameters"] == sp.load(probed).count_parameters()[0]
-    assert metrics["worth"] == dict(prompts)["worth"]  # which is about the prompts
+    assert "worth" in metrics
+    assert "test_images" in prompts
+    assert "worth" in prompts
+    ours, neighbours = metrics["worth"]
+    theirs, _ = prompts["worth"]
+    assert ours["rival"] == "prompts of spt"
+    assert ours["difference"] == pytest.approx(-theirs["difference"])
+    assert ours["verdict"] == ("keep the linear probe" if ours["interval"][0] > 0 else theirs["verdict"])
+    assert dict(ours)["rival_test_accuracy"] == pytest.approx(instead["test_accuracy"])
+    assert "neighbour" in neighbours["rival"]
     kept = read_answers(probed)
     for part, accuracy in (("val", metrics["val_accuracy"]), ("test", metrics["test_accuracy"])):
         assert 100 * kept[part].right.mean() == pytest.approx(accuracy)

@@ -105,7 +105,7 @@ def tiles(metrics: Tested, folder: Path, inputs: Kind) -> list[tuple[str, str, s
     return [
         *found,
         ("trained", f"{metrics['trainable_parameters']:,}", f"{share:.2f} % of the parameters"),
-        ("adapter", f"{size / 1000:,.0f} kB", "prompts and head"),
+        ("adapter", f"{size / 1000:,.0f} kB", "a head" if instead else "prompts and head"),
         (
             "time",
             f"{metrics['seconds']:,.0f} s",
@@ -271,7 +271,7 @@ def details(config: dict[str, Any], metrics: Tested) -> Section:
         ("recipe", said(config["recipe"])),
         (f"protocol {metrics['protocol']}", said(config["protocol"])),
         ("seed", config["seed"]),
-        ("epoch kept", epoch_kept(metrics) if metrics["best_epoch"] else 0),
+        ("epoch kept", epoch_kept(metrics) if metrics["best_epoch"] else choice(metrics) or 0),
         ("processes", metrics["processes"]),
     ]
     return Section("Settings", "run.json holds them for a program.", rows=rows)

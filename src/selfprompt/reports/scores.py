@@ -12,7 +12,8 @@ from selfprompt.tuning.records import Tested
 
 
 def worth_section(found: list[Verdict], choice: str | None = None) -> Section:
-    """Prompts beside what costs less; and which was kept, where there was a choice."""
+    """What is kept beside the others; and why it is, where there was a choice."""
+    own = "The linear probe" if choice else "Prompts"
     metric = metric_of(found[0])
     score = f"rival_test_{metric or 'accuracy'}"
     rows = [
@@ -26,13 +27,13 @@ def worth_section(found: list[Verdict], choice: str | None = None) -> Section:
         for row in found
     ]
     words = (
-        "Prompts less each rival on the same test examples, in percentage points, with Newcombe's 95 % interval for "
+        f"{own} less each rival on the same test examples, in percentage points, with Newcombe's 95 % interval for "
         "paired shares (1998, method 10). Rivals read the same frozen features; what they have to choose, the "
         "probe's regularisation and the number of neighbours (by cosine), is chosen on validation."
     )
     if metric:
         words = (
-            f"Prompts less each rival on the same test examples, in percentage points of the {WORDS[metric]}, with "
+            f"{own} less each rival on the same test examples, in percentage points of the {WORDS[metric]}, with "
             "the 95 % interval of examples drawn anew 1,000 times. Rivals read the same frozen features; what they "
             "have to choose, the probe's regularisation and the number of neighbours (by cosine), is chosen on "
             "validation."

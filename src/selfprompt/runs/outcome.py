@@ -27,13 +27,14 @@ from selfprompt.scores.calibration import Calibration, calibration, tempered
 from selfprompt.scores.classes import Scores, scores
 from selfprompt.scores.metrics import measured
 from selfprompt.scores.several import LabelScores, chosen_thresholds, label_scores
-from selfprompt.scores.verdicts import Verdict, verdict, verdict_by
+from selfprompt.scores.verdicts import PROMPTS, Verdict, verdict, verdict_by
 from selfprompt.tuning.answers import Answers
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import probabilities
 from selfprompt.tuning.records import InsteadOf, OfProbe
 from selfprompt.watch import stage
 
+PROBE = "linear probe"
 TRAINED_ON = "validation examples were trained on, too: none is left for a temperature"
 
 
@@ -158,42 +159,53 @@ def kept_instead(
     return found
 
 
-def verdicts(
-    features: Sequence[Features],
-    probe: Any,
-    tested: Answers,
-    inputs: Kind,
-    plain: PromptedModel | None = None,
-    metric: Metric = "top1",
-) -> list[Verdict]:
-    """A model with prompts held against a linear probe and against nearest neighbours, and against none at all.
+def cheaper(
+    features: Sequence[Features], probe: Any, plain: PromptedModel | None = None, metric: Metric = "top1"
+) -> dict[str, NDArray[Any]]:
+    """What a linear probe and nearest neighbours answer for the test examples, and what needs no training at all.
 
     Args:
         features: Of training, validation and test examples (see `plain_features`).
         probe: A `linear_probe` of the first two.
-        tested: The model's answers for the last.
-        inputs: What they are.
-        plain: Its `zero_shot`, where there is one.
+        plain: A model's `zero_shot`, where there is one.
         metric: What runs are ranked by, and rivals, too.
+
+    Returns:
+        Classes (N,), or where examples have several labels each class's probability (N, C), by the rival's name.
     """
     train, val, test = features
     with stage("probe", len(train)) as advance:
         neighbours, count = nearest(train, val, test, metric)
-        rivals = {
-            "linear probe": answered(probe, test),
+        found = {
+            PROBE: answered(probe, test),
             "nearest neighbour" if count == 1 else f"{count} nearest neighbours": neighbours,
         }
         if plain is not None:
-            rivals["zero-shot classifier"] = zero_shot_answers(plain, test)
+            found["zero-shot classifier"] = zero_shot_answers(plain, test)
         advance(len(train), "")
+    return found
+
+
+def verdicts(
+    tested: Answers, rivals: Mapping[str, NDArray[Any]], inputs: Kind, metric: Metric = "top1", own: str = PROMPTS
+) -> list[Verdict]:
+    """A model held against rivals.
+
+    Args:
+        tested: The model's answers for the test examples.
+        rivals: See `cheaper`.
+        inputs: What they are.
+        metric: What runs are ranked by.
+        own: What the model is called.
+    """
     if tested.labels.ndim == 2:
-        own = tested.probabilities, tested.labels
-        return [verdict_by("map", own[0], found, own[1], name, inputs) for name, found in rivals.items()]
+        mine = tested.probabilities, tested.labels
+        return [verdict_by("map", mine[0], given, mine[1], name, inputs, own) for name, given in rivals.items()]
     found = []
     for name, classes in rivals.items():
-        one = verdict(tested.right, classes == tested.labels, name, inputs)
+        one = verdict(tested.right, classes == tested.labels, name, inputs, own)
         if metric != "top1":
             given = shares(classes, tested.probabilities.shape[1])
-            one |= verdict_by(metric, tested.probabilities, given, tested.labels, name, inputs)
+            one |= verdict_by(metric, tested.probabilities, given, tested.labels, name, inputs, own)
         found.append(one)
     return found

@@ -21,10 +21,12 @@ from selfprompt.runs.analysis import analyse_run
 from selfprompt.runs.config import RunConfig
 from selfprompt.runs.data_check import look_at_data
 from selfprompt.runs.outcome import (
+    PROBE,
     answers_by,
     answers_of,
     by_thresholds,
     calibrated,
+    cheaper,
     kept_instead,
     plain_features,
     probed,
@@ -96,7 +98,7 @@ class Rivals:
     """What else there is than the prompts that were trained.
 
     Args:
-        worth: The prompts held against them.
+        worth: What is kept, held against them.
         looked: What their features say of the data.
         kept: The run with a probe in the prompts' place, where that is kept, and what of its metrics changes.
     """
@@ -138,24 +140,32 @@ def finish(run: Trained, engine: Engine, analysed: bool) -> Result:
 def held_against_rivals(run: Trained, engine: Engine, analysed: bool) -> Rivals:
     """A linear probe and nearest neighbours on the frozen features, and what these say of the data."""
     config, model, parts = run.config, run.model, run.parts()
-    protocol, metric = config.protocol.completed(run.train.examples), config.protocol.metric
+    protocol, metric, inputs = (
+        config.protocol.completed(run.train.examples),
+        config.protocol.metric,
+        config.protocol.inputs,
+    )
     bare, plain, features = plain_features(model, run.backbone, protocol, engine, parts)
     probe = probed(features, metric)
     written = zero_shot(model, run.backbone, engine) if model.head.knows_names else None
-    worth = verdicts(features, probe, run.answers["test"], config.protocol.inputs, written, metric)
+    others = cheaper(features, probe, written, metric)
     looked = None
     if analysed and engine.is_main:
         named: dict[str, Decoded] = dict(zip(("train", "val", "test"), plain))
         looked = look_at_data(run.splits, named, features, model.backbone.info.name)
-    if not config.or_probe or model.head.knows_names:
-        return Rivals(worth, looked)
-    assert isinstance(bare.head, LinearHead)
-    give_weights(bare.head, probe)
-    known = {"val": features[1], "test": features[2]}
-    own = answers_by(bare.head, known, run.splits, engine, run.batch_size, model.num_classes)
-    own = by_thresholds(bare, own)
-    changed = kept_instead(bare, own, model, run.answers)
-    return Rivals(worth, looked, (replace(run, model=bare, answers=own), changed) if changed else None)
+    if config.or_probe and not model.head.knows_names:
+        assert isinstance(bare.head, LinearHead)
+        give_weights(bare.head, probe)
+        known = {"val": features[1], "test": features[2]}
+        own = answers_by(bare.head, known, run.splits, engine, run.batch_size, model.num_classes)
+        own = by_thresholds(bare, own)
+        if changed := kept_instead(bare, own, model, run.answers):
+            tested = run.answers["test"]
+            prompts = tested.probabilities if model.multi_label else tested.predicted
+            others = {f"prompts of {model.method.name}": prompts} | {k: v for k, v in others.items() if k != PROBE}
+            worth = verdicts(own["test"], others, inputs, metric, PROBE)
+            return Rivals(worth, looked, (replace(run, model=bare, answers=own), changed))
+    return Rivals(verdicts(run.answers["test"], others, inputs, metric), looked)
 
 
 def measured(run: Trained, worth: list[Verdict], changed: OfProbe | None, engine: Engine) -> Tested:
@@ -183,8 +193,9 @@ def measured(run: Trained, worth: list[Verdict], changed: OfProbe | None, engine
         metrics["temperature"] = temperature
     if worth:
         metrics["worth"] = worth
-        if (rival := worth[0].get("rival_test_accuracy")) is not None:
-            metrics["linear_probe_test_accuracy"] = rival
+        probe = accuracy if changed else worth[0].get("rival_test_accuracy")
+        if probe is not None:
+            metrics["linear_probe_test_accuracy"] = probe
     if config.protocol.classes == "base" and model.head.knows_names:
         protocol = config.protocol.model_copy(update={"classes": "new"})
         new = splits_for(run.dataset, protocol, run.folder, seed=config.seed)

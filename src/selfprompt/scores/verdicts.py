@@ -1,4 +1,4 @@
-"""Whether prompts are worth it: their answers beside those of something cheaper, on the same examples."""
+"""Whether what was trained is worth it: its answers beside those of something cheaper, on the same examples."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from selfprompt.scores.asked import WORDS, Metric
 from selfprompt.scores.intervals import paired_difference
 from selfprompt.scores.metrics import measured, paired_bootstrap, resampled
 
-KEEP = "keep the prompts"
+PROMPTS = "prompts"
+"""What is held against rivals, if nothing else."""
 
 
 class Verdict(TypedDict):
-    """Prompts against a rival: percentage points by which they are better, and the ends of Newcombe's paired 95 %
-    interval (see `paired_difference`).
+    """Prompts, or a probe that is kept in their place, against a rival: percentage points by which they are better,
+    and the ends of Newcombe's paired 95 % interval (see `paired_difference`).
 
     Where runs are ranked by another metric than the accuracy, as with several labels an example, points are of that,
     and the interval is of examples drawn anew (see `paired_bootstrap`)."""
@@ -32,16 +33,19 @@ class Verdict(TypedDict):
     verdict: str
 
 
-def verdict(right: NDArray[np.bool_], rivals: NDArray[np.bool_], rival: str, inputs: str) -> Verdict:
+def verdict(
+    right: NDArray[np.bool_], rivals: NDArray[np.bool_], rival: str, inputs: str, own: str = PROMPTS
+) -> Verdict:
     """Which to take, if the examples bear out either.
 
     Args:
-        right, rivals: (N,) whether each example is answered rightly, by prompts and by the rival.
+        right, rivals: (N,) whether each example is answered rightly, by the prompts and by the rival.
         rival: What it is called.
         inputs: What examples are called, in the singular.
+        own: What is held against it, where that are no prompts.
     """
     difference, low, high = (100 * value for value in paired_difference(right, rivals))
-    words = decided(low, high, rival, f"{len(right):,} {inputs}s")
+    words = decided(low, high, rival, f"{len(right):,} {inputs}s", own)
     found: Verdict = {"rival": rival, "difference": difference, "interval": [low, high], "verdict": words}
     return {**found, "rival_test_accuracy": 100 * float(rivals.mean())}
 
@@ -53,9 +57,10 @@ def verdict_by(
     labels: NDArray[Any],
     rival: str,
     inputs: str,
+    own: str = PROMPTS,
 ) -> Verdict:
     """`verdict`, by a metric of (N, C) probabilities of prompts and of the rival; labels are as of `measured`."""
-    own, other = (float(measured(metric, given, labels)[0]) for given in (probabilities, rivals))
+    score, other = (float(measured(metric, given, labels)[0]) for given in (probabilities, rivals))
     low, high, _ = paired_bootstrap(
         np.concatenate(
             [
@@ -64,15 +69,15 @@ def verdict_by(
             ]
         )
     )
-    words = decided(low, high, rival, f"{len(labels):,} {inputs}s")
-    found: Any = {"rival": rival, "difference": own - other, "interval": [low, high], "verdict": words}
+    words = decided(low, high, rival, f"{len(labels):,} {inputs}s", own)
+    found: Any = {"rival": rival, "difference": score - other, "interval": [low, high], "verdict": words}
     return found | {f"rival_test_{metric}": other}
 
 
-def decided(low: float, high: float, rival: str, examples: str) -> str:
-    """Which to take, by an interval of how much better prompts are."""
+def decided(low: float, high: float, rival: str, examples: str, own: str = PROMPTS) -> str:
+    """Which to take, by an interval of how much better one's own are."""
     if low > 0 or high < 0:
-        return KEEP if low > 0 else f"take the {rival}"
+        return f"keep the {own}" if low > 0 else f"take the {rival}"
     return f"no difference that these {examples} bear out"
 
 
