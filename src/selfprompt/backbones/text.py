@@ -312,9 +312,10 @@ def load_text(source: str) -> TextBackbone:
     import transformers
 
     name = source.removeprefix(PREFIX)
-    if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
+    folder = Path(name).expanduser()
+    if name.startswith((".", "/", "~")) and not folder.is_dir():
         raise UserError(f"There is no folder {name}: give one with a model of transformers and its tokenizer.")
-    name = str(Path(name).expanduser())
+    name = str(folder)
     try:
         config = transformers.AutoConfig.from_pretrained(name)
         architecture = (config.architectures or [""])[0]

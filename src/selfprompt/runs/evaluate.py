@@ -1,4 +1,4 @@
-"""Accuracy of a saved adapter."""
+"""Accuracy of a saved adapter, and of trained prompts on classes that they never saw."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from typing_extensions import TypedDict
 from selfprompt.adaptations import make_adaptation
 from selfprompt.adaptations.base import Adaptation
 from selfprompt.assembly import load
+from selfprompt.backbones.base import Backbone
+from selfprompt.backbones.clip import DualEncoder
 from selfprompt.backbones.load import BackboneSource
 from selfprompt.data.batches import Decoded, Viewed
-from selfprompt.data.datasets import Dataset
+from selfprompt.data.datasets import Dataset, Splits
 from selfprompt.data.examples import Examples
 from selfprompt.data.protocol import Classes
 from selfprompt.data.recorded import SPLITS, splits_for
@@ -24,12 +26,14 @@ from selfprompt.data.tables import Kind
 from selfprompt.errors import UserError, unknown
 from selfprompt.model import PromptedModel
 from selfprompt.runs.outcome import scored
+from selfprompt.runs.zero_shot import zero_shot
 from selfprompt.scores.classes import Scores
 from selfprompt.scores.intervals import paired_difference
 from selfprompt.scores.several import LabelScores
 from selfprompt.tuning.answers import Answers
 from selfprompt.tuning.engine import Engine
 from selfprompt.tuning.evaluation import probabilities
+from selfprompt.tuning.records import NewClasses
 
 Split = Literal["train", "val", "test"]
 Asked = Literal["all", "base", "new", "base,new"]
@@ -201,6 +205,29 @@ def answered(
     with network.folded(), engine.computing(model):
         found, losses = probabilities(network, images, engine, size, model.num_classes)
     return Answers(found.numpy(), examples.known_labels, (), model.thresholds), losses
+
+
+def new_classes(
+    model: PromptedModel, backbone: Backbone | DualEncoder, new: Splits, accuracy: float, engine: Engine
+) -> NewClasses:
+    """The test images of classes that a model was not trained on, by the names of these alone.
+
+    Args:
+        model: The trained one.
+        backbone: That it was built on.
+        new: The splits of those classes.
+        accuracy: The model's on the classes that it was trained on, in percent.
+        engine: Where to compute.
+    """
+    own = model.for_classes(new.class_names)
+    models = own, zero_shot(own, backbone, engine)
+    right, plain = (100 * float(answered(one, new.test, engine)[0].right.mean()) for one in models)
+    return {
+        "images": len(new.test),
+        "accuracy": right,
+        "harmonic_mean": statistics.harmonic_mean((accuracy, right)),
+        "zero_shot_accuracy": plain,
+    }
 
 
 def described(model: PromptedModel, answers: Answers, losses: Tensor, split: Split) -> dict[str, Any]:

@@ -35,7 +35,8 @@ from selfprompt.runs.outcome import (
     verdicts,
 )
 from selfprompt.runs.probe import give_weights
-from selfprompt.runs.zero_shot import new_classes, zero_shot
+from selfprompt.runs.evaluate import new_classes
+from selfprompt.runs.zero_shot import zero_shot
 from selfprompt.scores.classes import summary
 from selfprompt.scores.verdicts import Verdict
 from selfprompt.tuning.answers import Answers, write_answers
@@ -200,7 +201,7 @@ def measured(run: Trained, worth: list[Verdict], changed: OfProbe | None, engine
         protocol = config.protocol.model_copy(update={"classes": "new"})
         new = splits_for(run.dataset, protocol, run.folder, seed=config.seed)
         if len(new.test):  # of which a rehearsal, and data that are given so, have none
-            metrics["new_classes"] = new_classes(model, run.backbone, new, accuracy, engine, run.batch_size)
+            metrics["new_classes"] = new_classes(model, run.backbone, new, accuracy, engine)
     model.metrics |= {"test_accuracy": accuracy, "test_scores": summary(found), "data": run.dataset.fingerprint()}
     return metrics
 
