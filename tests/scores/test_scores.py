@@ -8,11 +8,14 @@ from scipy import stats
 from scipy.special import softmax
 from sklearn import metrics
 
+from selfprompt.errors import UserError
 from selfprompt.scores.calibration import (
     PRECISIONS,
     Calibration,
+    automatic,
     calibration,
     reliability,
+    takes_right,
     temperature,
     tempered,
     threshold,
@@ -138,9 +141,27 @@ def test_a_temperature_takes_enough_examples_and_an_error() -> None:
     found = calibration(wrong, labels)
     assert isinstance(found, Calibration)
     assert found.temperature < 1
-    assert [t.precision for t in found.thresholds] == [0.9]
-    assert found.at(0.85) == found.at(0.9) == found.thresholds[0]
+    assert [t.precision for t in found.thresholds] == [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9]
+    assert found.at(0.86) == found.at(0.9) == found.thresholds[-1]
     assert found.at(0.95) is None
+
+
+def test_half_right_answers_bear_out_a_half() -> None:
+    sure, right = np.linspace(1, 0.5, 200), np.arange(200) % 5 < 3  # of all, 60 % are right
+    kept = Calibration(examples=200, thresholds=[t for p in PRECISIONS if (t := threshold(sure, right, p))])
+    assert automatic(kept, "auto:0.5") == automatic(kept, "auto:0.47") == 0.5
+    with pytest.raises(
+        UserError, match=r"it takes 50 that are right, and there are 200 with too many wrong.*auto:0\.\d+\."
+    ):
+        automatic(kept, "auto:0.8")
+    with pytest.raises(UserError, match=r"0\.95 \(it takes 73 that are right, and there are 39\): give a number\."):
+        automatic(None, "auto", 39)
+
+
+@pytest.mark.parametrize(("precision", "count"), [(0.5, 50), (0.9, 50), (0.95, 73), (0.99, 381)])
+def test_a_threshold_takes_as_many_as_is_said(precision: float, count: int) -> None:
+    assert takes_right(precision) == count
+    assert threshold(np.ones(count), np.ones(count, dtype=bool), precision) is not None
 
 
 def test_scores_are_scikit_learns() -> None:

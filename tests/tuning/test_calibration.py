@@ -160,7 +160,9 @@ def test_a_threshold_is_what_validation_says_of_a_precision(
     kept = sp.predict(tmp_path, given, threshold="auto:0.9")
     assert kept == sp.predict(tmp_path, given, threshold=0.7) == sp.predict(tmp_path, given, threshold="auto:0.85")
     assert {None} < {p["label"] for p in kept}
-    with pytest.raises(UserError, match=r"no threshold for a precision of 0\.95 \(80 are too few"):
+    with pytest.raises(
+        UserError, match=r"no threshold for a precision of 0\.95 \(it takes 73 that are right, and there are 80 "
+    ):
         sp.predict(tmp_path, given, threshold="auto")
     with pytest.raises(UserError, match="'automatic'"):
         sp.predict(tmp_path, given, threshold="automatic")

@@ -208,8 +208,15 @@ def test_top_classes_and_a_threshold(predict, photos: Path) -> None:
             predict(photos, **wrong)
 
 
+def test_what_the_adapter_refuses_waits_for_no_backbone(adapter: Path, photos: Path) -> None:
+    with pytest.raises(sp.UserError, match="top_k is 5, and there are 3 classes"):
+        sp.predict(adapter, photos, top_k=5, backbone="no-such-backbone")
+    with pytest.raises(sp.UserError, match="no threshold for a precision of"):
+        sp.predict(adapter, photos, threshold="auto", backbone="no-such-backbone")
+
+
 def test_the_command_answers_in_part(photos: Path, adapter: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(prediction, "load", lambda path, _: sp.load(path, make_backbone()))
+    monkeypatch.setattr(prediction, "rebuilt", lambda path, *_: sp.load(path, make_backbone()))
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["selfprompt", "predict", str(adapter), *map(str, arguments)])

@@ -40,10 +40,11 @@ def command(
         seed: Has no effect here; every command takes it.
         json: Print one JSON object.
     """
-    from selfprompt.runs.embed import embed_each, embedding
     from selfprompt.runs.feature_files import check_suffix, feature_file
 
     check_suffix(out)
+    from selfprompt.runs.embed import embed_each, embedding
+
     model = embedding(source, backbone, image_size)
     kind = model.protocol.inputs
     paths = paths_of(inputs, kind, given(column_flags))

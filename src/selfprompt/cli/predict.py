@@ -45,7 +45,8 @@ def command(
         top_k: Also give the K likeliest classes, or all of them (all).
         threshold: Leave the label empty where its probability is lower; of several labels, leave those out that are,
             whatever threshold validation chose for each class. auto takes what validation says of a
-            precision of 0.95, auto:0.9 and auto:0.99 of others.
+            precision of 0.95, auto:0.9 of another: 0.5, 0.55 and so on to 0.95, and 0.99 are kept, and one between
+            takes the next higher.
         backbone: The backbone, if it has moved.
         class_names: A file with one name a line: other classes, or the same in other words, where the adapter's are
             texts (image-text models).

@@ -15,7 +15,8 @@ from typing_extensions import TypedDict
 
 from selfprompt.adaptations import make_adaptation
 from selfprompt.adaptations.base import Adaptation
-from selfprompt.assembly import load
+from selfprompt.adapters.format import find_adapter, read_adapter
+from selfprompt.assembly import rebuilt
 from selfprompt.backbones.load import BackboneSource
 from selfprompt.errors import Diverged, UserError
 from selfprompt.runs.streaming import OnError, answered
@@ -75,7 +76,8 @@ def predict(
         top_k: How many of the likeliest classes to give as ``top``, the first among them; 0 for all.
         threshold: Below this probability the label is None; several labels are given by it in the place of each
             class's own threshold. ``auto``, or ``auto:0.9``, is what validation says of that precision, 0.95 by
-            default (see `selfprompt.scores.calibration.threshold`).
+            default (see `selfprompt.scores.calibration.threshold`); of precisions that are not kept, such as
+            0.93, the next higher one is taken.
 
     Returns:
         For each image ``image`` (its path, or its number from 0 where it has none), or for each text ``text``
@@ -118,18 +120,22 @@ def predict_each(
     if isinstance(threshold, (int, float)) and not 0 <= threshold <= 1:
         raise UserError(f"The threshold is {threshold}: give a probability, from 0 to 1.")
     adaptation = None if adapt is None else make_adaptation(adapt)
-    model = load(adapter, backbone)
-    if model.multi_label and (top_k is not None or isinstance(threshold, str)):
+    folder = find_adapter(adapter)
+    config, state = read_adapter(folder)  # what is refused for them waits for no backbone
+    if config.protocol.multi_label and (top_k is not None or isinstance(threshold, str)):
         odd = "top_k" if top_k is not None else f"threshold {threshold}"
         raise UserError(f"Several labels have a threshold each, and all probabilities are given: leave {odd} out.")
     if isinstance(threshold, str):
         if odd := "other classes" if class_names is not None else "an adaptation" if adapt is not None else None:
             raise UserError(f"Validation says nothing of probabilities under {odd}: give the threshold as a number.")
-        threshold = automatic(model.calibration, threshold)
-    if class_names is not None:
-        model = model.for_classes(several(class_names))
-    if top_k is not None and not 0 <= top_k <= model.num_classes:
-        raise UserError(f"top_k is {top_k}, and there are {model.num_classes} classes: give as many or fewer.")
+        threshold = automatic(config.calibration, threshold, (config.metrics or {}).get("val_images"))
+    others = None if class_names is None else several(class_names)
+    num_classes = config.num_classes if others is None else len(others)
+    if top_k is not None and not 0 <= top_k <= num_classes:
+        raise UserError(f"top_k is {top_k}, and there are {num_classes} classes: give as many or fewer.")
+    model = rebuilt(folder, config, state, backbone)
+    if others is not None:
+        model = model.for_classes(others)
     names = model.class_names or [str(i) for i in range(model.num_classes)]
     engine = Engine()
     engine.place(model)

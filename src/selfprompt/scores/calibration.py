@@ -6,6 +6,8 @@ Temperature and error are those of Guo et al., "On Calibration of Modern Neural 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,12 +15,13 @@ from typing_extensions import TypedDict
 
 from selfprompt.errors import UserError
 from selfprompt.scores.asked import precision_in
-from selfprompt.scores.intervals import wilson
+from selfprompt.scores.intervals import Z, wilson
 
 BINS = 15
 LEAST = 50
 """Validation examples below which no temperature is fitted."""
-PRECISIONS = (0.9, 0.95, 0.99)
+PRECISIONS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99)
+"""Those whose thresholds are kept; adapters of before there were so many have the last three."""
 RANGE = (1 / 20, 20)
 """Of temperatures."""
 SMALLEST = 1e-38
@@ -167,8 +170,13 @@ def threshold(sure: Floats, right: NDArray[np.bool_], precision: float) -> Thres
     return Threshold(precision=precision, threshold=float(least), coverage=(last + 1) / len(order))
 
 
-def automatic(known: Calibration | None, asked: str) -> float:
-    """The threshold of ``auto`` or ``auto:PRECISION``, by what validation says.
+def automatic(known: Calibration | None, asked: str, examples: int | None = None) -> float:
+    """The threshold of ``auto`` or ``auto:PRECISION``, by what validation says: see `Calibration.at`.
+
+    Args:
+        known: What an adapter keeps of it.
+        asked: Which precision is wanted.
+        examples: How many validation examples there were, where that is known without ``known``.
 
     Raises:
         UserError: It is neither, or validation says none.
@@ -180,8 +188,18 @@ def automatic(known: Calibration | None, asked: str) -> float:
         raise UserError(f"The threshold is {asked!r:.40}: {give}.") from None
     found = None if known is None else known.at(precision)
     if found is None:
-        few = "there are none" if known is None else f"{known.examples} are too few, or wrong"
-        raise UserError(
-            f"Validation examples bear out no threshold for a precision of {precision:g} ({few}): give a number."
+        count, takes = examples if known is None else known.examples, takes_right(precision)
+        why = f"it takes {takes} that are right, and " + (
+            "the adapter keeps none"
+            if count is None
+            else f"there are {count}" + " with too many wrong" * (count >= takes)
         )
+        lower = max((t.precision for t in known.thresholds), default=None) if known else None
+        fix = "give a number" if lower is None else f"give a number, or auto:{lower:g}"
+        raise UserError(f"Validation examples bear out no threshold for a precision of {precision:g} ({why}): {fix}.")
     return found.threshold
+
+
+def takes_right(precision: float) -> int:
+    """How many validation examples a threshold takes, where all of them are right: see `threshold`."""
+    return max(LEAST, math.ceil(Z**2 * precision / (1 - precision)))

@@ -21,7 +21,8 @@ Threshold = Annotated[
     Annotated[float, Field(ge=0, le=1)] | Annotated[str, Field(pattern=r"^auto(:0?\.\d{1,9})?$")],
     Field(union_mode="left_to_right"),
     Query(
-        description="Least probability of a label; auto:0.9 is what validation says of that precision (auto: 0.95)."
+        description="Least probability of a label; auto:0.9 is what validation says of that precision (auto: 0.95), "
+        "or of the next higher one that is kept."
     ),
 ]
 

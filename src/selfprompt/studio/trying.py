@@ -112,7 +112,7 @@ def routes(studio: Studio) -> APIRouter:
         rest = {
             "curve": curve(folder, config),
             "own": bounds_of(config.thresholds, config.num_classes).tolist() if several else None,
-            "suggested": config.calibration.thresholds if config.calibration else [],
+            "suggested": [t for t in config.calibration.thresholds if t.coverage < 1] if config.calibration else [],
             "texts": config.protocol.inputs == "text",
             "most": studio.service.settings.max_images,
         }

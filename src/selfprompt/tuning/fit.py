@@ -127,7 +127,7 @@ def fit(
         training = Training(model, engine, folder, seed, run, on_step, checkpoint_seconds, ends)
         progress = training.go_through(stages, train_batches, val_batches, progress)
         metrics = measured(training, progress, stages, recipe, dataset, time.monotonic() - begun)
-        model.metrics = {k: metrics[k] for k in KEPT}
+        model.metrics = {k: metrics[k] for k in KEPT} | ({} if val is None else {"val_images": len(val)})
         if folder and engine.is_main:
             model.save_pretrained(folder)
             write_metrics(folder, metrics)
