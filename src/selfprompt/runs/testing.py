@@ -20,6 +20,7 @@ from selfprompt.model import PromptedModel
 from selfprompt.runs.analysis import analyse_run
 from selfprompt.runs.config import RunConfig
 from selfprompt.runs.data_check import look_at_data
+from selfprompt.runs.evaluate import new_classes
 from selfprompt.runs.outcome import (
     PROBE,
     answers_by,
@@ -35,7 +36,6 @@ from selfprompt.runs.outcome import (
     verdicts,
 )
 from selfprompt.runs.probe import give_weights
-from selfprompt.runs.evaluate import new_classes
 from selfprompt.runs.zero_shot import zero_shot
 from selfprompt.scores.classes import summary
 from selfprompt.scores.verdicts import Verdict
