@@ -186,6 +186,7 @@ def test_wrong_flags(more: tuple, sentence: str, folder: Path, weights: Path, tm
 
 def test_wrong_places(folder: Path, tmp_path: Path, fails) -> None:
     assert "There is no folder or data set 'nowhere'" in fails("tune", "nowhere")
+    assert "There is no file nowhere.csv: name a table" in fails("tune", "nowhere.csv")
     assert "holds no run to go on with" in fails("tune", "--resume", tmp_path)
     assert "needs DATA" in fails("tune", "--backbone", "vit_tiny_patch16_224")
     assert "could not be had from the hub" in fails("tune", folder, "--backbone", "vit_tiny_patch16_224.augreg_in21k")

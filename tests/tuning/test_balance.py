@@ -64,6 +64,17 @@ def test_what_counts_as_unbalanced(counts: list[int], odd: bool, caplog) -> None
     assert ("10 are ant, the largest class, and 3 are bee, the smallest" in caplog.text) == odd
 
 
+@pytest.mark.parametrize(
+    ("balance", "done"),
+    [("none", "--balance weighs"), ("auto", "the loss weighs them"), ("sampler", "drawn as often")],
+)
+def test_what_is_done_about_it_is_said(balance: str, done: str, caplog) -> None:
+    with caplog.at_level(logging.WARNING):
+        tell(np.array([10, 3]), None, "image", balance)
+    assert done in caplog.text
+    assert ("--balance" in caplog.text) == (balance == "none")
+
+
 def test_a_sampler_draws_every_class_as_often() -> None:
     epochs = np.stack([drawn(UNEVEN, 0, epoch) for epoch in range(300)])
     assert np.allclose(np.bincount(UNEVEN[epochs].flatten()) / epochs.size, 1 / 3, atol=0.02)

@@ -27,15 +27,22 @@ def is_skewed(counts: np.ndarray) -> bool:
     return len(present) > 0 and bool(present.max() > SKEWED * present.min())
 
 
-def tell(counts: np.ndarray, names: Sequence[str] | None, inputs: str) -> None:
-    """Say which classes are the largest and the smallest, where they differ much."""
+DONE = {
+    "none": "--balance weighs or samples them, --metric chooses what selects the epoch",
+    "sampler": "all are drawn as often",
+}
+
+
+def tell(counts: np.ndarray, names: Sequence[str] | None, inputs: str, balance: str = "none") -> None:
+    """Say which classes are the largest and the smallest, where they differ much, and what is done about it."""
     if is_skewed(counts):
         large, small = int(counts.argmax()), int(np.where(counts > 0, counts, counts.max()).argmin())
         called = names or [str(i) for i in range(len(counts))]
         logger.warning(
             "Classes are unbalanced: of the training %ss %d are %s, the largest class, and %d are %s, the smallest "
-            "(--balance weighs or samples them, --metric chooses what selects the epoch).",
+            "(%s).",
             *(inputs, counts[large], called[large], counts[small], called[small]),
+            DONE.get(balance, "the loss weighs them"),
         )
 
 

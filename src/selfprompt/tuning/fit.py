@@ -99,7 +99,8 @@ def fit(
     engine = engine or Engine(recipe.precision, trackers, folder)
     model.protocol = model.protocol.completed(train)
     if engine.is_main:
-        tell(class_counts(train.known_labels, model.num_classes), model.class_names, model.protocol.inputs)
+        counts = class_counts(train.known_labels, model.num_classes)
+        tell(counts, model.class_names, model.protocol.inputs, recipe.balance)
     train_batches = given if isinstance(given, Decoded) else Decoded(train, model.protocol, train=True, seed=seed)
     val_batches = held if isinstance(held, Decoded) else None if val is None else Decoded(val, model.protocol)
 

@@ -86,6 +86,8 @@ def locate(data: str | Path) -> str:
             f"{data} is a file: give a table ({', '.join(TABLES)}), or the folder that holds one folder of images, "
             f"or of texts, for each class."
         )
+    if has_columns(file):
+        raise UserError(f"There is no file {file}: name a table that is there.")
     hint = f"write {NAME}{data} for the data set, " if str(data) in names() else ""
     near = difflib.get_close_matches(str(data).removeprefix(NAME), names(), n=3)
     meant = f" (did you mean {' or '.join(near)}?)" if near else ""
