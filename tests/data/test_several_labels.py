@@ -11,10 +11,12 @@ import pytest
 from test_table_files import write
 
 from conftest import write_image
+from selfprompt.data.cells import in_cells
 from selfprompt.data.columns import Columns
 from selfprompt.data.datasets import Dataset, with_splits
 from selfprompt.data.examples import Examples
 from selfprompt.data.protocol import Protocol
+from selfprompt.data.rows import Row
 from selfprompt.data.sources import load_located
 from selfprompt.data.sources.table import load_table
 from selfprompt.data.splits import cut_several
@@ -102,6 +104,14 @@ def test_a_separator_is_never_guessed_but_said(tmp_path: Path, caplog) -> None:
     assert found.class_names == ("a", "a|b")
     assert not found.train.multi_label
     assert "'a|b' is read as one label: --label-separator '|' reads several" in caplog.text
+
+
+@pytest.mark.parametrize(("cells", "said"), [(("a, b", "a", "b"), True), (("dogs, small", "dogs", "cats"), False)])
+def test_a_comma_between_labels_that_stand_alone_elsewhere_is_said(cells: tuple, said: bool, caplog) -> None:
+    rows = [Row(f"line {i}", {"label": cell}) for i, cell in enumerate(cells)]
+    with caplog.at_level(logging.WARNING):
+        assert in_cells(rows, "label", None) is None
+    assert ("'a, b' is read as one label: --label-separator ',' reads several" in caplog.text) == said
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.7])

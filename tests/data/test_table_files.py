@@ -449,3 +449,13 @@ def test_doctor_takes_the_columns_of_a_table(pictures: Path, works) -> None:
     path = write(pictures, ROWS)
     found = json.loads(works("doctor", path, "--label-column", "species", "--group-column", "patient", "--json"))
     assert found["data"].endswith("#label=species&group=patient")
+
+
+def test_columns_that_are_not_there_are_told_with_what_is_meant(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("image;label\na.png;x\n", encoding="utf-8")
+    with pytest.raises(UserError, match="parts its columns by ';', not by ',': save it with commas"):
+        load_table(table)
+    table.write_text("image,label\na.png,x\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"no column 'Label' \(--label-column\) \(did you mean label\?\), but image"):
+        load_table(table, Columns(label_column="Label"))

@@ -58,9 +58,8 @@ def in_cells(rows: Sequence[Row], column: str, separator: str | None) -> list[tu
     """
     cells = [row.cells.get(column) for row in rows]
     if separator is None and not any(isinstance(cell, list) for cell in cells):
-        if mark := next((mark for mark in SEPARATORS for cell in cells if mark in str(cell)), None):
-            odd = next(cell for cell in cells if mark in str(cell))
-            logger.warning("%r is read as one label: --label-separator '%s' reads several in a cell.", odd, mark)
+        if found := next(((mark, cell) for mark in SEPARATORS for cell in cells if mark in str(cell)), listed(cells)):
+            logger.warning("%r is read as one label: --label-separator '%s' reads several in a cell.", *found[::-1])
         return None
     every: list[list[Any]] = []
     for cell in cells:
@@ -75,6 +74,14 @@ def in_cells(rows: Sequence[Row], column: str, separator: str | None) -> list[tu
             raise UserError(f"{row.where} has {cell!r:.60} in {column}: write each label once.")
         found.append(labels)
     return found
+
+
+def listed(cells: Sequence[Any]) -> tuple[str, Any] | None:
+    """A comma, and a cell that it parts into labels which are cells themselves, if there is one: in a class's own
+    name a comma is no rarity."""
+    whole = {str(cell).strip() for cell in cells}
+    parts = ((cell, [part.strip() for part in str(cell).split(",")]) for cell in cells if "," in str(cell))
+    return next(((",", cell) for cell, own in parts if whole.issuperset(own)), None)
 
 
 def numbered(labels: Sequence[tuple[str, ...]], names: Sequence[str], several: bool) -> np.ndarray:

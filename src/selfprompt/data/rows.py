@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import json
 import logging
 import re
@@ -255,3 +256,18 @@ def splits_of(
     if "train" not in parts:
         raise UserError(f"{path} has no row of the split train, but of {', '.join(parts)}: add some.")
     return parts
+
+
+def without_column(path: Path, kind: str, there: Sequence[str], flag: str) -> UserError:
+    """The error for a table none of whose columns is named as one of a kind is."""
+    if len(there) == 1 and ";" in there[0]:
+        return UserError(f"{path} parts its columns by ';', not by ',': save it with commas.")
+    return UserError(f"{path} has no {kind} column that its name tells, among {', '.join(there)}: name it ({flag}).")
+
+
+def misnamed(path: Path, wanted: str, there: Sequence[str], flag: str) -> UserError:
+    """The error for a column that is asked for and not there."""
+    lower = {name.lower(): name for name in there}
+    near = [lower[name] for name in difflib.get_close_matches(wanted.lower(), lower, n=1)]
+    meant = f" (did you mean {near[0]}?)" if near else ""
+    return UserError(f"{path} has no column {wanted!r} ({flag}){meant}, but {', '.join(there)}.")

@@ -12,7 +12,17 @@ from selfprompt.data import layout
 from selfprompt.data.cells import Label, class_columns, flagged, in_cells
 from selfprompt.data.columns import Columns
 from selfprompt.data.pairs import IMAGE_COLUMNS, LABEL_COLUMNS
-from selfprompt.data.rows import Row, as_names, as_text, names_in, names_of, read_rows, splits_of
+from selfprompt.data.rows import (
+    Row,
+    as_names,
+    as_text,
+    misnamed,
+    names_in,
+    names_of,
+    read_rows,
+    splits_of,
+    without_column,
+)
 from selfprompt.data.texts import Entry
 from selfprompt.errors import UserError
 
@@ -152,7 +162,7 @@ def inputs_of(path: Path, there: Sequence[str], chosen: str | None) -> list[str]
     if chosen is not None:
         wanted = [chosen] if chosen in there else [name.strip() for name in chosen.split(",")]
         if odd := [name for name in wanted if name not in there]:
-            raise UserError(f"{path} has no column {odd[0]!r} (--input-column), but {', '.join(there)}.")
+            raise misnamed(path, odd[0], there, "--input-column")
         if len(wanted) > 2:
             raise UserError(f"--input-column {chosen} names {len(wanted)} columns: give one, or two of a pair.")
         return wanted
@@ -164,9 +174,7 @@ def inputs_of(path: Path, there: Sequence[str], chosen: str | None) -> list[str]
             f"(--input-column)."
         )
     if not found:
-        raise UserError(
-            f"{path} has no text column that its name tells, among {', '.join(there)}: name it (--input-column)."
-        )
+        raise without_column(path, "text", there, "--input-column")
     return found[0]
 
 
@@ -176,14 +184,12 @@ def the(
     """The column of labels, splits or groups, chosen or found by its name, if there is one."""
     flag = f"--{kind}-column"
     if chosen is not None and chosen not in there and needed:
-        raise UserError(f"{path} has no column {chosen!r} ({flag}), but {', '.join(there)}.")
+        raise misnamed(path, chosen, there, flag)
     found = [name for name in there if name.lower() in names] if chosen is None else [chosen]
     if len(found) > 1:
         raise UserError(f"{path} has the {kind} columns {' and '.join(found)}: choose one ({flag}).")
     if needed and not found:
-        raise UserError(
-            f"{path} has no {kind} column that its name tells, among {', '.join(there)}: name it ({flag})."
-        )
+        raise without_column(path, kind, there, flag)
     return found[0] if found and found[0] in there else None
 
 

@@ -15,7 +15,18 @@ from selfprompt.data.datasets import Dataset
 from selfprompt.data.examples import Examples
 from selfprompt.data.images import URL
 from selfprompt.data.pairs import IMAGE_COLUMNS, LABEL_COLUMNS
-from selfprompt.data.rows import FIX, Row, as_names, as_text, in_order, names_of, read_rows, splits_of
+from selfprompt.data.rows import (
+    FIX,
+    Row,
+    as_names,
+    as_text,
+    in_order,
+    misnamed,
+    names_of,
+    read_rows,
+    splits_of,
+    without_column,
+)
 from selfprompt.errors import UserError
 
 NAMES = {
@@ -93,15 +104,13 @@ def columns_of(
         wanted = getattr(chosen, f"{kind}_column")
         likely = [name for name in there if name.lower() in names] if wanted is None else [wanted]
         if wanted is not None and wanted not in there:
-            raise UserError(f"{path} has no column {wanted!r} ({flag}), but {', '.join(there)}.")
+            raise misnamed(path, wanted, there, flag)
         if len(likely) > 1:
             raise UserError(f"{path} has the {kind} columns {' and '.join(likely)}: choose one ({flag}).")
         if likely:
             found[kind] = likely[0]
         elif kind in ("input", "label"):
-            raise UserError(
-                f"{path} has no {kind} column that its name tells, among {', '.join(there)}: name it ({flag})."
-            )
+            raise without_column(path, kind, there, flag)
     return found
 
 
