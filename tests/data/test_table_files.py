@@ -76,7 +76,7 @@ def test_every_format_is_the_same_data(kind: str, pictures: Path) -> None:
 def test_a_table_in_utf_16_is_read_by_its_mark(kind: str, encoding: str, pictures: Path) -> None:
     rows = [{**row, "text": f"caf\u00e9 {i}"} for i, row in enumerate(ROWS)]
     path = write(pictures, rows, kind)
-    path.write_bytes(f"\ufeff{path.read_text('utf-8-sig')}".encode(encoding))
+    path.write_bytes(f"\ufeff{path.read_text(encoding='utf-8-sig')}".encode(encoding))
     assert load_located(f"{path}#label=species&input=file", "image").class_names == ("10", "ant", "bee")
     found = load_located(f"{path}#label=species&input=text", "text")
     assert [found.class_names[found.train.known_labels[1]], found.train.images[1]] == ["bee", ("caf\u00e9 1",)]
