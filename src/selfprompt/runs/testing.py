@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.clip import DualEncoder
@@ -218,6 +219,11 @@ def told(metrics: Tested) -> dict[str, float]:
     return found
 
 
+def said(tested: Answers, metrics: Tested) -> tuple[Tensor, Tensor]:
+    """(N,) classes that are answered, and (N,) their probabilities at the temperature where there is one."""
+    return torch.from_numpy(tested.predicted), torch.from_numpy(surest(tested, metrics.get("temperature")))
+
+
 def write(run: Trained, metrics: Tested) -> None:
     """The adapter, predictions.csv and probabilities.safetensors."""
     model, tested, inputs = run.model, run.answers["test"], run.config.protocol.inputs
@@ -228,14 +234,12 @@ def write(run: Trained, metrics: Tested) -> None:
     if model.multi_label:
         write_labels(run.folder, tested, names, inputs)
     else:
-        shown = torch.from_numpy(tested.predicted), torch.from_numpy(surest(tested, metrics.get("temperature")))
-        write_predictions(run.folder, tested.names, names, run.test.labels, *shown, inputs)
+        write_predictions(run.folder, tested.names, names, run.test.labels, *said(tested, metrics), inputs)
     write_answers(run.folder, run.answers)
 
 
 def analyse(run: Trained, metrics: Tested, looked: Findings | None) -> None:
     """analysis.json, and thumbnails.png of images."""
     tested = run.answers["test"]
-    shown = torch.from_numpy(tested.predicted), torch.from_numpy(surest(tested, metrics.get("temperature")))
     names = list(run.splits.class_names)
-    analyse_run(run.folder, run.model, names, *run.parts(), tested.names, *shown, looked)
+    analyse_run(run.folder, run.model, names, *run.parts(), tested.names, *said(tested, metrics), looked)
