@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
+from selfprompt.comparison.search import Point, Trial, climb, ends, grid_points, search
 from selfprompt.errors import Diverged, UserError
 from selfprompt.methods.base import Grid
 from selfprompt.methods.recipe import Recipe
@@ -35,6 +35,18 @@ def test_the_climb_leaves_its_start_and_brackets_the_optimum() -> None:
     rates = [t.point.lr for t in trials]
     assert min(rates) < best.lr < max(rates)
     assert len({(round(math.log10(t.point.lr), 4), t.point.decay) for t in trials}) == 24
+
+
+@pytest.mark.parametrize("head", [None, 1e-1])
+def test_a_search_is_at_an_end_until_both_sides_of_the_best_rates_were_tried(head: float | None) -> None:
+    start = Point(1e-3, head_lr=head)
+    count = next(n for n in range(1, 40) if not ends(climbed(start, n)))
+    found = climbed(start, count)
+    best = max(found, key=lambda t: t.score).point
+    for name in ("lr", "head_lr") if head else ("lr",):
+        tried = {t.point.params()[name] for t in found}
+        assert min(tried) < best.params()[name] < max(tried)
+    assert ends(found[:-1])
 
 
 @pytest.mark.parametrize("stopped", [False, True])

@@ -102,9 +102,10 @@ def test_a_benchmark_is_a_comparison_on_each_task(folder: Path, weights: Path, t
 
 def test_a_study_varies_what_the_methods_share(folder: Path, weights: Path, tmp_path: Path, works) -> None:
     run = ["compare", folder, "--backbone", weights, "--study", "training-set", "--methods", "linear"]
-    run += ["--epochs", 1, "--seeds", 1, "--trials", 1, "--out", tmp_path]
+    run += ["--epochs", 1, "--seeds", 1, "--trials", 1, "--further-trials", 1, "--out", tmp_path]
     rows = json.loads(works(*run, "--json"))["results"]
     assert [row["setting"] for row in rows] == ["100 images", "200 images", "400 images", "800 images"]
     assert len({row["protocol"] for row in rows}) == 4
+    assert [len(row["trials"]) for row in rows] == [2] * 4  # the first is at both ends of what was tried
     assert (tmp_path / "table.md").read_text(encoding="utf-8").startswith("| method | setting | protocol |")
     assert "linear 100 images" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from selfprompt.cli.console import emit, finish, own_command, progress
 from selfprompt.cli.flags import MethodFlags, RecipeFlags, given
-from selfprompt.cli.values import Count, Seed, one_of
+from selfprompt.cli.values import Count, Seed, Whole, one_of
 from selfprompt.comparison.suites import SUITES
 from selfprompt.errors import UserError
 from selfprompt.methods import compared
@@ -32,6 +32,7 @@ def command(
     shots: Count | None = None,
     seeds: Count = 3,
     trials: Count | None = None,
+    further_trials: Whole = 0,
     method_flags: MethodFlags = None,
     recipe_flags: RecipeFlags = None,
     jobs: Count = 1,
@@ -56,6 +57,7 @@ def command(
         shots: Training images of each class, if not the preset's.
         seeds: Runs of each method on each task at its best settings.
         trials: Points that each search tries (5; mini 3, mini-text 2, mini-clip 1).
+        further_trials: At most so many points more while the best learning rate is the smallest or largest tried.
         jobs: Runs at a time on one machine, each with its share of the threads.
         on: here, or ray: the cluster that RAY_ADDRESS names, or one started here.
         out: The benchmark's folder (runs/bench-SUITE).
@@ -88,6 +90,7 @@ def command(
             seeds=seeds,
             workers=Workers(jobs, on, advance),
             search=search,
+            further_trials=further_trials,
             **changes,
             **({} if trials is None else {"trials": trials}),
         )

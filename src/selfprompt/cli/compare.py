@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from selfprompt.cli.console import emit, finish, own_command, progress
 from selfprompt.cli.flags import ColumnFlags, MethodFlags, RecipeFlags, SearchProtocolFlags, given
-from selfprompt.cli.values import Count, Seed, one_of
+from selfprompt.cli.values import Count, Seed, Whole, one_of
 from selfprompt.comparison.studies import STUDIES
 from selfprompt.data.tables import with_columns
 
@@ -27,6 +27,7 @@ def command(
     backbone: str | None = None,
     seeds: Count = 3,
     trials: Count | None = None,
+    further_trials: Whole = 0,
     search: Literal["climb", "grid"] = "climb",
     method_flags: MethodFlags = None,
     recipe_flags: RecipeFlags = None,
@@ -54,6 +55,7 @@ def command(
             where the hub's cache has it or the hub can be reached, else builtin.
         seeds: Runs of each method at its best settings.
         trials: Points that each search tries (5; 3 without DATA).
+        further_trials: At most so many points more while the best learning rate is the smallest or largest tried.
         search: climb steps from the published settings to better ones; grid tries the paper's own grid.
         image_size: Side of the input in pixels, if not the backbone's own.
         jobs: Runs at a time on one machine, each with its share of the threads.
@@ -75,6 +77,7 @@ def command(
     size = {} if image_size is None else {"image_size": image_size}
     protocol = {"split_seed": seed, **given(protocol_flags), **size}
     changes = {"recipe": given(recipe_flags), "fields": given(method_flags), "search": search}
+    changes["further_trials"] = further_trials
 
     def make(other: str | None = None, more: dict[str, Any] | None = None) -> Comparison:
         chosen, settings = other or backbone, protocol | (more or {})

@@ -77,6 +77,7 @@ TopK = Annotated[int | None, Parameter(converter=top)]
 Threshold = Annotated[float | str | None, Parameter(converter=least)]
 Duration = Annotated[float | None, Parameter(converter=duration)]
 Count = Annotated[int, whole_number(1)]
+Whole = Annotated[int, whole_number(0)]
 Seed = Annotated[int, whole_number(0, 2**32 - 2)]
 
 

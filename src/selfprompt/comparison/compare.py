@@ -16,7 +16,7 @@ from selfprompt.backbones.load import info
 from selfprompt.comparison.beyond import Asked, Final, also_columns, asked_of, derived, deviation, evaluated
 from selfprompt.comparison.paired import held_against_best, paired_columns
 from selfprompt.comparison.rows import COLUMNS, Chosen, Row, score_columns
-from selfprompt.comparison.search import Point, Trial, climb, grid_points, search
+from selfprompt.comparison.search import Point, Trial, at_an_end, climb, ends, grid_points, search
 from selfprompt.comparison.workers import Unit, Workers
 from selfprompt.data.protocol import AnyProtocol, BaseProtocol, protocol_for
 from selfprompt.errors import UserError, out_of_range
@@ -43,6 +43,7 @@ class Comparison(BaseModel):
         rates: Which of `Method.rates` the searches start at (see `Method.searched_from`), if not at the recipe's.
             Where the recipe has a ``head_lr``, both are searched.
         trials: Points that the search tries for every method.
+        further_trials: At most so many points more while a best rate is the smallest or the largest tried.
         search: ``climb`` (see `climb`), or each paper's own ``grid``, all of it.
         also: Data sets on which the tested runs are evaluated besides, all of their classes asked; only heads that
             answer for any classes are. Where the protocol's classes are ``base``, so are the new ones.
@@ -60,6 +61,7 @@ class Comparison(BaseModel):
     fields: dict[str, Any] = {}
     rates: str | None = None
     trials: int = Field(default=5, ge=1)
+    further_trials: int = Field(default=0, ge=0)
     search: Literal["climb", "grid"] = "climb"
     also: tuple[str, ...] = ()
     adapt: tuple[str, ...] = ()
@@ -136,6 +138,7 @@ def open_folder(comparison: Comparison, out: Path) -> None:
         if isinstance(there.get("protocol"), dict):  # as files were that lack fields which came later
             known = type(comparison.protocol).model_fields
             there["protocol"] = {k: f.default for k, f in known.items()} | there["protocol"]
+        there.setdefault("further_trials", 0)  # likewise
         odd = next((key for key in settings if there.get(key) != settings[key]), None)
         if odd:
             raise UserError(f"{out} holds a comparison with another {odd}: choose another --out, or remove it.")
@@ -180,8 +183,10 @@ def choose(comparison: Comparison, out: Path, spec: str) -> Chosen:
     def propose(done: list[Trial]) -> Point | None:
         if grid is not None:
             return grid[len(done)] if len(done) < len(grid) else None
-        start = Point(base.recipe.lr, head_lr=base.recipe.head_lr)
-        return climb(start, done) if len(done) < (comparison.trials if trains else 1) else None
+        start, count = Point(base.recipe.lr, head_lr=base.recipe.head_lr), comparison.trials if trains else 1
+        if trains and len(done) >= count and ends(done):
+            count += comparison.further_trials
+        return climb(start, done) if len(done) < count else None
 
     trials = search(out / JOURNAL, spec, propose, trial)
     number = max(range(len(trials)), key=lambda n: trials[n].score)
@@ -278,11 +283,6 @@ def row(spec: str, chosen: Chosen, metrics: list[Final]) -> Row:
         made["head_lr"] = best["head_lr"]
         made["head_lr_at_the_end_of_what_was_tried"] = at_an_end(best["head_lr"], tried)
     return made
-
-
-def at_an_end(rate: float, tried: Sequence[float]) -> bool:
-    """Whether a rate lies at an end of those that were tried."""
-    return rate in (min(tried), max(tried))
 
 
 def measure(work: Sequence[tuple[Comparison, Path, str]], seeds: int, workers: Workers) -> list[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,18 @@ def climb(start: Point, trials: list[Trial]) -> Point:
     steps += [(name, RATE_STEP ** (0.5**halvings)) for halvings in range(1, 20) for name in rates]
     around = [best.moved(**{name: factor}) for name, step in steps for factor in (step, 1 / step)]
     return next(point for point in around if not any(point.near(t.point) for t in trials))
+
+
+def at_an_end(rate: float, tried: Sequence[float]) -> bool:
+    """Whether a rate lies at an end of those that were tried."""
+    return rate in (min(tried), max(tried))
+
+
+def ends(trials: Sequence[Trial]) -> bool:
+    """Whether a rate of the best point lies at an end of what was tried."""
+    best = max(trials, key=lambda t: t.score).point.params()
+    points = [t.point.params() for t in trials]
+    return any(at_an_end(best[name], [point[name] for point in points]) for name in best if name != "decay")
 
 
 def grid_points(grid: Grid, recipe: Recipe) -> list[Point]:
