@@ -139,6 +139,16 @@ def test_a_budget_without_room_says_what_it_takes(many: Path, weights: Path, wor
     assert within(needed, config, Material(), 0.0, work.report)[0].recipe.epochs >= 1
 
 
+def test_a_budget_shorter_than_its_rehearsal_is_refused_in_its_training(
+    many: Path, weights: Path, work: Work
+) -> None:
+    with pytest.raises(
+        UserError, match=r"--budget is over before training could be timed: give several times as much"
+    ):
+        within(9.0, configured(many, weights), Material(), 0.0, work.report)
+    assert work.now < 12  # not the probe's, nor the page's time
+
+
 def test_stages_share_a_budget_by_their_epochs(weights: Path, many: Path, work: Work) -> None:
     method = configured(many, weights, "vpt", keep=0.5).method
     recipe = configured(many, weights).recipe

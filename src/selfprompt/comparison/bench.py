@@ -52,8 +52,8 @@ def task_of(suite: Suite, data: str, backbone: str | None = None, **changes: Any
         suite: The benchmark.
         data: The data set.
         backbone: If not the suite's own.
-        **changes: Dictionaries ``protocol``, ``recipe`` and ``fields`` that beat the suite's; ``trials``; ``further_trials``;
-            ``search``.
+        **changes: Dictionaries ``protocol``, ``recipe`` and ``fields`` that beat the suite's; ``search``; ``trials``;
+            ``further_trials``.
     """
     backbone = backbone or suite.backbone
     own = {"template": suite.texts[data]} if data in suite.texts else {}

@@ -45,11 +45,11 @@ def within(
         config, material, begun, then: Of `price`.
 
     Raises:
-        UserError: There is no room for one epoch, or the method trains nothing.
+        UserError: There is no room for one epoch or for timing it, or the method trains nothing.
     """
     if not config.method.stages(config.recipe):
         raise UserError(f"--budget chooses epochs, and {config.method.name} trains none: leave it out.")
-    found = price(config, material, begun, then)
+    found = price(config, material, begun, then, budget)
     one = sum(found.epoch.values())
     rest = sum(found.once.values()) - found.once["start"]  # what is still to come
 

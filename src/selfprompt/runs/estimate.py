@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import Any
 
 from selfprompt import watch
 from selfprompt.adapters.format import WEIGHTS_NAME
+from selfprompt.errors import UserError
 from selfprompt.runs.config import RunConfig, starting
 from selfprompt.runs.material import Material
 from selfprompt.runs.rehearsal import rehearsal, sampled, scaled, size
@@ -85,7 +87,13 @@ def estimate(data: str | None = None, backbone: str | None = None, method: str =
     return price(RunConfig.resolve(data, backbone, method, **settings), Material())
 
 
-def price(config: RunConfig, material: Material, begun: float | None = None, then: Then | None = None) -> Estimate:
+def price(
+    config: RunConfig,
+    material: Material,
+    begun: float | None = None,
+    then: Then | None = None,
+    budget: float = math.inf,
+) -> Estimate:
     """`estimate`, of a configuration; the run that it starts from is counted in.
 
     Args:
@@ -93,6 +101,10 @@ def price(config: RunConfig, material: Material, begun: float | None = None, the
         material: What reads its data.
         begun: When the command that asks began, by `watch.clock`.
         then: See `Then`.
+        budget: Seconds from ``begun`` that the run may take; a rehearsal trains for a quarter of them at most.
+
+    Raises:
+        UserError: The budget is over before a step could be timed.
     """
     begun = watch.clock() if begun is None else begun
     engine = Engine(config.recipe.precision)
@@ -100,23 +112,31 @@ def price(config: RunConfig, material: Material, begun: float | None = None, the
         name = engine.from_main(lambda: held.enter_context(TemporaryDirectory(prefix="selfprompt-")))
         folder, before = Path(name) / "run", config.before()
         if before is None:
-            return rehearsed(config, material, folder, begun, then)
-        first = rehearsed(before, material, folder / FIRST, begun, None)
+            return rehearsed(config, material, folder, begun, then, budget)
+        first = rehearsed(before, material, folder / FIRST, begun, None, budget)
         method = starting(config.method, str(folder / FIRST))
         last = config.model_copy(update={"method": method, "first": None})
-        own = rehearsed(last, material, folder, watch.clock(), then)
+        own = rehearsed(last, material, folder, now := watch.clock(), then, budget - (now - begun))
     once = {name: own.once.get(name, 0.0) + first.parts.get(name, 0.0) for name in own.once | first.parts}
     return replace(own, once=once, peak_memory_bytes=max(own.peak_memory_bytes, first.peak_memory_bytes))
 
 
-def rehearsed(config: RunConfig, material: Material, folder: Path, begun: float, then: Then | None) -> Estimate:
+def rehearsed(
+    config: RunConfig, material: Material, folder: Path, begun: float, then: Then | None, budget: float
+) -> Estimate:
     """`price`, of a run that starts from no other; it is rehearsed in a folder."""
     small, counts, few = sampled(material.dataset(config.data, config.protocol.inputs), config)
     times = {name: counts[name] / few[name] for name in counts}
     some = Material({config.data: small}, times | {"whole": times["train"]})
     start, timer = watch.clock() - begun, Timer()
+
+    def ends(share: float) -> bool:
+        if watch.clock() - begun >= budget:
+            raise UserError("--budget is over before training could be timed: give several times as much.")
+        return timer.enough("training", min(LONG, budget / 4))
+
     with watch.watched(timer):
-        made = tune(rehearsal(config), folder, material=some, ends=lambda share: timer.enough("training", LONG))
+        made = tune(rehearsal(config), folder, material=some, ends=ends)
         if then:
             with watch.stage("report"):
                 then(folder)
