@@ -5,14 +5,28 @@ from __future__ import annotations
 import csv
 import errno
 import io
+import json
 import os
+import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from conftest import held
 from selfprompt.errors import UserError
-from selfprompt.files import claimed, comma_separated, must_be_utf8, read_json, read_text, replace_file, unused
+from selfprompt.files import (
+    claimed,
+    comma_separated,
+    in_order,
+    must_be_utf8,
+    read_json,
+    read_text,
+    replace_file,
+    unused,
+)
 
 
 def test_a_full_disk_leaves_the_file_before_and_nothing_else(tmp_path: Path, monkeypatch) -> None:
@@ -91,3 +105,17 @@ def test_csv_gives_every_cell_back(tmp_path: Path) -> None:
     rows = [["", "a\rb", "c\nd", "\r\n"], ["e,f", 'g"h', "i;j", " k "], ["\u2028", "'", "\t", "\ufeff"]]
     replace_file(tmp_path / "x.csv", comma_separated(rows))
     assert list(csv.reader(io.StringIO(read_text(tmp_path / "x.csv", "fix it"), newline=""))) == rows
+
+
+def test_a_weights_file_has_its_metadata_in_order(tmp_path: Path) -> None:
+    names = {name: json.dumps([f"{name}\u00e9\n"], ensure_ascii=False) for name in "hgfedcba"}
+    made = {
+        in_order(save({"x": np.arange(3)}, metadata=dict(each))) for each in (names.items(), sorted(names.items()))
+    }
+    (contents,) = made
+    replace_file(tmp_path / "x.safetensors", contents)
+    with safe_open(tmp_path / "x.safetensors", framework="numpy") as file:
+        assert file.metadata() == names
+        assert list(file.get_tensor("x")) == [0, 1, 2]
+    (size,) = struct.unpack("<Q", contents[:8])
+    assert list(json.loads(contents[8 : 8 + size])["__metadata__"]) == sorted(names)

@@ -20,6 +20,7 @@ from safetensors.torch import save
 
 from selfprompt import registry
 from selfprompt.errors import UserError
+from selfprompt.files import in_order
 from selfprompt.pretraining.config import TextConfig
 from selfprompt.pretraining.folder import halves, write_folder
 from selfprompt.pretraining.loop import OnStep, alone, run
@@ -127,7 +128,7 @@ def write(out: Path, network: MaskedLanguageModel, tokenizer: Any, summary: dict
     named = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": model.config.max_position_embeddings}
     files = {
         CONFIG: json.dumps(described, indent=1),
-        WEIGHTS: save(weights, metadata={"format": "pt", "selfprompt": json.dumps(header)}),
+        WEIGHTS: in_order(save(weights, metadata={"format": "pt", "selfprompt": json.dumps(header)})),
         TOKENIZER: tokenizer.to_str(),
         TOKENIZER_CONFIG: json.dumps(named | names, indent=1),
     }

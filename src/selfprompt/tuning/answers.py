@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from selfprompt.errors import first_line
-from selfprompt.files import damaged, replace_file
+from selfprompt.files import damaged, in_order, replace_file
 from selfprompt.scores.several import above, bounds_of
 
 NAME, FIX = "probabilities.safetensors", "restore it, or run again into another folder"
@@ -63,7 +63,7 @@ def write_answers(folder: Path, answers: Mapping[str, Answers]) -> None:
     tensors: dict[str, np.ndarray] = {name: found.probabilities for name, found in answers.items()}
     tensors |= {f"{name}.labels": found.labels for name, found in answers.items()}
     names = {name: json.dumps(list(found.names)) for name, found in answers.items()}
-    replace_file(folder / NAME, save(tensors, metadata=names))
+    replace_file(folder / NAME, in_order(save(tensors, metadata=names)))
 
 
 def read_answers(folder: Path) -> dict[str, Answers]:
