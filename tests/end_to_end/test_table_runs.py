@@ -13,6 +13,7 @@ from PIL import Image
 from sklearn import metrics
 
 import selfprompt as sp
+from selfprompt.runs.columns import as_read
 
 pytestmark = pytest.mark.slow
 
@@ -94,6 +95,13 @@ def test_an_unbalanced_table_with_groups(kind: str, tmp_path: Path, weights: Pat
     assert sum(map(len, places)) == len(set.union(*places))
     works("predict", out, *(tmp_path / row["image"] for row in rows), "--csv", tmp_path / "said.csv")
     assert [row["label"] for row in read(tmp_path / "said.csv")] == said
+    again = sp.evaluate(out, str(table))  # by the run's columns
+    assert again["test_accuracy"] == pytest.approx(found["test_accuracy"])
+    assert sp.verify(out, str(table))["holds"]
+    less = [{"file": row["file"], "colour": row["colour"], "label": row["group"]} for row in uneven(tmp_path)]
+    other = written(tmp_path / f"other.{kind}", less)
+    assert as_read(str(other), out) == f"{other}#label=colour"
+    assert as_read(f"{other}#label=label", out) == f"{other}#label=label"
     works("report", out)
     assert "test balanced accuracy" in (out / "report.html").read_text(encoding="utf-8")
 
@@ -128,7 +136,7 @@ def test_a_table_with_several_labels(tmp_path: Path, weights: Path, works, fails
     again = json.loads(works("evaluate", out, table, *columns, "--json"))
     assert again["test_accuracy"] == found["test_accuracy"]
     assert again["scores"] == found["scores"]
-    validated = json.loads(works("evaluate", out, table, *columns, "--split", "val", "--json"))
+    validated = json.loads(works("evaluate", out, table, "--split", "val", "--json"))
     assert validated["val_accuracy"] == pytest.approx(found["val_accuracy"])
     assert config["metrics"]["val_accuracy"] == found["val_accuracy"]
     works("predict", out, *(tmp_path / row["image"] for row in rows), "--csv", tmp_path / "said.csv")

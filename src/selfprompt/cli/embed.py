@@ -47,7 +47,7 @@ def command(
 
     model = embedding(source, backbone, image_size)
     kind = model.protocol.inputs
-    paths = paths_of(inputs, kind, given(column_flags))
+    paths = paths_of(inputs, kind, given(column_flags), source)
     errors: list[str] = []
     count = width = 0
     with feature_file(out, kind) if is_first() else nullcontext() as row:

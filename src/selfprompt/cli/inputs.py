@@ -14,18 +14,19 @@ from selfprompt.errors import UserError
 Found = TypeVar("Found")
 
 
-def paths_of(inputs: Sequence[str], kind: Kind, columns: dict[str, str]) -> list[Path]:
-    """Files and folders as they were named, tables with their columns.
+def paths_of(inputs: Sequence[str], kind: Kind, columns: dict[str, str], source: str) -> list[Path]:
+    """Files and folders as they were named, tables with their columns: those of flags, then those of a run.
 
     Raises:
         UserError: A name is empty, or a file is no image and is not called like one.
     """
     from selfprompt.data.images import identified
     from selfprompt.data.tree import is_image
+    from selfprompt.runs.columns import as_read
 
     if not all(name.strip() for name in inputs):
         raise UserError("An empty name is no file: give a path.")
-    paths = [Path(with_columns(name, columns) or "") for name in inputs]
+    paths = [Path(as_read(with_columns(name, columns) or "", source)) for name in inputs]
     for path in paths if kind == "image" else ():
         table = is_table(apart(str(path))[0])
         if path.is_file() and not table and not is_image(path.name) and not identified(path):

@@ -63,7 +63,7 @@ def command(
     from selfprompt.runs.streaming import table_cells, table_columns
 
     kind, classes, several = glance(adapter)
-    paths = paths_of(inputs, kind, given(column_flags))
+    paths = paths_of(inputs, kind, given(column_flags), adapter)
     names = None if class_names is None else read_names(class_names, "give a file with one class name a line")
     chosen = {"class_names": names, "on_error": on_error, "adapt": adapt, "top_k": top_k, "threshold": threshold}
     kept: list[Prediction] = []

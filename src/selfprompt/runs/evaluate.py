@@ -25,6 +25,7 @@ from selfprompt.data.splits import half
 from selfprompt.data.tables import Kind
 from selfprompt.errors import UserError, unknown
 from selfprompt.model import PromptedModel
+from selfprompt.runs.columns import as_read
 from selfprompt.runs.outcome import scored
 from selfprompt.runs.zero_shot import zero_shot
 from selfprompt.scores.classes import Scores
@@ -100,7 +101,8 @@ def evaluate(
 
     Args:
         adapter: Its folder or hub repository.
-        data: What `load_dataset` takes; its classes must be the adapter's, unless ``classes`` are named.
+        data: What `load_dataset` takes; its classes must be the adapter's, unless ``classes`` are named. A table's
+            columns are the run's own, where it has them and names no others.
         split: ``test``, ``val`` or ``train``, as the adapter's run recorded it; where it did not, cut as in training.
         classes: Of the data: ``all``, the first half (``base``), the second (``new``), or ``base,new``, each half by
             itself, and their harmonic mean. An adapter of an image-text model answers for whichever these are, by
@@ -131,7 +133,7 @@ def evaluated(
         raise unknown("split", split, SPLITS)
     adaptation = None if adapt is None else make_adaptation(adapt)
     model = load(adapter, backbone)
-    dataset = load_dataset(data, model.protocol.inputs)
+    dataset = load_dataset(as_read(data, adapter), model.protocol.inputs)
     if dataset.train.multi_label != model.multi_label:
         own, theirs = ("several", "one") if model.multi_label else ("one", "several")
         raise UserError(f"{adapter} gives {own} label(s) an example, and {data} has {theirs}: give data of its kind.")

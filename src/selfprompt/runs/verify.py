@@ -14,6 +14,7 @@ from selfprompt.data.recorded import NAME as SPLIT
 from selfprompt.data.sources import load_dataset
 from selfprompt.errors import UserError
 from selfprompt.files import read_json
+from selfprompt.runs.columns import as_read
 from selfprompt.runs.config import NAME as RUN
 from selfprompt.runs.config import read_run
 from selfprompt.runs.evaluate import evaluated
@@ -78,6 +79,7 @@ def verify(adapter: str | Path, data: str | None = None, *, backbone: BackboneSo
     ]
     if data is None and (folder / RUN).is_file():
         data = read_run(folder).data
+    data = None if data is None else as_read(data, folder)
     if data is None:
         checks += [check(what, known[what], None, "no DATA was given") for what in ("data", *TESTED)]
     else:
