@@ -80,6 +80,13 @@ def changed(path: Path, **changes: Any) -> None:
     torch.save(torch.load(path, weights_only=True) | changes, path)
 
 
+def test_a_resumed_run_took_what_it_took_before_it_was_stopped(left: Path) -> None:
+    assert torch.load(left / NAME, weights_only=True)["seconds"] > 0
+    changed(left / NAME, seconds=5000.0, epoch=1, finished=False)
+    assert 5000 < train(left).metrics["seconds"] < 6000
+    assert torch.load(left / NAME, weights_only=True)["seconds"] > 5000
+
+
 DAMAGES = {
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-50]),
     "empty": lambda path: path.write_bytes(b""),

@@ -25,7 +25,7 @@ from selfprompt.model import PromptedModel
 NAME, FIX = "checkpoint.pt", "remove it to start again"
 Settings = dict[str, object]
 """What tells a run from another, by name."""
-LATER = ("run", "start", "path", "held", "best_score")  # what the first checkpoints lack
+LATER = ("run", "start", "path", "held", "best_score", "seconds")  # what the first checkpoints lack
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -100,6 +100,7 @@ class Progress:
         best: The stage's selected adapter; ``best_epoch`` is its row in the history, -1 before the first epoch's end,
             and ``best_score`` its value of the protocol's metric where that is not the accuracy.
         history: One row for each finished epoch of all stages.
+        seconds: What the run took up to here, as often as it was resumed.
         run: Whose it is (see `settings_of` and `data_of`); empty in checkpoints of before it was kept.
     """
 
@@ -124,6 +125,7 @@ class Progress:
     best_score: float | None = None
     history: list[dict[str, int | float]] = field(default_factory=list)
     finished: bool = False
+    seconds: float = 0.0
     run: Settings = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:

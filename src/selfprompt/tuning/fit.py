@@ -118,6 +118,7 @@ def fit(
     with claimed(folder) if folder and engine.is_main else nullcontext():
         run = settings_of(model.method.describe(), recipe, model.protocol, seed) | data_of(model, train, val)
         progress = Progress.load(folder, run, model) if resume and folder else None
+        begun -= progress.seconds if progress else 0.0
         if not progress and not model.initialized:
             with engine.computing(model), engine.autocast():
                 start_prompts(model, train_batches, seed)
@@ -125,7 +126,7 @@ def fit(
         if model.multi_label and not stages:
             raise UserError(f"{model.method.name} is not trained, and says which one class is likeliest: train coop.")
         stages = [balanced(stage, train_batches.labels, model.num_classes) for stage in stages]
-        training = Training(model, engine, folder, seed, run, on_step, checkpoint_seconds, ends)
+        training = Training(model, engine, folder, seed, run, on_step, checkpoint_seconds, begun, ends)
         progress = training.go_through(stages, train_batches, val_batches, progress)
         metrics = measured(training, progress, stages, recipe, dataset, time.monotonic() - begun)
         model.metrics = {k: metrics[k] for k in KEPT} | ({} if val is None else {"val_images": len(val)})
@@ -143,6 +144,7 @@ class Training:
 
     Args:
         model, engine, folder, seed, on_step, checkpoint_seconds, ends: Of `fit`.
+        begun: When it would have begun, had it not been stopped.
         run: Whose the checkpoints are (see `Progress`).
     """
 
@@ -155,10 +157,11 @@ class Training:
         run: Settings,
         on_step: OnStep | None,
         checkpoint_seconds: float,
+        begun: float,
         ends: Ends | None,
     ) -> None:
         self.model, self.engine, self.folder, self.seed, self.run = model, engine, folder, seed, run
-        self.on_step, self.checkpoint_seconds, self.ends = on_step, checkpoint_seconds, ends
+        self.on_step, self.checkpoint_seconds, self.begun, self.ends = on_step, checkpoint_seconds, begun, ends
         self.seconds = self.waiting = self.compiling = 0.0
 
     def go_through(
@@ -178,7 +181,7 @@ class Training:
             share = sum(s.epochs for s in stages[: number + 1]) / sum(s.epochs for s in stages)
             whole = isinstance(stage.then, Again)  # the next stage takes its directions from all of its epochs
             ends = None if self.ends is None or whole else partial(self.ends, share)
-            rest = (self.folder, self.seed, self.on_step, self.checkpoint_seconds, ends)
+            rest = (self.folder, self.seed, self.on_step, self.checkpoint_seconds, self.begun, ends)
             loop = Loop(self.model, optimizer, stage, self.engine, progress, *rest)
             loop.run(train, val)
             self.waiting += loop.waiting

@@ -57,12 +57,13 @@ class Loop:
         seed: int,
         on_step: OnStep | None,
         checkpoint_seconds: float,
+        begun: float,
         ends: Callable[[], bool] | None = None,
     ) -> None:
         self.model, self.optimizer, self.stage, self.engine = model, optimizer, stage, engine
         self.recipe = recipe = stage.recipe
         self.progress, self.folder, self.seed = progress, folder, seed
-        self.on_step, self.checkpoint_seconds = on_step, checkpoint_seconds
+        self.on_step, self.checkpoint_seconds, self.begun = on_step, checkpoint_seconds, begun
         self.ends, self.ended = ends, False
         self.seconds = self.waiting = self.compiling = 0.0
         self.weights = trained_besides_head(model)
@@ -275,5 +276,6 @@ class Loop:
             return
         self.progress.adapter = self.model.adapter_state()
         self.progress.optimizer = self.optimizer.state_dict()
+        self.progress.seconds = self.saved - self.begun
         write_logs(self.folder, self.progress.history)
         self.progress.save(self.folder)
