@@ -30,8 +30,9 @@ Count = Annotated[int, Field(ge=0)]
 
 
 def settings_of(method: dict[str, Any], recipe: Recipe, protocol: BaseProtocol, seed: int) -> Settings:
-    """What tells a run from another, in one level; what changes no number (compile, checkpointing) is left out."""
-    fields = {name: value for name, value in method.items() if name != "name"}
+    """What tells a run from another, in one level; what changes no number (compile, checkpointing) is left out, and
+    so is where prompts started from, which may have moved: a checkpoint has them as they are."""
+    fields = {name: value for name, value in method.items() if name not in ("name", "start")}
     fields |= recipe.model_dump(mode="json", exclude={"compile", "checkpointing"})
     return {"method": method["name"], "seed": seed, **fields, "protocol": protocol.hash}
 
