@@ -51,7 +51,7 @@ def test_for_other_classes_their_names_are_the_words() -> None:
 @pytest.mark.parametrize(
     ("plus", "minus", "said"),
     [
-        (("unheard",), ("bad",), r"'unheard' is no token"),
+        (("unheard",), ("bad",), r"'unheard' is no token.*single:CORPUS#without=unheard"),
         ((" ",), ("bad",), r"is no token"),
         ((), ("bad",), r"'plus' has no label words"),
         (("good bad",), ("bad good",), r"'plus' and 'minus' have the same"),

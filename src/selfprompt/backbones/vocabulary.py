@@ -93,7 +93,10 @@ class Vocabulary:
         """
         ids = self.encode(word, follows=True)
         if not self._known(ids):
-            raise UserError(f"The label word {word!r} is no token of this vocabulary: choose another.")
+            raise UserError(
+                f"The label word {word!r} is no token of this vocabulary: choose another; where it is a keyword of a "
+                f"corpus, single:CORPUS#without={word} leaves it out."
+            )
         return ids
 
     def has(self, word: str) -> bool:
