@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -115,7 +116,7 @@ def rehearsed(config: RunConfig, material: Material, folder: Path, begun: float,
     times = {name: counts[name] / few[name] for name in counts}
     some = Material({config.data: small}, times | {"whole": times["train"]})
     start, timer = watch.clock() - begun, Timer()
-    with watch.watched(timer):
+    with watch.watched(timer), unsaid():
         made = tune(rehearsal(config), folder, material=some, ends=lambda share: timer.enough("training", LONG))
         if then:
             with watch.stage("report"):
@@ -137,6 +138,18 @@ def rehearsed(config: RunConfig, material: Material, folder: Path, begun: float,
         peak += size(config, counts) - size(config, few)
     numbers = made.metrics["trainable_parameters"], made.metrics["total_parameters"]
     return Estimate(epochs, steps, once, epoch, after, peak, *numbers, (folder / WEIGHTS_NAME).stat().st_size)
+
+
+@contextmanager
+def unsaid() -> Iterator[None]:
+    """Inside, no notice is logged: it would count a few examples, and the run itself has its own."""
+    logger = logging.getLogger("selfprompt")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def spoken(seconds: float) -> str:
