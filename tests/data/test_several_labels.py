@@ -15,7 +15,7 @@ from selfprompt.data.cells import in_cells
 from selfprompt.data.columns import Columns
 from selfprompt.data.datasets import Dataset, with_splits
 from selfprompt.data.examples import Examples
-from selfprompt.data.protocol import Protocol
+from selfprompt.data.protocol import Protocol, of_its_kind
 from selfprompt.data.rows import Row
 from selfprompt.data.sources import load_located
 from selfprompt.data.sources.table import load_table
@@ -70,6 +70,11 @@ BAD: dict[str, tuple[str, dict[str, str], str]] = {
         r"no column 'owl' \(--label-column",
     ),
     "twice": ("image,ant,bee\n0.png,1,0\n", {"label_column": "ant,ant"}, "column 'ant' twice"),
+    "two forms": (
+        "image,ant,bee\n0.png,1,0\n",
+        {"label_column": "ant,bee", "label_separator": "|"},
+        "names a column for each class: leave --label-separator out",
+    ),
     "no flag": ("image,ant,bee\n0.png,1,2\n", {"label_column": "ant,bee"}, "line 2 has '2' in bee: write 0 or 1"),
     "one label twice": (
         "image,label\n0.png,a|a\n",
@@ -153,3 +158,9 @@ def test_the_protocol_says_so_and_no_other_hash_changes() -> None:
     known = Protocol().completed(several)
     assert (known.multi_label, known.metric) == (True, "map")
     assert known.hash != Protocol().hash
+    stored = of_its_kind(Protocol().model_dump())
+    assert (stored, stored.completed(several)) == (Protocol(), known)
+    with pytest.raises(
+        UserError, match="--metric top1 is not for data with several labels an example: use --metric map"
+    ):
+        Protocol(metric="top1").completed(several)

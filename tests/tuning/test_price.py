@@ -261,8 +261,8 @@ def test_examples_of_several_labels_have_a_price(weights: Path, tmp_path: Path) 
 
 
 def test_notices_of_a_rehearsal_are_left_to_the_run(tmp_path: Path, weights: Path, caplog) -> None:
-    for label, count in enumerate((20, 4)):
-        for index in range(count):
+    for label, each in enumerate((20, 4)):
+        for index in range(each):
             write_image(tmp_path / f"class {label}" / f"{index}.png", label, index)
     config = configured(tmp_path, weights, "linear")
     price(config, Material())

@@ -54,7 +54,7 @@ def load_table(path: Path, columns: Columns | None = None) -> Dataset:
     """
     rows = list(read_rows(path))
     there, columns = names_of(rows), columns or Columns()
-    classes = class_columns(path, there, columns.label_column)
+    classes = class_columns(path, there, columns)
     found = columns_of(path, there, columns, [kind for kind in NAMES if kind != "label" or not classes])
     inputs = images_of(path, rows, found["input"])
     several = [flagged(row, classes) for row in rows] if classes else None
