@@ -86,6 +86,16 @@ BAD: dict[str, tuple[str, dict[str, str], str]] = {
         {"label_column": "ant,bee,cow"},
         "has the column cow, of which there is no training row",
     ),
+    "nothing beside several": (
+        "image,label\n0.png,a|b\n1.png,\n",
+        {},
+        r"line 3 has nothing in label: fill it in, or let an empty cell have no label \(--label-separator '|'\)",
+    ),
+    "nothing beside one": (
+        "image,label\n0.png,a\n1.png,\n",
+        {},
+        "line 3 has nothing in label: fill it in, or remove the row",
+    ),
     "no class": ("image,label\n0.png,\n", {"label_separator": "|"}, "has no class to train on"),
 }
 
@@ -108,7 +118,8 @@ def test_a_separator_is_never_guessed_but_said(tmp_path: Path, caplog) -> None:
         found = load_table(write(tmp_path, rows))
     assert found.class_names == ("a", "a|b")
     assert not found.train.multi_label
-    assert "'a|b' is read as one label: --label-separator '|' reads several" in caplog.text
+    hint = "'a|b' is read as one label: --label-separator '|' reads several in a cell, and none in an empty one"
+    assert hint in caplog.text
 
 
 @pytest.mark.parametrize(("cells", "said"), [(("a, b", "a", "b"), True), (("dogs, small", "dogs", "cats"), False)])

@@ -62,8 +62,11 @@ def in_cells(rows: Sequence[Row], column: str, separator: str | None) -> list[tu
     """
     cells = [row.cells.get(column) for row in rows]
     if separator is None and not any(isinstance(cell, list) for cell in cells):
-        if found := next(((mark, cell) for mark in SEPARATORS for cell in cells if mark in str(cell)), listed(cells)):
-            logger.warning("%r is read as one label: --label-separator '%s' reads several in a cell.", *found[::-1])
+        if found := parted(cells):
+            logger.warning(
+                "%r is read as one label: --label-separator '%s' reads several in a cell, and none in an empty one.",
+                *found[::-1],
+            )
         return None
     every: list[list[Any]] = []
     for cell in cells:
@@ -78,6 +81,11 @@ def in_cells(rows: Sequence[Row], column: str, separator: str | None) -> list[tu
             raise UserError(f"{row.where} has {cell!r:.60} in {column}: write each label once.")
         found.append(labels)
     return found
+
+
+def parted(cells: Sequence[Any]) -> tuple[str, Any] | None:
+    """What seems to part several labels in cells, and the first of these; None where nothing does."""
+    return next(((mark, cell) for mark in SEPARATORS for cell in cells if mark in str(cell)), listed(cells))
 
 
 def listed(cells: Sequence[Any]) -> tuple[str, Any] | None:
