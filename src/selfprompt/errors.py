@@ -31,9 +31,11 @@ def first_line(error: BaseException) -> str:
 
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> UserError:
-    """The error for a ``name`` that no ``kind`` has, with the nearest names: all, where they are ten or fewer."""
+    """The error for a ``name`` that no ``kind`` has, with the names that begin with it, where they are five or fewer,
+    or the nearest: all, where they are ten or fewer."""
     names, name = sorted(names), str(name)
-    near, few = difflib.get_close_matches(name, names, n=3), names
+    longer, few = [other for other in names if name and other.startswith(name)], names
+    near = longer if 0 < len(longer) <= 5 else difflib.get_close_matches(name, names, n=3)
     if len(names) > 10:
         few = difflib.get_close_matches(name, names, n=10, cutoff=0.0)
     if near:

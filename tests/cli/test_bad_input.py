@@ -165,6 +165,8 @@ def test_learning_rate_that_leads_to_nan(tune) -> None:
     ("more", "sentence"),
     [
         (("--method", "stp"), "did you mean spt?"),
+        (("--label", "x"), "There is no flag named '--label': did you mean --label-column or --label-separator or"),
+        (("--hed-lr", "1"), "did you mean --head-lr or"),
         (
             ("--method", "linear"),
             "Method linear has no num_prompts: apt, ",

@@ -152,6 +152,7 @@ def test_every_format_says_the_same(name: str, asked, tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("epoch: 3", "There is no setting in FILE named 'epoch': did you mean epochs?"),
+        ("label: kind", "did you mean label_column or label_separator or label_smoothing or label_words?"),
         ("recipe: {epoch: 3}", "There is no setting of the recipe in FILE named 'epoch': did you mean epochs?"),
         ("method: {name: spt, prompt: 3}", "prompt"),
         ("epochs: 3\nrecipe: {epochs: 4}", "FILE says epochs twice: leave one out"),

@@ -186,11 +186,16 @@ def test_the_doctor_finds_what_was_planted(planted: Path, tmp_path: Path, call: 
     rows = list(csv.DictReader((tmp_path / "all.csv").open(encoding="utf-8", newline="")))
     assert [row["finding"] for row in rows[:3]] == ["exact duplicate", "exact duplicate", "near duplicate"]
     assert {row["finding"] for row in rows[3:]} == {"suspicious label"}
+    code, out, errors = call("doctor", planted)
+    assert out.count("PROBLEM: ") == 2
+    assert "copy.png" in out
+    assert errors.splitlines()[-1] == "error: 2 problem(s) found."
+    assert "copy.png" not in errors
     (planted / "test" / "ant" / "copy.png").unlink()
     (planted / "test" / "bee" / "other.png").unlink()
     code, out, _ = call("doctor", planted)
     assert code == 0
-    assert "nothing is wrong" in out
+    assert "nothing is wrong" not in out
     assert "LOOK: 1 image(s) are almost the same as another one" in out
     assert "cow/flipped.png (cow) looks like ant" in out
 

@@ -15,7 +15,7 @@ from selfprompt.data.cells import in_cells
 from selfprompt.data.columns import Columns
 from selfprompt.data.datasets import Dataset, with_splits
 from selfprompt.data.examples import Examples
-from selfprompt.data.protocol import Protocol
+from selfprompt.data.protocol import Protocol, of_its_kind
 from selfprompt.data.rows import Row
 from selfprompt.data.sources import load_located
 from selfprompt.data.sources.table import load_table
@@ -70,6 +70,11 @@ BAD: dict[str, tuple[str, dict[str, str], str]] = {
         r"no column 'owl' \(--label-column",
     ),
     "twice": ("image,ant,bee\n0.png,1,0\n", {"label_column": "ant,ant"}, "column 'ant' twice"),
+    "two forms": (
+        "image,ant,bee\n0.png,1,0\n",
+        {"label_column": "ant,bee", "label_separator": "|"},
+        "names a column for each class: leave --label-separator out",
+    ),
     "no flag": ("image,ant,bee\n0.png,1,2\n", {"label_column": "ant,bee"}, "line 2 has '2' in bee: write 0 or 1"),
     "one label twice": (
         "image,label\n0.png,a|a\n",
@@ -80,6 +85,16 @@ BAD: dict[str, tuple[str, dict[str, str], str]] = {
         "image,ant,bee,cow\n0.png,1,0,0\n1.png,0,1,0\n",
         {"label_column": "ant,bee,cow"},
         "has the column cow, of which there is no training row",
+    ),
+    "nothing beside several": (
+        "image,label\n0.png,a|b\n1.png,\n",
+        {},
+        r"line 3 has nothing in label: fill it in, or let an empty cell have no label \(--label-separator '|'\)",
+    ),
+    "nothing beside one": (
+        "image,label\n0.png,a\n1.png,\n",
+        {},
+        "line 3 has nothing in label: fill it in, or remove the row",
     ),
     "no class": ("image,label\n0.png,\n", {"label_separator": "|"}, "has no class to train on"),
 }
@@ -103,7 +118,8 @@ def test_a_separator_is_never_guessed_but_said(tmp_path: Path, caplog) -> None:
         found = load_table(write(tmp_path, rows))
     assert found.class_names == ("a", "a|b")
     assert not found.train.multi_label
-    assert "'a|b' is read as one label: --label-separator '|' reads several" in caplog.text
+    hint = "'a|b' is read as one label: --label-separator '|' reads several in a cell, and none in an empty one"
+    assert hint in caplog.text
 
 
 @pytest.mark.parametrize(("cells", "said"), [(("a, b", "a", "b"), True), (("dogs, small", "dogs", "cats"), False)])
@@ -153,3 +169,9 @@ def test_the_protocol_says_so_and_no_other_hash_changes() -> None:
     known = Protocol().completed(several)
     assert (known.multi_label, known.metric) == (True, "map")
     assert known.hash != Protocol().hash
+    stored = of_its_kind(Protocol().model_dump())
+    assert (stored, stored.completed(several)) == (Protocol(), known)
+    with pytest.raises(
+        UserError, match="--metric top1 is not for data with several labels an example: use --metric map"
+    ):
+        Protocol(metric="top1").completed(several)

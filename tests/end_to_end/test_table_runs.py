@@ -158,6 +158,12 @@ def test_a_table_with_several_labels(tmp_path: Path, weights: Path, works, fails
     single = [{**row, "colour": row["colour"].split("|")[0] or "red"} for row in several(tmp_path)]
     said_why = fails("evaluate", out, written(tmp_path / "one.csv", single), *columns[:2])
     assert "gives several label(s) an example, and" in said_why
+    left_open = json.loads(
+        works("tune", "--config", out / "run.json", "--epochs", 1, "--out", tmp_path / "b", "--json")
+    )
+    assert left_open["metric"] == "map"
+    chosen = ("--metric", "top1", "--out", tmp_path / "c")
+    assert "--metric top1 is not for data with several labels" in fails("tune", table, *columns, *flags, *chosen)
 
 
 def test_methods_are_ranked_by_the_metric(tmp_path: Path, weights: Path, works) -> None:

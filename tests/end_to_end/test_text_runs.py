@@ -225,8 +225,9 @@ def test_the_doctor_holds_texts_against_a_backbone(backbone: str, table: Path, t
     code, out, errors = call("doctor", path, "--backbone", backbone)
     assert code == 2
     assert "in the median, 50 at most" in out.partition("tokens: ")[2]
-    assert "1 of 41 text(s) are longer than the 40 tokens that" in errors
-    assert "long.csv, line 42" in errors
+    assert "1 of 41 text(s) are longer than the 40 tokens that" in out
+    assert "long.csv, line 42" in out
+    assert errors.splitlines()[-1] == "error: 1 problem(s) found."
 
 
 def test_flags_and_data_of_the_other_kind_are_refused(backbone: str, table: Path, fails: Any) -> None:

@@ -20,6 +20,7 @@ from selfprompt.errors import UserError
 from selfprompt.inputs import Batch
 from selfprompt.methods.recipe import Recipe
 from selfprompt.methods.stages import Stage
+from selfprompt.objectives.base import Objective
 from selfprompt.objectives.labels import cross_entropy
 from selfprompt.rules.meta import Meta
 from selfprompt.tuning.balance import balanced, drawn, is_skewed, tell
@@ -60,19 +61,47 @@ def test_of_several_labels_each_class_weighs_as_much_as_its_absence() -> None:
 def test_what_counts_as_unbalanced(counts: list[int], odd: bool, caplog) -> None:
     assert is_skewed(np.array(counts)) == odd
     with caplog.at_level(logging.WARNING):
-        tell(np.array(counts), ["ant", "bee", "cow"][: len(counts)], "image")
+        tell(np.array(counts), ["ant", "bee", "cow"][: len(counts)], "image", [Stage(Recipe())])
     assert ("10 are ant, the largest class, and 3 are bee, the smallest" in caplog.text) == odd
 
 
+class Other(Objective):
+    """One that knows no weights."""
+
+    def __call__(self, network: Any, batch: Batch) -> torch.Tensor:
+        return network(batch.inputs).mean(dim=1)
+
+
+TASKS = Meta(2, "random", 2, 0.1)
+WEIGH, DRAW, SELECT = "--balance loss weighs", "--balance sampler draws", "--metric balanced_accuracy or macro_f1"
+
+
 @pytest.mark.parametrize(
-    ("balance", "done"),
-    [("none", "--balance weighs"), ("auto", "the loss weighs them"), ("sampler", "drawn as often")],
+    ("stage", "labels", "said"),
+    [
+        (Stage(Recipe()), UNEVEN, {WEIGH, DRAW, SELECT}),
+        (Stage(Recipe(), rule=TASKS), UNEVEN, {WEIGH, SELECT}),
+        (Stage(Recipe()), SEVERAL, {WEIGH}),
+        (Stage(Recipe(balance="auto")), UNEVEN, {"the loss weighs them"}),
+        (Stage(Recipe(balance="loss")), SEVERAL, {"the loss weighs them"}),
+        (Stage(Recipe(balance="sampler")), UNEVEN, {"all are drawn as often"}),
+        (Stage(Recipe(balance="auto"), Other()), UNEVEN, {DRAW, SELECT}),
+        (Stage(Recipe(balance="auto"), Other()), SEVERAL, {"nothing is done about it"}),
+    ],
 )
-def test_what_is_done_about_it_is_said(balance: str, done: str, caplog) -> None:
+def test_what_is_done_about_it_is_said(stage: Stage, labels: torch.Tensor, said: set[str], caplog) -> None:
+    several = labels.ndim == 2
     with caplog.at_level(logging.WARNING):
-        tell(np.array([10, 3]), None, "image", balance)
-    assert done in caplog.text
-    assert ("--balance" in caplog.text) == (balance == "none")
+        tell(np.array([10, 3]), None, "image", [balanced(stage, labels, 3)], several)
+    every = {WEIGH, DRAW, SELECT, "the loss weighs them", "all are drawn as often", "nothing is done about it"}
+    assert {words for words in every if words in caplog.text} == said
+
+
+def test_what_is_not_trained_says_nothing_of_balance(caplog) -> None:
+    untrained = create_model("builtin-clip", "zeroshot", class_names=["ant", "bee", "cow"])
+    with caplog.at_level(logging.WARNING):
+        fit(untrained, examples(UNEVEN), None, recipe=Recipe(epochs=1, balance="loss"))
+    assert "unbalanced" not in caplog.text
 
 
 def test_a_sampler_draws_every_class_as_often() -> None:
@@ -166,7 +195,7 @@ def test_a_sampled_run_resumes_to_the_bit(augmentation: str, tmp_path: Path, mon
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1", "map"])
 def test_the_metric_selects_the_epoch(metric: str, tmp_path: Path) -> None:
     labels = SEVERAL.numpy() if metric == "map" else UNEVEN.numpy()
-    done = trained(tmp_path, labels, "top1" if metric == "map" else metric)
+    done = trained(tmp_path, labels, metric)
     scores = [(row[f"val_{metric}"], -row["val_loss"]) for row in done.history]
     assert done.metrics["metric"] == metric
     assert done.metrics["best_epoch"] == 1 + scores.index(max(scores))
@@ -175,7 +204,7 @@ def test_the_metric_selects_the_epoch(metric: str, tmp_path: Path) -> None:
     assert read_history(tmp_path, done.metrics) == done.history
 
 
-@pytest.mark.parametrize(("metric", "several"), [("map", False), ("macro_f1", True)])
+@pytest.mark.parametrize(("metric", "several"), [("map", False), ("macro_f1", True), ("top1", True)])
 def test_a_metric_of_other_labels_is_refused(metric: str, several: bool, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"--metric {metric} is not for data with {'several' if several else 'one'}"):
         trained(tmp_path, SEVERAL.numpy() if several else UNEVEN.numpy(), metric)

@@ -268,3 +268,14 @@ def test_examples_of_several_labels_have_a_price(weights: Path, tmp_path: Path) 
     recipe = {"epochs": 2, "batch_size": 8}
     config = RunConfig.resolve(str(tmp_path / "table.jsonl"), str(weights), "spt", recipe=recipe, probe=False)
     assert price(config, Material()).steps == 8
+
+
+def test_notices_of_a_rehearsal_are_left_to_the_run(tmp_path: Path, weights: Path, caplog) -> None:
+    for label, each in enumerate((20, 4)):
+        for index in range(each):
+            write_image(tmp_path / f"class {label}" / f"{index}.png", label, index)
+    config = configured(tmp_path, weights, "linear")
+    price(config, Material())
+    assert "unbalanced" not in caplog.text
+    tune(config, tmp_path / "run")
+    assert caplog.text.count("unbalanced") == 1

@@ -14,9 +14,9 @@ from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, UnknownOptionError
 
-from selfprompt.errors import UserError, out_of_range
+from selfprompt.errors import UserError, out_of_range, unknown
 from selfprompt.watch import watched
 
 results: list[TextIO] = []  # where the result goes
@@ -91,6 +91,9 @@ def sentence(error: UserError | CycloptsError) -> str:
         if isinstance(error.__cause__, ValidationError):
             argument = getattr(error, "argument", None)
             return str(out_of_range(error.__cause__, argument.name if argument else ""))
+    if isinstance(error, UnknownOptionError):
+        flags = {name for argument in error.argument_collection if argument.parse for name in argument.names}
+        return str(unknown("flag", error.token.keyword or error.token.value, flags))
     return str(error).strip()
 
 

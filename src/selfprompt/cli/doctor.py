@@ -81,14 +81,16 @@ def command(
     else:
         facts, problems, found = doctor.check_data(data, backbone)
     lines = [f"{key}: {value}" for key, value in facts.items()]
-    lines += [f"PROBLEM: {problem}" for problem in problems] or ["nothing is wrong"]
+    lines += [f"PROBLEM: {problem}" for problem in problems]
     lines += [] if found is None else told(found)
+    if not problems and not (found and (found.near or found.suspects)):
+        lines.append("nothing is wrong")
     findings = {} if found is None else {"findings": found.model_dump(mode="json")}
     if csv is not None and found is not None:
         write_findings(csv, found)
     emit({**facts, "problems": problems, **findings}, json, "\n".join(lines))
     if problems:
-        raise UserError(f"{len(problems)} problem(s) found, the first: {problems[0]}")
+        raise UserError(f"{len(problems)} problem(s) found.")
 
 
 def told(found: Findings) -> list[str]:

@@ -93,7 +93,7 @@ class Comparison(BaseModel):
             name,
             fields=fields,
             recipe=recipe | trained,
-            protocol=self.protocol.model_dump(),
+            protocol=self.protocol.model_dump(exclude_unset=True),
             image_size=self.protocol.side,
             probe=False,
         )

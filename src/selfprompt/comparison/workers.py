@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_all_start_methods, get_context, parent_process
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any, Generic, Literal, TypeVar
 
@@ -39,6 +43,34 @@ def end_with_parent() -> None:
         os._exit(1)
 
     Thread(target=watch, daemon=True).start()
+
+
+class Once(logging.Filter):
+    """Lets through what no process has said before: whoever says it first makes a file for it.
+
+    Args:
+        folder: Of those files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        name = hashlib.sha256(record.getMessage().encode(errors="backslashreplace")).hexdigest()
+        try:
+            (self.folder / name).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        except OSError:  # better said twice than not at all
+            pass
+        return True
+
+
+def begin(said: Path) -> None:
+    """What a process does first."""
+    end_with_parent()
+    logging.getLogger("selfprompt").addFilter(Once(said))
 
 
 @dataclass(frozen=True)
@@ -74,11 +106,15 @@ class Workers:
             cluster must see the output folder under one path. A unit whose worker is lost is done again and takes up
             what was left.
         on_done: Called after every unit.
+
+    Attributes:
+        said: What processes here have logged, which others do not say again (see `Once`).
     """
 
     jobs: int = 1
     on: Literal["here", "ray"] = "here"
     on_done: OnDone | None = None
+    said: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def run(self, units: Sequence[Unit[T]]) -> list[T]:
         """The results, in the order of the units.
@@ -87,13 +123,21 @@ class Workers:
             UserError: ray is wanted and not installed, or from a unit.
         """
         threads = max(1, torch.get_num_threads() // self.jobs)
-        return (self._on_ray if self.on == "ray" else self._here)(units, threads)
+        if self.on == "ray":
+            return self._on_ray(units, threads)
+        with TemporaryDirectory(prefix="selfprompt-") as said:
+            for name in self.said:
+                Path(said, name).touch()
+            try:
+                return self._here(units, threads, Path(said))
+            finally:
+                self.said.update(os.listdir(said))
 
-    def _here(self, units: Sequence[Unit[T]], threads: int) -> list[T]:
+    def _here(self, units: Sequence[Unit[T]], threads: int, said: Path) -> list[T]:
         context = fresh()
 
         def one(unit: Unit[T]) -> T:
-            with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as process:
+            with ProcessPoolExecutor(1, mp_context=context, initializer=begin, initargs=(said,)) as process:
                 try:
                     return process.submit(unit.run, threads, os.getcwd(), dict(os.environ)).result()
                 except BrokenProcessPool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from selfprompt.data.columns import Columns
 from selfprompt.data.rows import Row, as_names, as_text
 from selfprompt.errors import UserError
 from selfprompt.scores.several import SEPARATOR
@@ -23,18 +24,21 @@ FLAGS = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0
 SEPARATORS = "|;"
 
 
-def class_columns(path: Path, there: Sequence[str], chosen: str | None) -> list[str]:
+def class_columns(path: Path, there: Sequence[str], columns: Columns) -> list[str]:
     """The columns of classes that ``--label-column a,b,c`` names; none where it names one column, or is left out.
 
     Raises:
-        UserError: One of them is not there, or stands twice.
+        UserError: One of them is not there, or stands twice; or a separator of labels is given, too.
     """
+    chosen = columns.label_column
     if chosen is None or chosen in there or "," not in chosen:
         return []
     names = [name.strip() for name in chosen.split(",")]
     if odd := next((name for name in names if name not in there or names.count(name) > 1), None):
         why = f"has no column {odd!r}" if odd not in there else f"is asked for the column {odd!r} twice"
         raise UserError(f"{path} {why} (--label-column), but {', '.join(there)}.")
+    if columns.label_separator is not None:
+        raise UserError(f"--label-column {chosen} names a column for each class: leave --label-separator out.")
     return names
 
 
@@ -58,8 +62,11 @@ def in_cells(rows: Sequence[Row], column: str, separator: str | None) -> list[tu
     """
     cells = [row.cells.get(column) for row in rows]
     if separator is None and not any(isinstance(cell, list) for cell in cells):
-        if found := next(((mark, cell) for mark in SEPARATORS for cell in cells if mark in str(cell)), listed(cells)):
-            logger.warning("%r is read as one label: --label-separator '%s' reads several in a cell.", *found[::-1])
+        if found := parted(cells):
+            logger.warning(
+                "%r is read as one label: --label-separator '%s' reads several in a cell, and none in an empty one.",
+                *found[::-1],
+            )
         return None
     every: list[list[Any]] = []
     for cell in cells:
@@ -74,6 +81,11 @@ def in_cells(rows: Sequence[Row], column: str, separator: str | None) -> list[tu
             raise UserError(f"{row.where} has {cell!r:.60} in {column}: write each label once.")
         found.append(labels)
     return found
+
+
+def parted(cells: Sequence[Any]) -> tuple[str, Any] | None:
+    """What seems to part several labels in cells, and the first of these; None where nothing does."""
+    return next(((mark, cell) for mark in SEPARATORS for cell in cells if mark in str(cell)), listed(cells))
 
 
 def listed(cells: Sequence[Any]) -> tuple[str, Any] | None:

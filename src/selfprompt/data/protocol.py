@@ -78,8 +78,8 @@ class Selection(BaseModel):
             selected on validation; or train+val to the last epoch, as VTAB-1K does.
         metric: What selects the epoch, ends a run by patience, and ranks the rows of a comparison: the accuracy
             (top1); the mean recall of all classes (balanced_accuracy), or of their F1 (macro_f1), to which small
-            classes count as much as large ones; or, where an image may have several labels, the mean average
-            precision of all classes (map), which then takes the place of top1.
+            classes count as much as large ones; or, where an image may have several labels, always the mean average
+            precision of all classes (map). Left open, it is top1 or map.
     """
 
     model_config = ConfigDict(defer_build=True)
@@ -188,8 +188,9 @@ class BaseProtocol(Split, Selection, ABC):
         Raises:
             UserError: Its metric is not one of such labels.
         """
-        several = examples.multi_label
-        if self.metric not in (("top1", "map") if several else ("top1", "balanced_accuracy", "macro_f1")):
+        several, chosen = examples.multi_label, "metric" in self.model_fields_set
+        known = ("map",) if several else ("top1", "balanced_accuracy", "macro_f1")
+        if self.metric not in known and (chosen or not several):
             kind = "several labels an example" if several else "one label an example"
             fix = "use --metric map" if several else "use top1, balanced_accuracy or macro_f1"
             raise UserError(f"--metric {self.metric} is not for data with {kind}: {fix}.")
@@ -299,9 +300,10 @@ class TextProtocol(TextSettings, BaseProtocol):
 
 
 def of_its_kind(protocol: Any) -> Any:
-    """A stored protocol as the one of its kind."""
+    """A stored protocol as the one of its kind; a metric that may have been left open is."""
     if not isinstance(protocol, dict):
         return protocol
+    protocol = {name: value for name, value in protocol.items() if (name, value) != ("metric", "top1")}
     kinds = {
         kind.model_fields["kind"].default: kind
         for kind in BaseProtocol.__subclasses__()

@@ -54,7 +54,7 @@ def entries(path: Path, columns: Columns, split: str = "train") -> list[tuple[En
     rows = list(flat_rows(path))
     there = names_of(rows)
     inputs = inputs_of(path, there, columns.input_column)
-    classes = class_columns(path, there, columns.label_column)
+    classes = class_columns(path, there, columns)
     label = None if classes else the(path, "label", there, LABELS, columns.label_column, needed=split == "train")
     several = None if label is None else in_cells(rows, label, columns.label_separator)
     group = the(path, "group", there, ("group",), columns.group_column)

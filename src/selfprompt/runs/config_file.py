@@ -86,7 +86,8 @@ def read_settings(path: Path, backbone: str | None = None, method: str | None = 
     asked = method_of(method)[0] if method else name
     known = {**TextFields.model_fields, **TokenFields.model_fields}
     known |= record_of(asked).factory.model_fields if asked else {}
-    if fields and {"test", "whole"} <= raw.keys() and (asked != name or backbone not in (None, raw.get("backbone"))):
+    of_a_run = {"test", "whole"} <= raw.keys()
+    if fields and of_a_run and (asked != name or backbone not in (None, raw.get("backbone"))):
         raw |= without_its_own(raw, path, backbone is None)
     for setting in ("method", "or_probe"):
         raw.pop(setting, None)
@@ -102,6 +103,8 @@ def read_settings(path: Path, backbone: str | None = None, method: str | None = 
         for field, value in keys(inner, path).items():
             if field not in its:
                 raise unknown(f"setting of the {part} in {path}", field, its)
+            if of_a_run and (field, value) == ("metric", "top1"):
+                continue  # it may have been left open
             if field == "image_size" and not backbone:
                 put(found, field, value)
             elif part == "recipe" or (field != "kind" and not (backbone and field in OF_BACKBONE)):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -135,7 +136,7 @@ def rehearsed(
             raise UserError("--budget is over before training could be timed: give several times as much.")
         return timer.enough("training", min(LONG, budget / 4))
 
-    with watch.watched(timer):
+    with watch.watched(timer), unsaid():
         made = tune(rehearsal(config), folder, material=some, ends=ends)
         if then:
             with watch.stage("report"):
@@ -157,6 +158,18 @@ def rehearsed(
         peak += size(config, counts) - size(config, few)
     numbers = made.metrics["trainable_parameters"], made.metrics["total_parameters"]
     return Estimate(epochs, steps, once, epoch, after, peak, *numbers, (folder / WEIGHTS_NAME).stat().st_size)
+
+
+@contextmanager
+def unsaid() -> Iterator[None]:
+    """Inside, no notice is logged: it would count a few examples, and the run itself has its own."""
+    logger = logging.getLogger("selfprompt")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def spoken(seconds: float) -> str:

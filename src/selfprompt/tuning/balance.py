@@ -27,23 +27,42 @@ def is_skewed(counts: np.ndarray) -> bool:
     return len(present) > 0 and bool(present.max() > SKEWED * present.min())
 
 
-DONE = {
-    "none": "--balance weighs or samples them, --metric chooses what selects the epoch",
-    "sampler": "all are drawn as often",
-}
+def tell(
+    counts: np.ndarray, names: Sequence[str] | None, inputs: str, stages: Sequence[Stage], several: bool = False
+) -> None:
+    """Say which classes are the largest and the smallest, where they differ much, and what is done about it.
 
-
-def tell(counts: np.ndarray, names: Sequence[str] | None, inputs: str, balance: str = "none") -> None:
-    """Say which classes are the largest and the smallest, where they differ much, and what is done about it."""
-    if is_skewed(counts):
+    Args:
+        counts: (C,) training examples of each class.
+        names: Of the C classes.
+        inputs: What the examples are, in a word.
+        stages: As `balanced` made them; without any, nothing is trained, and nothing said.
+        several: Whether an example may have several labels.
+    """
+    if stages and is_skewed(counts):
         large, small = int(counts.argmax()), int(np.where(counts > 0, counts, counts.max()).argmin())
         called = names or [str(i) for i in range(len(counts))]
         logger.warning(
             "Classes are unbalanced: of the training %ss %d are %s, the largest class, and %d are %s, the smallest "
             "(%s).",
             *(inputs, counts[large], called[large], counts[small], called[small]),
-            DONE.get(balance, "the loss weighs them"),
+            done(stages, several),
         )
+
+
+def done(stages: Sequence[Stage], several: bool) -> str:
+    """What stages do about unbalanced classes, or else what can be asked for."""
+    own = [stage.loss for stage in stages if isinstance(stage.loss, Labels)]
+    if any(loss.weights for loss in own):
+        return "the loss weighs them"
+    if any(stage.recipe.balance == "sampler" for stage in stages):
+        return "all are drawn as often"
+    ways = ["--balance loss weighs them"] if own else []
+    if not several:
+        if not any(stage.rule.own_order for stage in stages):
+            ways.append("--balance sampler draws them evenly")
+        ways.append("--metric balanced_accuracy or macro_f1 selects the epoch by all alike")
+    return ", ".join(ways) or "nothing is done about it"
 
 
 def balanced(stage: Stage, labels: Tensor, classes: int) -> Stage:

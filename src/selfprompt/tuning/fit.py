@@ -98,9 +98,6 @@ def fit(
     own = engine is None
     engine = engine or Engine(recipe.precision, trackers, folder)
     model.protocol = model.protocol.completed(train)
-    if engine.is_main:
-        counts = class_counts(train.known_labels, model.num_classes)
-        tell(counts, model.class_names, model.protocol.inputs, recipe.balance)
     train_batches = given if isinstance(given, Decoded) else Decoded(train, model.protocol, train=True, seed=seed)
     val_batches = held if isinstance(held, Decoded) else None if val is None else Decoded(val, model.protocol)
 
@@ -126,6 +123,9 @@ def fit(
         if model.multi_label and not stages:
             raise UserError(f"{model.method.name} is not trained, and says which one class is likeliest: train coop.")
         stages = [balanced(stage, train_batches.labels, model.num_classes) for stage in stages]
+        if engine.is_main:
+            counts = class_counts(train.known_labels, model.num_classes)
+            tell(counts, model.class_names, model.protocol.inputs, stages, train.multi_label)
         training = Training(model, engine, folder, seed, run, on_step, checkpoint_seconds, begun, ends)
         progress = training.go_through(stages, train_batches, val_batches, progress)
         metrics = measured(training, progress, stages, recipe, dataset, time.monotonic() - begun)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from selfprompt.data.cells import class_columns, flagged, in_cells, numbered
+from selfprompt.data.cells import class_columns, flagged, in_cells, numbered, parted
 from selfprompt.data.columns import Columns
 from selfprompt.data.datasets import Dataset
 from selfprompt.data.examples import Examples
@@ -54,12 +54,12 @@ def load_table(path: Path, columns: Columns | None = None) -> Dataset:
     """
     rows = list(read_rows(path))
     there, columns = names_of(rows), columns or Columns()
-    classes = class_columns(path, there, columns.label_column)
+    classes = class_columns(path, there, columns)
     found = columns_of(path, there, columns, [kind for kind in NAMES if kind != "label" or not classes])
     inputs = images_of(path, rows, found["input"])
     several = [flagged(row, classes) for row in rows] if classes else None
     several = several or in_cells(rows, found["label"], columns.label_separator)
-    labels = [(label,) for label in as_names(texts_of(rows, found["label"]))] if several is None else several
+    labels = several if several is not None else [(label,) for label in as_names(labels_of(rows, found["label"]))]
     groups = np.array(as_names(texts_of(rows, found["group"]))) if "group" in found else None
     parts = {"train": list(range(len(rows)))}
     if "split" in found:
@@ -114,8 +114,22 @@ def columns_of(
     return found
 
 
-def texts_of(rows: Sequence[Row], column: str) -> list[str]:
+def labels_of(rows: Sequence[Row], column: str) -> list[str]:
+    """The one label of each row."""
+    found = parted([row.cells.get(column) for row in rows])
+    if found is None:
+        return texts_of(rows, column)
+    none = f"let an empty cell have no label (--label-separator '{found[0]}')"
+    return texts_of(rows, column, f"fill it in, or {none}")
+
+
+def texts_of(rows: Sequence[Row], column: str, fix: str = "fill it in, or remove the row") -> list[str]:
     """The cells of a column as texts.
+
+    Args:
+        rows: The table's.
+        column: Its name.
+        fix: What to do about an empty one.
 
     Raises:
         UserError: One is empty, or holds several values.
@@ -127,7 +141,7 @@ def texts_of(rows: Sequence[Row], column: str) -> list[str]:
             raise UserError(f"{row.where} has several values in {column}, and one is wanted.")
         text = as_text(cell)
         if not text:
-            raise UserError(f"{row.where} has nothing in {column}: fill it in, or remove the row.")
+            raise UserError(f"{row.where} has nothing in {column}: {fix}.")
         texts.append(text)
     return texts
 
