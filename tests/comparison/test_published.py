@@ -64,6 +64,7 @@ def test_what_is_done_at_test_time_stands_beside_what_was_done_without() -> None
     measured = {
         "method": "zeroshot",
         "groups": {"imagenet": {"mean": 60.0, "std": 0.0}},
+        "seeds": 3,
         "also": {"shifted, tpt": [44.0]},
     }
     assert columns[4].text(measured) == "43.9 (+0.1; tpt2022, unverified)"
@@ -108,7 +109,9 @@ def test_a_table_shows_measured_published_and_their_difference() -> None:
     columns = group_columns(groups, False, 2, published("vtab1k", "mae"))
     row = {
         "method": "spt",
+        "seeds": 3,
         "groups": {"natural": {"mean": 66.0, "std": 0.5}, "structured": {"mean": 60.0, "std": 0.1}},
+        "seeds": 3,
         "mean_of_groups": 63.0,
         "test_accuracy_mean": 63.0,
         "test_accuracy_std": 0.3,
@@ -129,7 +132,12 @@ def test_new_classes_stand_beside_what_is_published() -> None:
     for found in (row.numbers for listed in rows.values() for row in listed):
         assert found["H"] == pytest.approx(2 / (1 / found["base"] + 1 / found["new"]), abs=0.01)
     columns = group_columns({"base": ["coop11/dtd"]}, False, 1, rows, ("new", "H"))
-    row = {"method": "coop", "groups": {"base": {"mean": 80.0, "std": 0.0}}, "also": {"new": [60.0, 64.0]}}
+    row = {
+        "method": "coop",
+        "groups": {"base": {"mean": 80.0, "std": 0.0}},
+        "seeds": 2,
+        "also": {"new": [60.0, 64.0]},
+    }
     texts = {column.title: column.text(row) for column in columns[1:7]}
     assert texts["new"] == "62.0 ± 2.8"
     said = "published (measured minus published; source)"

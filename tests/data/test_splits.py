@@ -75,6 +75,14 @@ def test_elpv_has_its_four_classes() -> None:
 PIXEL = np.zeros((1, 1, 3), dtype=np.uint8)
 
 
+def test_classes_that_look_alike_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    toy = labelled([0, 1, 2, 3] * 9)
+    for names, said in ((("a", "b", "c", "d"), False), (("a", "caf\u00e9", "A", "cafe\u0301"), True)):
+        caplog.clear()
+        with_splits(dataclasses.replace(toy, class_names=names), Protocol())
+        assert ("has the classes a and A (of 2 such pairs), which differ in case" in caplog.text) == said
+
+
 def labelled(labels: list[int], **splits: list[int]) -> Dataset:
     """A data set of one pixel an image."""
     others = {name: Examples([PIXEL] * len(own), np.array(own)) for name, own in splits.items()}

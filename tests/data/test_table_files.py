@@ -110,6 +110,26 @@ def test_numbers_are_sorted_as_numbers(pictures: Path) -> None:
         assert load_dataset(write(pictures, rows, kind)).class_names == ("1", "2", "10")
 
 
+def test_equal_numbers_are_one_class_however_they_are_written(pictures: Path) -> None:
+    rows = [{"image": r["file"], "label": (".1", "+0.10", "-0", "0")[i % 4]} for i, r in enumerate(ROWS)]
+    assert load_dataset(write(pictures, rows)).class_names == ("0", "0.1")
+
+
+def test_parquet_as_the_hub_has_it(pictures: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    import pyarrow
+
+    features = {"label": {"_type": "ClassLabel", "names": ["dog", "cat"]}, "image": {"_type": "Image"}}
+    images = [{"bytes": None, "path": row["file"]} for row in ROWS]
+    table = pyarrow.table({"image": images, "label": [i % 2 for i in range(len(ROWS))]})
+    kept = {"huggingface": json.dumps({"info": {"features": features}})}
+    parquet.write_table(table.replace_schema_metadata(kept), pictures / "hub.parquet")
+    dataset = load_dataset(pictures / "hub.parquet")
+    assert dataset.class_names == ("cat", "dog")
+    assert dataset.train.known_labels.tolist() == [(i + 1) % 2 for i in range(len(ROWS))]
+    assert [str(image) for image in dataset.train.images] == [str(pictures / row["file"]) for row in ROWS]
+
+
 def test_files_that_are_not_there_are_counted(tmp_path: Path) -> None:
     path = write(tmp_path, [{"file": "good", "label": "yes"}, {"file": "bad", "label": "no"}])
     with pytest.raises(UserError, match=r"line 2 names 'good', and there is no file .*good \(and 1 more\)"):
@@ -136,7 +156,8 @@ BAD: dict[str, tuple[str, str]] = {
     "one class": ("image,label\npictures/0.png,a\n", "has the one class a"),
     "one file": ("image,label\npictures/0.png,a\n./pictures/0.png,b\n", "line 2 and .*line 3 are of one file"),
     "strange split": ("image,label,split\npictures/0.png,a,dev7\n", "line 2 is of the split 'dev7': write train"),
-    "no train": ("image,label,split\npictures/0.png,a,val\n", "no row of the split train, but of val"),
+    "one class to ask": ("image,label,split\npictures/0.png,a,val\n", "has the one class a"),
+    "tabs": ("image\tlabel\npictures/0.png\ta\n", "parts its columns by tabs, not by ',': save it with commas"),
     "strange class": (
         "image,label,split\npictures/0.png,a,train\npictures/1.png,b,train\npictures/2.png,c,test\n",
         "line 4 has the class c, of which there is no training row",

@@ -271,6 +271,9 @@ def test_the_command_answers_in_part(photos: Path, adapter: Path, monkeypatch, c
     rows.append({"file": "2.png", "age": 7})
     known = photos / "known.jsonl"
     known.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    before = known.read_bytes()
+    assert "is one of the inputs: choose another file" in run(known, "--csv", known)[2]
+    assert known.read_bytes() == before
     assert run(known, "--csv", csv)[0] == 3
     head, first, _, lost = reader(csv.read_text(encoding="utf-8").splitlines())
     said = ["predicted_predicted_label", "probability", "error"]

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,71 @@ def test_images_that_are_gone_are_named(run: Path, folder: Path, caplog: pytest.
         write_image(folder / name / "others.png", label, 1)
     with pytest.raises(UserError, match="none of the images of the run"):
         evaluate(run, str(folder))
-    assert evaluate(run, str(folder.rename(folder.with_name("others"))))["images"] == 2  # another data set: cut
+
+
+def test_data_that_are_not_the_runs_are_asked_as_a_whole(
+    run: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.rmtree(folder)
+    for label, name in enumerate(("ant", "bee", "cow")):
+        for index in range(2):
+            write_image(folder.with_name("others") / name / f"new{index}.png", label, index)
+    assert evaluate(run, str(folder.with_name("others")))["images"] == 6
+    assert "others are not the data of the run" in caplog.text
+    assert "no test split: all 6 images are asked" in caplog.text
+    assert "called as" not in caplog.text
+    rows = "".join(f"{name}/new{i}.png,{name},test\n" for name in ("ant", "bee", "cow") for i in range(i_of(name)))
+    table = folder.with_name("others") / "own.csv"
+    table.write_text("image,label,split\n" + rows, encoding="utf-8")
+    caplog.clear()
+    assert evaluate(run, str(table))["images"] == 4
+    assert not caplog.text
+    with pytest.raises(UserError, match="has no image of the split train, but of test: add some"):
+        with_splits(load_dataset(table), Protocol())
+
+
+def i_of(name: str) -> int:
+    return 2 if name == "ant" else 1
+
+
+@pytest.mark.parametrize("spelling", ["absolute", "above", "grown"])
+def test_the_runs_files_are_known_however_a_table_spells_them(
+    spelling: str, folder: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+
+    def table(path: Path, spell: Callable[[str], str]) -> str:
+        path.parent.mkdir(exist_ok=True)
+        rows = [f"{spell(name)},{name.partition('/')[0]}\n" for name in names]
+        path.write_text("".join(["image,label\n", *rows]), encoding="utf-8")
+        return str(path)
+
+    first = table(folder / "first.csv", str)
+    recipe = {"epochs": 1, "batch_size": 8}
+    own = RunConfig.resolve(first, str(weights), "linear", recipe=recipe, probe=False)
+    tune(own, tmp_path / "run", analysed=False)
+    if spelling == "grown":
+        write_image(folder / "ant" / "new.png", 0, 99)
+        names.append("ant/new.png")
+    names.reverse()
+    monkeypatch.chdir(folder.parent)
+    there = folder if spelling == "absolute" else Path("..") / folder.name
+    other = table(Path("aside") / "other.csv", lambda name: str(there / name))
+    found = splits_for(load_dataset(other), Protocol(), tmp_path / "run", whole=False)
+    for part, kept in ((found.train, "train_files"), (found.test, "test_files")):
+        assert sorted(os.path.relpath(str(image), folder) for image in part.images) == sorted(
+            record(tmp_path / "run")[kept]
+        )
+
+
+def test_files_that_are_called_alike_are_said(run: Path, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    moved = folder.rename(folder.with_name("moved"))
+    rows = [f"moved/{name},{name.partition('/')[0]}\n" for name in record(run)["train_files"]]
+    table = moved.with_name("other.csv")
+    table.write_text("".join(["image,label\n", *rows]), encoding="utf-8")
+    assert evaluate(run, str(table))["images"] == len(rows)
+    assert f"called as {len(rows)} of the run in {run} are" in caplog.text
+    assert "it may have been trained on them" in caplog.text
 
 
 def test_resume_keeps_to_the_recorded_split(run: Path, folder: Path) -> None:

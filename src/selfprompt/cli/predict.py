@@ -11,7 +11,8 @@ from selfprompt.cli.console import done_in_part, emit, is_first
 from selfprompt.cli.flags import ColumnFlags, given
 from selfprompt.cli.inputs import advancing, joined, paths_of
 from selfprompt.cli.values import Adapt, Seed, Threshold, TopK
-from selfprompt.data.tables import Kind
+from selfprompt.data.tables import Kind, apart
+from selfprompt.errors import UserError
 
 if TYPE_CHECKING:
     from selfprompt.runs.predict import Prediction
@@ -64,6 +65,8 @@ def command(
 
     kind, classes, several = glance(adapter)
     paths = paths_of(inputs, kind, given(column_flags), adapter)
+    if csv is not None and csv.resolve() in [Path(apart(name)[0]).resolve() for name in inputs]:
+        raise UserError(f"--csv {csv} is one of the inputs: choose another file.")
     names = None if class_names is None else read_names(class_names, "give a file with one class name a line")
     chosen = {"class_names": names, "on_error": on_error, "adapt": adapt, "top_k": top_k, "threshold": threshold}
     kept: list[Prediction] = []

@@ -25,8 +25,8 @@ def command(
 ) -> None:
     """Whether backbone, protocol, data and accuracy are still those of an adapter; exit status 3 if one is not.
 
-    Data are compared by the names of images and their labels, the test images also by what they hold. An accuracy
-    holds where it differs by no more than rounding may decide.
+    Data are compared by the names of images, their order and their labels, the test images also by what they hold. An
+    accuracy holds where it differs by no more than rounding may decide.
 
     Args:
         adapter: A folder, or hf:USER/NAME, with @REVISION where wanted, of the Hugging Face hub.

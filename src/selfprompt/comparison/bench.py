@@ -17,7 +17,7 @@ from selfprompt.comparison import first as first_runs
 from selfprompt.comparison.beyond import also_text, derived
 from selfprompt.comparison.compare import Comparison, check_methods, measure, open_folder, protocol_of
 from selfprompt.comparison.published import Published, published
-from selfprompt.comparison.rows import COLUMNS, Measured, Row, method
+from selfprompt.comparison.rows import COLUMNS, Measured, Row, accuracy, method
 from selfprompt.comparison.suites import Suite
 from selfprompt.comparison.workers import Workers
 from selfprompt.data.sources import NAME, load_located, names
@@ -25,7 +25,7 @@ from selfprompt.errors import UserError
 from selfprompt.files import claimed, replace_file
 from selfprompt.methods import read_specs
 from selfprompt.methods.full import Full
-from selfprompt.reports.table import Benched, Column, OfData, all_precisions, markdown, write_tables
+from selfprompt.reports.table import Benched, Column, OfData, all_precisions, markdown, spread, write_tables
 
 
 class Spread(TypedDict):
@@ -209,7 +209,7 @@ def group_columns(
     """Method by group of tasks, and what else was asked, beside what papers report."""
 
     def group(name: str) -> Column[Summary]:
-        return Column(name, lambda r: f"{r['groups'][name]['mean']:.1f} ± {r['groups'][name]['std']:.1f}")
+        return Column(name, lambda r: spread(r["groups"][name]["mean"], r["groups"][name]["std"], r["seeds"]))
 
     def reported(name: str) -> Column[Summary]:
         def text(r: Summary) -> str:
@@ -231,7 +231,7 @@ def group_columns(
         own: Column[Summary] = Column(name, partial(also_text, name))
         columns += [own, reported(name)] if rows else [own]
     columns.append(Column("mean of groups", lambda r: f"{r['mean_of_groups']:.1f}"))
-    columns.append(Column("mean of tasks", lambda r: f"{r['test_accuracy_mean']:.1f} ± {r['test_accuracy_std']:.1f}"))
+    columns.append(Column("mean of tasks", accuracy))
     if full:
         columns.append(Column("above full", lambda r: f"{r.get('tasks_above_full')} of {tasks}"))
     columns.append(Column("trained parameters", lambda r: f"{r['trainable_parameters']:,}"))
@@ -248,7 +248,7 @@ def task_columns(groups: dict[str, list[str]], marked: list[str]) -> list[Column
         mark = " †" if data in marked else ""
         return Column(
             data + mark,
-            lambda r: f"{r['tasks'][data]['test_accuracy_mean']:.1f} ± {r['tasks'][data]['test_accuracy_std']:.1f}",
+            lambda r: accuracy(r["tasks"][data]),
         )
 
     return [Column("method", lambda r: r["method"]), *(task(d) for listed in groups.values() for d in listed)]

@@ -12,7 +12,7 @@ from typing import Any, Literal, NotRequired
 from selfprompt.assembly import load
 from selfprompt.data import sources
 from selfprompt.files import read_json, replace_file
-from selfprompt.reports.table import Column
+from selfprompt.reports.table import Column, spread
 from selfprompt.runs.evaluate import evaluate
 from selfprompt.tuning.records import Tested
 
@@ -79,7 +79,7 @@ def also_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column[Any]]:
 def also_text(what: str, row: Mapping[str, Any]) -> str:
     """Mean and deviation over seeds of what else was asked."""
     found = row.get("also", {}).get(what)
-    return "" if found is None else f"{statistics.mean(found):.1f} ± {deviation(found):.1f}"
+    return "" if found is None else spread(statistics.mean(found), deviation(found), len(found))
 
 
 def deviation(values: Sequence[float]) -> float:

@@ -7,7 +7,7 @@ from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
-from selfprompt.reports.table import Column, Result, Tried
+from selfprompt.reports.table import Column, Result, Tried, spread
 from selfprompt.scores.asked import WORDS, Metric
 
 
@@ -58,7 +58,7 @@ class Row(Measured):
 
 def accuracy(row: Result) -> str:
     """Mean and deviation."""
-    return f"{row['test_accuracy_mean']:.1f} ± {row['test_accuracy_std']:.1f}"
+    return spread(row["test_accuracy_mean"], row["test_accuracy_std"], row["seeds"])
 
 
 def ranked(row: Row) -> float:
@@ -74,7 +74,7 @@ def score_columns(rows: Sequence[Row]) -> list[Column[Row]]:
 
 def score(row: Row) -> str:
     """Mean and deviation by that metric."""
-    return f"{ranked(row):.1f} ± {row.get('test_score_std', 0.0):.1f}"
+    return spread(ranked(row), row.get("test_score_std", 0.0), row["seeds"])
 
 
 def method(row: Measured) -> str:

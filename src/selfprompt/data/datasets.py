@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -162,10 +164,21 @@ def with_splits(dataset: Dataset, protocol: BaseProtocol, seed: int = 0) -> Spli
 
 def whole_splits(dataset: Dataset, protocol: BaseProtocol, seed: int = 0) -> Splits:
     """`with_splits`, of all classes."""
+    if not len(dataset.train):
+        there = [name for name in dataset.own if name != "train"]
+        raise UserError(
+            f"{dataset.place} has no {dataset.inputs} of the split train, but of {', '.join(there)}: add some."
+        )
     for name, split in dataset.own.items():
         check_labels(split, dataset.num_classes, f"{dataset.name}'s {name}")
         if name != "train" and (shared := shared_file(dataset.train, split)):
             raise UserError(f"{shared} is a training image and a {name} image of {dataset.name}: remove one of them.")
+    if pairs := alike(dataset.class_names):
+        logger.warning(
+            "%s has the classes %s and %s (of %d such pairs), which differ in case or accents' encoding alone: where "
+            "they are one, write them alike.",
+            *(dataset.name, *pairs[0], len(pairs)),
+        )
     rest, fixed = dataset.train, protocol.split_seed
     labels, groups = rest.known_labels, rest.groups
     counted = {"--train-images": protocol.train_images, "--shots": protocol.shots}
@@ -228,6 +241,13 @@ def whole_splits(dataset: Dataset, protocol: BaseProtocol, seed: int = 0) -> Spl
             files["val"] = [files["val"][i] for i in drawn]
         record |= {f"{name}_files": named for name, named in files.items()}
     return Splits(splits["train"], splits["val"], splits["test"], record, dataset.class_names)
+
+
+def alike(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of names that differ in nothing that people see, or in case."""
+    first: dict[str, str] = {}
+    seen = [(first.setdefault(unicodedata.normalize("NFKC", name).casefold(), name), name) for name in names]
+    return [(one, other) for one, other in seen if one != other]
 
 
 def few_shot(
@@ -307,7 +327,9 @@ def file_names(examples: Examples, root: Path | None = None) -> list[str] | None
     images = examples.images
     if not isinstance(images, (list, tuple)) or not all(isinstance(image, (str, Path)) for image in images):
         return None
-    above = "" if root is None else os.path.join(str(root), "")
+    if root is None:
+        return [os.path.abspath(image).replace(os.sep, "/") for image in images]
+    above = os.path.join(str(root), "")
     return [str(image).removeprefix(above).replace(os.sep, "/") for image in images]
 
 

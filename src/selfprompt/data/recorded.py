@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 from selfprompt.data.datasets import Dataset, Splits, places_within, whole_splits
 from selfprompt.data.protocol import BaseProtocol
+from selfprompt.data.tables import is_table
 from selfprompt.errors import UserError
 from selfprompt.files import checked, read_json
 
@@ -86,7 +88,8 @@ def splits_for(dataset: Dataset, protocol: BaseProtocol, run: Path, *, whole: bo
         dataset: The data, as it is now.
         protocol: The run's.
         run: Its folder.
-        whole: Refuse data that lack an image of the run, or have other classes; otherwise say what they lack.
+        whole: Refuse data that lack an image of the run, or have other classes; otherwise say what they lack, and of
+            data that are not the run's ask all (see `of_others`).
         seed: The run's, for shots that are not recorded.
 
     Raises:
@@ -113,7 +116,7 @@ def recorded(dataset: Dataset, protocol: BaseProtocol, run: Path, whole: bool, s
     if record.train_files and dataset.files():
         return by_name(dataset, protocol, record, raw, run, whole, seed)
     if record.fingerprint and record.data != dataset.place:
-        return whole_splits(dataset, protocol, seed)  # another data set
+        return of_others(dataset, protocol, run, whole, seed)
     fresh = whole_splits(dataset, protocol, seed)
     if not record.fingerprint and all(raw.get(name) == fresh.record.get(name) for name in SPLITS):
         return fresh
@@ -169,28 +172,34 @@ def by_name(
     for other in others:
         pool = pool + other
     names = [name for files in (dataset.files() or {}).values() for name in files]
-    position = {name: i for i, name in enumerate(names)}
-    known = {name for files in record.files.values() for name in files}
     ends = {end_of(name): name for name in names}
+    # a file has the name that the record gives it, or stands where the record's data have it
+    position = {whereabouts(dataset.root, name): i for i, name in enumerate(names)}
+    home = Path(record.data)
+    home = home.parent if is_table(home.name) else home
+    found = {name: position.get(whereabouts(home, name)) for files in record.files.values() for name in files}
+    position = {name: i for i, name in enumerate(names)}
+    found = {name: position.get(name, there) for name, there in found.items()}
+    known = {names[i] for i in found.values() if i is not None}
 
     def elsewhere(lost: str) -> str:
         """Where a file may be now."""
         return f", which may be {ends[end_of(lost)]} now" if end_of(lost) in ends else ""
 
-    if known.isdisjoint(position):
+    if not known:
         if record.data != dataset.place:
-            return whole_splits(dataset, protocol, seed)  # another data set
+            return of_others(dataset, protocol, run, whole, seed, [*filter(elsewhere, found)])
         said = f"{dataset.place} has none of the images of the run in {run}"
         raise UserError(f"{said}, such as {record.train_files[0]}{elsewhere(record.train_files[0])}: restore them.")
     splits = {}
     for split in SPLITS:
-        if lost := [name for name in record.files[split] if name not in position]:
+        if lost := [name for name in record.files[split] if found[name] is None]:
             said = f"{dataset.place} lacks {len(lost)} {split} image(s) of the run in {run}, such as {lost[0]}"
             said += elsewhere(lost[0])
             if whole:
                 raise UserError(f"{said}: restore them.")
             logger.warning("%s.", said)
-        there = [position[name] for name in record.files[split] if name in position]
+        there = [i for name in record.files[split] if (i := found[name]) is not None]
         splits[split] = pool.take(np.array(there, dtype=np.int64))
     if new := [name for name in names if name not in known]:
         logger.warning(
@@ -198,6 +207,40 @@ def by_name(
             *(len(new), dataset.place, run, new[0]),
         )
     return Splits(**splits, record=raw, class_names=dataset.class_names)
+
+
+def of_others(
+    dataset: Dataset, protocol: BaseProtocol, run: Path, whole: bool, seed: int, alike: Sequence[str] = ()
+) -> Splits:
+    """Splits of data that are not a run's: to be trained on, as they are cut; to be asked, all of it is the test
+    split where it has none of its own, and that is said.
+
+    Args:
+        dataset, protocol, run, whole, seed: As of `splits_for`.
+        alike: Names in the run's record that end like files of these data.
+    """
+    if whole:
+        return whole_splits(dataset, protocol, seed)
+    parts = dataset.own
+    if dataset.test is None:
+        parts["test"] = dataset.train if dataset.val is None else dataset.train + dataset.val
+        logger.warning(
+            "%s are not the data of the run in %s, and have no test split: all %d %ss are asked.",
+            *(dataset.place, run, len(parts["test"]), dataset.inputs),
+        )
+    if alike:
+        logger.warning(
+            "%s have files that are called as %d of the run in %s are, such as %s: if they are the same, it may have "
+            "been trained on them.",
+            *(dataset.place, len(alike), run, alike[0]),
+        )
+    parts.setdefault("val", dataset.train.take(np.array([], dtype=np.int64)))
+    return Splits(**parts, record={}, class_names=dataset.class_names)
+
+
+def whereabouts(root: Path | None, name: str) -> str:
+    """Where a file stands that has a name in the data at ``root``."""
+    return os.path.normpath(os.path.join(root or "", name))
 
 
 def end_of(name: str) -> tuple[str, ...]:

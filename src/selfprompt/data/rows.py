@@ -26,7 +26,7 @@ logger = logging.getLogger("selfprompt")
 FIX = "fix it"
 AT_ONCE = 256
 """Rows of a Parquet file that are held."""
-NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]\d{2,3})?", re.ASCII)
+NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d+)?|\.\d+)([eE][+-]\d{2,3})?", re.ASCII)
 """As programs write numbers: 01 and 1e5 are codes."""
 
 
@@ -200,16 +200,29 @@ def of_parquet(path: Path) -> Iterator[Row]:
                 for field in file.schema_arrow
                 if field.type in (pyarrow.float16(), pyarrow.float32())
             }
+            classes = class_names(file.schema_arrow.metadata or {})
             rows = (cells for batch in file.iter_batches(AT_ONCE) for cells in batch.to_pylist())
             for number, cells in enumerate(rows, 1):
                 for name, kind in short.items():
                     if cells[name] is not None:
                         cells[name] = float(str(kind(cells[name])))  # 1.1 as it was written, not 1.100000023841858
+                for name, known in classes.items():
+                    if cells.get(name) in range(-1, len(known)):  # -1 is none
+                        cells[name] = [*known, None][cells[name]]
                 yield Row(f"{path}, row {number}", cells)
     except UserError:
         raise
     except Exception as error:  # whatever damaged bytes lead it to
         raise UserError(f"{path} is no Parquet file that can be read ({first_line(error)[:200]}): {FIX}.") from None
+
+
+def class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
+    """The names that numbers stand for, by column, as Hugging Face's datasets keep them in Parquet files."""
+    try:
+        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
+        return {name: kind["names"] for name, kind in features.items() if kind.get("_type") == "ClassLabel"}
+    except (ValueError, KeyError, TypeError, AttributeError):  # none, or not as they write it
+        return {}
 
 
 def as_text(cell: Any) -> str:
@@ -242,26 +255,26 @@ def in_order(names: set[str]) -> list[str]:
 def splits_of(
     path: Path, rows: Sequence[Row], names: Sequence[str], known: Mapping[str, Sequence[str]] = SPLIT_NAMES
 ) -> dict[str, list[int]]:
-    """The rows of each split, by what each row calls it and the names that each split is known by.
+    """The rows of each split, by what each row calls it and the names that each split is known by; perhaps none of
+    the train split, which can be asked but not trained on.
 
     Raises:
-        UserError: A row is of no such split, or none is of the train split.
+        UserError: A row is of no such split.
     """
-    parts: dict[str, list[int]] = {}
+    parts: dict[str, list[int]] = {"train": []}
     for i, name in enumerate(names):
         split = split_named(name, known)
         if split is None:
             raise UserError(f"{rows[i].where} is of the split {name!r}: write train, val or test.")
         parts.setdefault(split, []).append(i)
-    if "train" not in parts:
-        raise UserError(f"{path} has no row of the split train, but of {', '.join(parts)}: add some.")
     return parts
 
 
 def without_column(path: Path, kind: str, there: Sequence[str], flag: str) -> UserError:
     """The error for a table none of whose columns is named as one of a kind is."""
-    if len(there) == 1 and ";" in there[0]:
-        return UserError(f"{path} parts its columns by ';', not by ',': save it with commas.")
+    for mark, name in {";": "';'", "\t": "tabs"}.items():
+        if len(there) == 1 and mark in there[0]:
+            return UserError(f"{path} parts its columns by {name}, not by ',': save it with commas.")
     return UserError(f"{path} has no {kind} column that its name tells, among {', '.join(there)}: name it ({flag}).")
 
 

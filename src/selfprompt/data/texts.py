@@ -61,7 +61,9 @@ def labelled(name: str, parts: Parts) -> dict[str, list[Entry]]:
         before = len(parts.get(split, part))
         if split != "train" and part and len(part) < before:
             logger.warning("%s: %d of %d %s texts have no label: left out.", name, before - len(part), before, split)
-    return {split: list(parts["train"]) if split == "train" else part for split, part in kept.items() if part}
+    return {"train": list(parts.get("train", ()))} | {
+        split: kept[split] for split in ("val", "test") if kept.get(split)
+    }
 
 
 def problems_of(name: str, parts: Parts) -> list[str]:
@@ -73,9 +75,9 @@ def problems_of(name: str, parts: Parts) -> list[str]:
         return [f"{where[0]}{more} {what}"] if where else []
 
     every = [entry for part in parts.values() for entry in part]
-    train = list(parts.get("train", ()))
+    train = list(parts["train"]) or every
     if not train:
-        return [f"{name} has no texts to train on: add a train split."]
+        return [f"{name} has no texts: add some."]
     problems = first((entry for entry in every if entry.empty), "has no text: fill it in, or remove it.")
     problems += first((entry for entry in every if not is_unicode(entry)), "holds half a character: decode it anew.")
     problems += first((entry for entry in train if entry.label is None), "has no label: fill it in, or remove it.")
@@ -110,7 +112,7 @@ def dataset_of(
     names: Mapping[str, str] | None = None,
     licence: str = "the user's own",
 ) -> Dataset:
-    """Entries as a data set, whose classes are the labels of its training texts, sorted.
+    """Entries as a data set, whose classes are the labels of its training texts, or of all without any, sorted.
 
     Args:
         name: Its name.
@@ -125,8 +127,9 @@ def dataset_of(
     parts = labelled(name, parts)
     if problems := problems_of(name, parts):
         raise UserError(problems[0])
-    classes = in_order({label for entry in parts["train"] for label in entry.labels})
-    several = any(isinstance(entry.label, tuple) for entry in parts["train"])
+    known = parts["train"] or [entry for part in parts.values() for entry in part]
+    classes = in_order({label for entry in known for label in entry.labels})
+    several = any(isinstance(entry.label, tuple) for entry in known)
 
     def examples(part: Sequence[Entry]) -> Examples:
         groups = [entry.group for entry in part] if any(entry.group is not None for entry in part) else None

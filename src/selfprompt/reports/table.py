@@ -93,6 +93,11 @@ class Column(Generic[R_contra]):
     text: Callable[[R_contra], str]
 
 
+def spread(mean: float, deviation: float, seeds: int) -> str:
+    """A mean and its deviation over seeds, which one seed has not."""
+    return f"{mean:.1f} ± {deviation:.1f}" if seeds > 1 else f"{mean:.1f}"
+
+
 def cells(columns: Sequence[Column[R]], rows: Sequence[R]) -> list[list[str]]:
     """The table's text, its title row first."""
     return [[c.title for c in columns], *([c.text(row) for c in columns] for row in rows)]

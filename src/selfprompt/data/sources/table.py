@@ -41,8 +41,8 @@ def load_table(path: Path, columns: Columns | None = None) -> Dataset:
     """Read a table of images: a column of files, or in Parquet of what they hold, one of labels, and perhaps one of
     splits and one of groups.
 
-    Classes are the labels of the training rows, sorted: as numbers where all are whole ones, else as texts. Rows may
-    have several labels (see `Columns`); columns of classes keep their order.
+    Classes are the labels of the training rows, or of all where there are none, sorted: as numbers where all are
+    whole ones, else as texts. Rows may have several labels (see `Columns`); columns of classes keep their order.
 
     Args:
         path: The table; files in it are relative to its folder.
@@ -66,7 +66,7 @@ def load_table(path: Path, columns: Columns | None = None) -> Dataset:
         parts = splits_of(path, rows, texts_of(rows, found["split"]))
     if groups is not None:
         refuse_shared_groups(path, groups, parts)
-    trained = {label for i in parts["train"] for label in labels[i]}
+    trained = {label for i in parts["train"] or range(len(rows)) for label in labels[i]}
     names = [name for name in classes if name in trained] or in_order(trained)
     if len(names) < 2:
         one = f"the one class {names[0]}" if names else "no class"
@@ -137,6 +137,8 @@ def texts_of(rows: Sequence[Row], column: str, fix: str = "fill it in, or remove
     texts = []
     for row in rows:
         cell = row.cells.get(column)
+        if isinstance(cell, dict) and cell.keys() == {"bytes", "path"}:  # as the hub has images that are files
+            cell = cell["path"]
         if isinstance(cell, (list, dict)):
             raise UserError(f"{row.where} has several values in {column}, and one is wanted.")
         text = as_text(cell)
