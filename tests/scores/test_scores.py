@@ -133,7 +133,8 @@ def test_a_temperature_takes_enough_examples_and_an_error() -> None:
     _, labels = drawn(60, 3)
     right = np.eye(3)[labels] * 0.9 + 0.1 / 3
     assert calibration(right[:40], labels[:40]) == (
-        "40 validation examples are too few for a temperature: it takes 50"
+        "40 validation examples are too few, for predict --threshold auto, too: it takes 50 (a larger "
+        "--val-fraction), or give predict a number, such as --threshold 0.9"
     )
     assert calibration(right, labels) == Calibration(examples=60, thresholds=calibration(right, labels).thresholds)
     wrong = right.copy()
@@ -151,10 +152,11 @@ def test_half_right_answers_bear_out_a_half() -> None:
     kept = Calibration(examples=200, thresholds=[t for p in PRECISIONS if (t := threshold(sure, right, p))])
     assert automatic(kept, "auto:0.5") == automatic(kept, "auto:0.47") == 0.5
     with pytest.raises(
-        UserError, match=r"it takes 50 that are right, and there are 200 with too many wrong.*auto:0\.\d+\."
+        UserError, match=r"it takes 50 that are right, and there are 200 with too many wrong.*0\.9, or auto:0\.\d+\."
     ):
         automatic(kept, "auto:0.8")
-    with pytest.raises(UserError, match=r"0\.95 \(it takes 73 that are right, and there are 39\): give a number\."):
+    few = r"0\.95 \(it takes 73 that are right, and there are 39\): give a number, such as 0\.9, or train with more"
+    with pytest.raises(UserError, match=few + r" validation examples \(a larger --val-fraction\)\."):
         automatic(None, "auto", 39)
 
 

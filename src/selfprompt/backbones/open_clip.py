@@ -25,12 +25,15 @@ from selfprompt.backbones.timm_hub import family_of
 from selfprompt.backbones.timm_images import what_lacks as what_trunk_lacks
 from selfprompt.errors import UserError, first_line
 from selfprompt.files import checked as valid
+from selfprompt.hub import away
 from selfprompt.inputs import Text
 
 PREFIX = "open_clip:"
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
 MERGES = "bpe.txt.gz"
+LOCAL = Path("~/.cache/clip")
+"""Where open_clip keeps weights that are not the hub's."""
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """CLIP's own, where a model says nothing."""
 ACTIVATIONS = {"QuickGELU": "quick_gelu", "GELU": "gelu"}
@@ -69,6 +72,12 @@ def load_open_clip(name: str) -> DualEncoder:
         tags = f"one of {', '.join(known)}" if known else "a model of open_clip.list_pretrained()"
         raise UserError(
             f"{name} is no model of open_clip with weights: write open_clip:NAME/TAG, {tags}, or open_clip:NAME/FILE."
+        )
+    listed = {} if Path(tag).is_file() else open_clip.get_pretrained_cfg(architecture, tag)
+    repository = listed.get("hf_hub", "").rpartition("/")[0]
+    if repository and not LOCAL.expanduser().is_dir() and (why := away(repository)):
+        raise UserError(
+            f"{name} could not be had from the hub ({why}): check the network, or give open_clip:NAME/FILE."
         )
     try:
         model = open_clip.create_model(architecture, pretrained=tag, require_pretrained=True)

@@ -20,6 +20,7 @@ from selfprompt.backbones.precision import as_under_autocast
 from selfprompt.backbones.probe import longest, probe
 from selfprompt.backbones.vocabulary import Vocabulary
 from selfprompt.errors import UserError, first_line
+from selfprompt.hub import away
 from selfprompt.inputs import Inputs, Text
 
 PREFIX = "text:"
@@ -316,6 +317,8 @@ def load_text(source: str) -> TextBackbone:
     if name.startswith((".", "/", "~")) and not folder.is_dir():
         raise UserError(f"There is no folder {name}: give one with a model of transformers and its tokenizer.")
     name = str(folder)
+    if not folder.is_dir() and (why := away(name)):
+        raise UserError(f"{source} could not be had from the hub ({why}): check the network, or give a folder.")
     try:
         config = transformers.AutoConfig.from_pretrained(name)
         architecture = (config.architectures or [""])[0]

@@ -20,6 +20,7 @@ from selfprompt.backbones.timm_images import TimmImages, checked, what_lacks
 from selfprompt.backbones.vit import ViT
 from selfprompt.errors import UserError, first_line, unknown
 from selfprompt.files import checked as valid
+from selfprompt.hub import away
 
 FAMILIES: tuple[type[TimmImages], ...] = (ViT, Eva, Beit)
 
@@ -99,19 +100,21 @@ def out_of_reach(name: str) -> str | None:
     return None
 
 
-def create(name: str, **options: Any) -> nn.Module:
+def create(name: str, *, pretrained: bool, **options: Any) -> nn.Module:
     """timm's model without a classifier.
 
     Raises:
         UserError: timm does not give it.
     """
+    fix = "use --backbone builtin, or --backbone FILE with a weights file on disk"
+    asks = pretrained or name.startswith("hf-hub:")
+    if asks and (repository := hub_id(name)) and (why := away(repository)):
+        raise UserError(f"The weights of {name} could not be had from the hub ({why}): {fix}.")
     try:
-        return timm.create_model(name, num_classes=0, **options)
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
     except Exception as error:  # the hub's client raises whatever its many layers do
-        raise UserError(
-            f"The weights of {name} could not be had from the hub ({first_line(error)[:200]}): "
-            f"use --backbone builtin, or --backbone FILE with a weights file on disk."
-        ) from error
+        why = first_line(error)[:200]
+        raise UserError(f"The weights of {name} could not be had from the hub ({why}): {fix}.") from error
 
 
 def family_of(model: nn.Module) -> type[TimmImages]:

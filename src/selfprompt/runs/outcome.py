@@ -35,7 +35,7 @@ from selfprompt.tuning.records import InsteadOf, OfProbe
 from selfprompt.watch import stage
 
 PROBE = "linear probe"
-TRAINED_ON = "validation examples were trained on, too: none is left for a temperature"
+TRAINED_ON = "validation examples were trained on, too: none is left for a temperature or a threshold"
 
 
 def answers_of(

@@ -84,7 +84,10 @@ def calibration(probabilities: Floats, labels: Labels) -> Calibration | str:
         labels: (N,).
     """
     if len(labels) < LEAST:
-        return f"{len(labels)} validation examples are too few for a temperature: it takes {LEAST}"
+        return (
+            f"{len(labels)} validation examples are too few, for predict --threshold auto, too: it takes {LEAST} (a "
+            f"larger --val-fraction), or give predict a number, such as --threshold 0.9"
+        )
     right = probabilities.argmax(axis=1) == labels
     found = 1.0 if right.all() else temperature(probabilities, labels)
     sure = tempered(probabilities, found).max(axis=1)
@@ -195,7 +198,10 @@ def automatic(known: Calibration | None, asked: str, examples: int | None = None
             else f"there are {count}" + " with too many wrong" * (count >= takes)
         )
         lower = max((t.precision for t in known.thresholds), default=None) if known else None
-        fix = "give a number" if lower is None else f"give a number, or auto:{lower:g}"
+        fixes = ["give a number, such as 0.9"] + ([] if lower is None else [f"auto:{lower:g}"])
+        if count is None or count < takes:
+            fixes.append("train with more validation examples (a larger --val-fraction)")
+        fix = ", or ".join(fixes)
         raise UserError(f"Validation examples bear out no threshold for a precision of {precision:g} ({why}): {fix}.")
     return found.threshold
 

@@ -20,6 +20,7 @@ from selfprompt.data.tables import Kind
 from selfprompt.data.text_tables import likely as columns_of_texts
 from selfprompt.data.texts import Entry, dataset_of
 from selfprompt.errors import UserError, first_line
+from selfprompt.hub import away
 
 logger = logging.getLogger("selfprompt")
 
@@ -44,13 +45,16 @@ def load_hub(name: str, inputs: Kind | None = None) -> Dataset:
             column is meant, or training images have no label.
     """
     try:
-        import datasets
+        import datasets.config
     except ImportError:
         raise UserError("Data sets of the hub need an extra: pip install 'selfprompt[hf]'.") from None
     whole, _, columns = name.partition("#")
     path, _, config = (whole, "", "") if Path(whole).exists() else whole.partition("@")
     if not path:
         raise UserError(f"hf:{name} names no data set: write hf:NAME.")
+    kept = Path(datasets.config.HF_DATASETS_CACHE, path.replace("/", "___"))
+    if not (Path(path).exists() or kept.exists()) and (why := away(path, "dataset")):
+        raise UserError(f"hf:{name} could not be had ({why}): check the network.")
     try:
         loaded = datasets.load_dataset(path, config or None)
     except Exception as error:
