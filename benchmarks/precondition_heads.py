@@ -45,7 +45,7 @@ def head(train: Named, labels: np.ndarray, test: Named) -> Named:
         {"params": [bias], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=RECIPE.lr)
-    orders = [Plain().order(len(labels), RECIPE.batch_size, 0, epoch) for epoch in range(RECIPE.epochs)]
+    orders = [Plain().order(len(labels), RECIPE.batch_size, 0, epoch, {}) for epoch in range(RECIPE.epochs)]
     batches = [torch.from_numpy(rows) for order in orders for rows in order]
     for step, rows in enumerate(batches):
         set_rates(optimizer, RECIPE, step, len(batches))

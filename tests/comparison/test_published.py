@@ -111,7 +111,6 @@ def test_a_table_shows_measured_published_and_their_difference() -> None:
         "method": "spt",
         "seeds": 3,
         "groups": {"natural": {"mean": 66.0, "std": 0.5}, "structured": {"mean": 60.0, "std": 0.1}},
-        "seeds": 3,
         "mean_of_groups": 63.0,
         "test_accuracy_mean": 63.0,
         "test_accuracy_std": 0.3,
