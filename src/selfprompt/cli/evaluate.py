@@ -32,7 +32,8 @@ def command(
     Args:
         adapter: A folder, or hf:USER/NAME, with @REVISION where wanted, of the Hugging Face hub.
         data: As for tune.
-        split: Which split; cut as in training where the data has none.
+        split: Which split, as the run recorded it; where it recorded none, cut as in training. Of data that the run
+            never saw all is the test split, unless they have one.
         classes: Of the data: all, base (the first half), new (the other), or base,new for both and their harmonic
             mean. Image-text models answer for classes they were not trained on, by their names.
         backbone: The backbone, if it has moved.

@@ -104,6 +104,7 @@ def evaluate(
         data: What `load_dataset` takes; its classes must be the adapter's, unless ``classes`` are named. A table's
             columns are the run's own, where it has them and names no others.
         split: ``test``, ``val`` or ``train``, as the adapter's run recorded it; where it did not, cut as in training.
+            Of data that the run never saw all is the test split, unless they have one.
         classes: Of the data: ``all``, the first half (``base``), the second (``new``), or ``base,new``, each half by
             itself, and their harmonic mean. An adapter of an image-text model answers for whichever these are, by
             their names. Left open, those that it was trained on.
