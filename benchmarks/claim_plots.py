@@ -80,35 +80,34 @@ def rates(table: dict) -> None:
     save(figure, "learning-rates.svg")
 
 
-def settings(table: dict) -> None:
-    """The methods in every setting of benchmarks/claim.py."""
-    figure, axes = plt.subplots(figsize=(7, 3.6))
-    rows = table["results"]
-    for method in rows[0]["methods"]:
-        for place, row in enumerate(rows):
-            found = row["methods"][method]
+def starts(rows: list[dict]) -> None:
+    """Two starts under two recipes, by epochs."""
+    figure, axes = plt.subplots(figsize=(7, 3.2))
+    for recipe, line in (("VPT's", "--"), ("SPT's", "-")):
+        for start, colour in (("uniform", COLOURS[VPT]), ("prototypes", COLOURS[SPT])):
+            own = [row["starts"][start] | {"epochs": row["epochs"]} for row in rows if row["recipe"] == recipe]
             axes.errorbar(
-                found["test_accuracy_mean"],
-                place,
-                xerr=found["test_accuracy_std"],
-                fmt="o",
-                color=COLOURS[method],
+                [row["epochs"] for row in own],
+                [row["test_accuracy_mean"] for row in own],
+                yerr=[row["test_accuracy_std"] for row in own],
+                fmt="o" + line,
+                color=colour,
                 capsize=2,
-                markersize=5,
-                label=method if place == 0 else None,
+                markersize=4,
+                label=f"{start}, {recipe} recipe",
             )
-    axes.set_yticks(range(len(rows)), [row["setting"] for row in rows])
-    axes.invert_yaxis()
-    axes.set_xlabel(f"test accuracy on {table['dataset']}, %")
+    axes.set_xlabel("epochs")
+    axes.set_ylabel("test accuracy, %\n(mean and deviation over seeds)")
     axes.legend(frameon=False)
-    save(figure, "settings.svg")
+    save(figure, "start-by-recipe.svg")
 
 
 def main() -> None:
     mini = json.loads((HERE / "results" / "mini" / "table.json").read_text(encoding="utf-8"))
     differences(mini)
     rates(mini)
-    settings(json.loads((HERE / "results" / "claim" / "table.json").read_text(encoding="utf-8")))
+    path = HERE / "results" / "start-and-recipe" / "table.json"
+    starts(json.loads(path.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":
