@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from conftest import write_image
-from selfprompt.data.datasets import Dataset, Examples, with_splits
+from selfprompt.data.datasets import Dataset, Examples, among, with_splits
 from selfprompt.data.protocol import Protocol
 from selfprompt.data.recorded import splits_for
 from selfprompt.data.sources import load_dataset
@@ -128,6 +128,26 @@ def test_data_that_are_not_the_runs_are_asked_as_a_whole(
     assert not caplog.text
     with pytest.raises(UserError, match="has no image of the split train, but of test: add some"):
         with_splits(load_dataset(table), Protocol())
+
+
+def test_data_may_lack_classes_or_have_them_in_another_order(
+    run: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = evaluate(run, str(folder))
+    assert not caplog.text
+    named = [name for name in record(run)["test_files"] if not name.startswith("ant/")]
+    table = folder / "some.jsonl"
+    rows = [{"image": name, "label": name.partition("/")[0], "split": "test"} for name in named]
+    table.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    some = evaluate(run, str(table))
+    assert some["images"] == len(named) < whole["images"]
+    assert "some has none of 1 of 3 classes, such as ant" in caplog.text
+    for one, other in zip(some["scores"]["per_class"][1:], whole["scores"]["per_class"][1:], strict=True):
+        assert (one["name"], one["support"], one["recall"]) == (other["name"], other["support"], other["recall"])
+    flags = [{"image": name} | {c: int(name.startswith(c)) for c in ("cow", "bee")} for name in named]
+    table.write_text("".join(f"{json.dumps(row)}\n" for row in flags), encoding="utf-8")
+    several = among(load_dataset(f"{table}#label=cow,bee"), ["ant", "bee", "cow"])
+    assert several.train.known_labels.tolist() == [[0, row["bee"], row["cow"]] for row in flags]
 
 
 def i_of(name: str) -> int:

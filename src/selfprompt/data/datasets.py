@@ -7,7 +7,7 @@ import logging
 import os
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +248,29 @@ def alike(names: Sequence[str]) -> list[tuple[str, str]]:
     first: dict[str, str] = {}
     seen = [(first.setdefault(unicodedata.normalize("NFKC", name).casefold(), name), name) for name in names]
     return [(one, other) for one, other in seen if one != other]
+
+
+def among(dataset: Dataset, names: Sequence[str]) -> Dataset:
+    """A data set with its classes among others, as which they are numbered; of which it has none is said."""
+    if list(names) == list(dataset.class_names):
+        return dataset
+    if absent := [name for name in names if name not in dataset.class_names]:
+        logger.warning(
+            "%s has none of %d of %d classes, such as %s.", dataset.name, len(absent), len(names), absent[0]
+        )
+    own = np.array([names.index(name) for name in dataset.class_names])
+
+    def renumbered(part: Examples) -> Examples:
+        labels = part.known_labels
+        if part.multi_label:
+            several = np.zeros((len(part), len(names)), dtype=labels.dtype)
+            several[:, own] = labels
+            return Examples(part.images, several, part.groups)
+        return Examples(part.images, own[labels], part.groups)
+
+    return replace(
+        dataset, class_names=tuple(names), **{name: renumbered(part) for name, part in dataset.own.items()}
+    )
 
 
 def few_shot(

@@ -114,7 +114,7 @@ def recorded(dataset: Dataset, protocol: BaseProtocol, run: Path, whole: bool, s
         odd = sorted(set(record.classes) ^ set(dataset.class_names)) or ["their order"]
         raise UserError(f"{dataset.place} has other classes than the run in {run}: {odd[0]} differs.")
     if record.train_files and dataset.files():
-        return by_name(dataset, protocol, record, raw, run, whole, seed)
+        return found_again(dataset, protocol, record, raw, run, whole, seed)
     if record.fingerprint and record.data != dataset.place:
         return of_others(dataset, protocol, run, whole, seed)
     fresh = whole_splits(dataset, protocol, seed)
@@ -158,7 +158,7 @@ def damage(record: SplitRecord, dataset: Dataset) -> str | None:
     return None
 
 
-def by_name(
+def found_again(
     dataset: Dataset,
     protocol: BaseProtocol,
     record: SplitRecord,
@@ -167,19 +167,17 @@ def by_name(
     whole: bool,
     seed: int,
 ) -> Splits:
-    """Splits of the files that a record names."""
+    """Splits of the files that a record names: those of the same name, or where the record's data have them."""
     pool, *others = dataset.own.values()
     for other in others:
         pool = pool + other
     names = [name for files in (dataset.files() or {}).values() for name in files]
     ends = {end_of(name): name for name in names}
-    # a file has the name that the record gives it, or stands where the record's data have it
-    position = {whereabouts(dataset.root, name): i for i, name in enumerate(names)}
-    home = Path(record.data)
-    home = home.parent if is_table(home.name) else home
-    found = {name: position.get(whereabouts(home, name)) for files in record.files.values() for name in files}
-    position = {name: i for i, name in enumerate(names)}
-    found = {name: position.get(name, there) for name, there in found.items()}
+    by_name = {name: i for i, name in enumerate(names)}
+    by_place = {whereabouts(dataset.root, name): i for i, name in enumerate(names)}
+    home = Path(record.data).parent if is_table(record.data) else Path(record.data)
+    every = (name for files in record.files.values() for name in files)
+    found = {name: by_name.get(name, by_place.get(whereabouts(home, name))) for name in every}
     known = {names[i] for i in found.values() if i is not None}
 
     def elsewhere(lost: str) -> str:
@@ -234,8 +232,8 @@ def of_others(
             "been trained on them.",
             *(dataset.place, len(alike), run, alike[0]),
         )
-    parts.setdefault("val", dataset.train.take(np.array([], dtype=np.int64)))
-    return Splits(**parts, record={}, class_names=dataset.class_names)
+    val = parts.get("val", dataset.train.take(np.array([], dtype=np.int64)))
+    return Splits(parts["train"], val, parts["test"], {}, dataset.class_names)
 
 
 def whereabouts(root: Path | None, name: str) -> str:

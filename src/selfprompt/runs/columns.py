@@ -27,7 +27,7 @@ def as_read(data: str, run: str | Path) -> str:
     if not is_table(file) or not path.is_file():
         return data
     _, theirs = apart(config.data)
-    chosen = theirs.model_dump(exclude_none=True, exclude=own.model_dump(exclude_none=True).keys())
+    chosen = theirs.model_dump(exclude_none=True, exclude=set(own.model_dump(exclude_none=True)))
     if not chosen:
         return data
     there = names_in(path, flat_rows(path) if config.protocol.inputs == "text" else read_rows(path))

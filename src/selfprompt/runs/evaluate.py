@@ -16,7 +16,7 @@ from selfprompt.backbones.base import Backbone
 from selfprompt.backbones.clip import DualEncoder
 from selfprompt.backbones.load import BackboneSource
 from selfprompt.data.batches import Decoded, Viewed
-from selfprompt.data.datasets import Dataset, Splits
+from selfprompt.data.datasets import Dataset, Splits, among
 from selfprompt.data.examples import Examples
 from selfprompt.data.protocol import Classes
 from selfprompt.data.recorded import SPLITS, splits_for
@@ -101,8 +101,8 @@ def evaluate(
 
     Args:
         adapter: Its folder or hub repository.
-        data: What `load_dataset` takes; its classes must be the adapter's, unless ``classes`` are named. A table's
-            columns are the run's own, where it has them and names no others.
+        data: What `load_dataset` takes; its classes must be among the adapter's, unless ``classes`` are named. A
+            table's columns are the run's own, where it has them and names no others.
         split: ``test``, ``val`` or ``train``, as the adapter's run recorded it; where it did not, cut as in training.
             Of data that the run never saw all is the test split, unless they have one.
         classes: Of the data: ``all``, the first half (``base``), the second (``new``), or ``base,new``, each half by
@@ -135,6 +135,9 @@ def evaluated(
     adaptation = None if adapt is None else make_adaptation(adapt)
     model = load(adapter, backbone)
     dataset = load_dataset(as_read(data, adapter), model.protocol.inputs)
+    own = model.class_names or []
+    if classes is None and model.protocol.classes == "all" and set(dataset.class_names) <= set(own):
+        dataset = among(dataset, own)
     if dataset.train.multi_label != model.multi_label:
         own, theirs = ("several", "one") if model.multi_label else ("one", "several")
         raise UserError(f"{adapter} gives {own} label(s) an example, and {data} has {theirs}: give data of its kind.")
