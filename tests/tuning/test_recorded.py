@@ -115,11 +115,9 @@ def test_data_that_are_not_the_runs_are_asked_as_a_whole(
     shutil.rmtree(folder)
     for label, name in enumerate(("ant", "bee", "cow")):
         for index in range(2):
-            write_image(folder.with_name("others") / name / f"new{index}.png", label, index)
+            write_image(folder.with_name("others") / name / f"new{index}.png", label, 90 + index)
     assert evaluate(run, str(folder.with_name("others")))["images"] == 6
-    assert "others are not the data of the run" in caplog.text
-    assert "no test split: all 6 images are asked" in caplog.text
-    assert "called as" not in caplog.text
+    assert f"others are not the data of the run in {run}: of 6 image(s) 6 are asked." in caplog.text
     rows = "".join(f"{name}/new{i}.png,{name},test\n" for name in ("ant", "bee", "cow") for i in range(i_of(name)))
     table = folder.with_name("others") / "own.csv"
     table.write_text("image,label,split\n" + rows, encoding="utf-8")
@@ -184,7 +182,39 @@ def test_the_runs_files_are_known_however_a_table_spells_them(
         )
 
 
+def test_what_images_hold_tells_the_runs_own_from_others(
+    run: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Others of the same names, its own under others, and both together."""
+    test = evaluate(run, str(folder))
+    named = record(run)
+    assert not caplog.text
+    other = folder.with_name("other")
+    for name in named["test_files"] + named["train_files"][:4]:
+        write_image(other / name, ["ant", "bee", "cow"].index(name[:3]), 90 + int(Path(name).stem))
+    assert evaluate(run, str(other))["images"] == len(named["test_files"]) + 4
+    flat = folder.with_name("flat")
+    for number, path in enumerate(sorted(folder.rglob("*.png"), reverse=True)):
+        (flat / path.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, flat / path.parent.name / f"f{number}.png")
+    caplog.clear()
+    assert evaluate(run, str(flat)) == {**test, "dataset": "flat"}
+    assert not caplog.text
+    write_image(flat / "ant" / "more.png", 0, 99)
+    assert evaluate(run, str(flat))["images"] == test["images"]
+    assert (
+        f"flat has the test split of the run in {run}, which is asked; 1 image(s) besides are left out" in caplog.text
+    )
+    for name in (*named["train_files"][:3], named["test_files"][0]):
+        shutil.copy(folder / name, other / name[:3] / f"own-{Path(name).name}")
+    caplog.clear()
+    assert evaluate(run, str(other))["images"] == len(named["test_files"]) + 5
+    assert "are asked, and not the 3 that it was trained or selected on" in caplog.text
+
+
 def test_files_that_are_called_alike_are_said(run: Path, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = {name: held for name, held in record(run).items() if not name.endswith("_contents")}
+    (run / "split.json").write_text(json.dumps(before), encoding="utf-8")  # as runs were that lack them
     moved = folder.rename(folder.with_name("moved"))
     rows = [f"moved/{name},{name.partition('/')[0]}\n" for name in record(run)["train_files"]]
     table = moved.with_name("other.csv")

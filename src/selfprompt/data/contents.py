@@ -22,6 +22,11 @@ def fingerprint_of(sources: Iterable[Any]) -> str:
     return found.hexdigest()[:12]
 
 
+def digest(source: Any) -> str:
+    """Twelve hexadecimal digits that tell what one image or text holds from what others do."""
+    return hashlib.sha256(held_by(source)).hexdigest()[:12]
+
+
 def held_by(source: Any) -> bytes:
     """The bytes of a file, pixels in memory, or a text, or both of a pair."""
     if isinstance(source, Mapping):

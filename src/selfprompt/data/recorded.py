@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
+from selfprompt.data.contents import digest
 from selfprompt.data.datasets import Dataset, Splits, places_within, whole_splits
 from selfprompt.data.protocol import BaseProtocol
 from selfprompt.data.tables import is_table
@@ -46,6 +47,7 @@ class SplitRecord(BaseModel):
         data, classes, fingerprint: Of the data set.
         train_files, val_files, test_files, unused_files: Where images are files, those of each split and those that
             ``train_images`` or ``shots`` left out.
+        train_contents, val_contents, test_contents: Of data on disk, the `digest` of each example.
     """
 
     model_config = ConfigDict(strict=True)
@@ -61,6 +63,9 @@ class SplitRecord(BaseModel):
     val_files: list[Name] = []
     test_files: list[Name] = []
     unused_files: list[Name] = []
+    train_contents: list[str] = []
+    val_contents: list[str] = []
+    test_contents: list[str] = []
 
     @property
     def indices(self) -> dict[str, list[int]]:
@@ -113,6 +118,8 @@ def recorded(dataset: Dataset, protocol: BaseProtocol, run: Path, whole: bool, s
     if whole and record.fingerprint and record.classes != list(dataset.class_names):
         odd = sorted(set(record.classes) ^ set(dataset.class_names)) or ["their order"]
         raise UserError(f"{dataset.place} has other classes than the run in {run}: {odd[0]} differs.")
+    if not whole and record.test_contents and record.data != dataset.place:
+        return by_contents(dataset, record, raw, run)
     if record.train_files and dataset.files():
         return found_again(dataset, protocol, record, raw, run, whole, seed)
     if record.fingerprint and record.data != dataset.place:
@@ -205,6 +212,46 @@ def found_again(
             *(len(new), dataset.place, run, new[0]),
         )
     return Splits(**splits, record=raw, class_names=dataset.class_names)
+
+
+def contents_of(dataset: Dataset, splits: Splits) -> dict[str, list[str]]:
+    """What a record says besides of the splits of data on disk, which may be asked again under other names."""
+    if dataset.root is None and dataset.table is None:
+        return {}
+    return {f"{name}_contents": list(map(digest, getattr(splits, name).images)) for name in SPLITS}
+
+
+def by_contents(dataset: Dataset, record: SplitRecord, raw: dict[str, Any], run: Path) -> Splits:
+    """Splits of data at another place than a run's, to be asked: its own test split where all of it is there, as of
+    data that were moved; else the test split of these data, or all, without what the run was trained or selected on.
+    """
+    own = dataset.own
+    every, *others = own.values()
+    for part in others:
+        every = every + part
+    held = list(map(digest, every.images))
+    place = {one: i for i, one in enumerate(held)}
+    if all(one in place for one in record.test_contents):
+        parts = {name: [place[one] for one in getattr(record, f"{name}_contents") if one in place] for name in SPLITS}
+        if later := len(held) - sum(map(len, parts.values())):
+            said = "%s has the test split of the run in %s, which is asked; %d %s(s) besides are left out."
+            logger.warning(said, dataset.place, run, later, dataset.inputs)
+        taken = [every.take(np.array(parts[name], dtype=np.int64)) for name in SPLITS]
+        return Splits(*taken, record=raw, class_names=dataset.class_names)
+    known = {*record.train_contents, *record.val_contents}
+    first = len(held) - len(dataset.test) if dataset.test is not None else 0
+    asked = [i for i in range(first, len(held)) if held[i] not in known]
+    left = len(held) - first - len(asked)
+    if left or dataset.test is None:
+        logger.warning(
+            "%s are not the data of the run in %s: of %d %s(s) %d are asked%s.",
+            *(dataset.place, run, len(held), dataset.inputs, len(asked)),
+            f", and not the {left} that it was trained or selected on" if left else "",
+        )
+    none = every.take(np.array([], dtype=np.int64))
+    return Splits(
+        dataset.train, own.get("val", none), every.take(np.array(asked, dtype=np.int64)), {}, dataset.class_names
+    )
 
 
 def of_others(

@@ -14,7 +14,7 @@ from selfprompt.assembly import build
 from selfprompt.backbones.load import load_backbone
 from selfprompt.data.datasets import with_splits
 from selfprompt.data.recorded import NAME as SPLIT_NAME
-from selfprompt.data.recorded import splits_for
+from selfprompt.data.recorded import contents_of, splits_for
 from selfprompt.data.tables import apart
 from selfprompt.errors import Unwritable, UserError
 from selfprompt.files import claimed, replace_file, unused
@@ -169,7 +169,8 @@ def run_in(
     for tower in () if resume else model.towers.values():
         model.stored(tower)  # that it fits, before anything is written
     if engine.is_main:
-        replace_file(out / SPLIT_NAME, json.dumps(splits.record))
+        contents = {} if made else contents_of(dataset, splits)
+        replace_file(out / SPLIT_NAME, json.dumps(splits.record | contents))
         write_settings(out, config, command)
     engine.wait()
 
