@@ -210,6 +210,12 @@ def test_what_images_hold_tells_the_runs_own_from_others(
     caplog.clear()
     assert evaluate(run, str(other))["images"] == len(named["test_files"]) + 5
     assert "are asked, and not the 3 that it was trained or selected on" in caplog.text
+    caplog.clear()
+    table = other / "test.csv"
+    rows = [f"{path.relative_to(other)},{path.parent.name},test\n" for path in sorted(other.rglob("*.png"))]
+    table.write_text("".join(["image,label,split\n", *rows]), encoding="utf-8")
+    assert evaluate(run, str(table))["images"] == len(rows)  # whoever names a test split has it
+    assert f"3 of its test image(s) are ones that the run in {run} was trained or selected on" in caplog.text
 
 
 def test_files_that_are_called_alike_are_said(run: Path, folder: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -222,8 +222,8 @@ def contents_of(dataset: Dataset, splits: Splits) -> dict[str, list[str]]:
 
 
 def by_contents(dataset: Dataset, record: SplitRecord, raw: dict[str, Any], run: Path) -> Splits:
-    """Splits of data at another place than a run's, to be asked: its own test split where all of it is there, as of
-    data that were moved; else the test split of these data, or all, without what the run was trained or selected on.
+    """Splits of data at another place than a run's, to be asked: the run's test split where all of it is there, as of
+    data that were moved; else the test split of these data, or without one all but what it was trained or selected on.
     """
     own = dataset.own
     every, *others = own.values()
@@ -239,10 +239,14 @@ def by_contents(dataset: Dataset, record: SplitRecord, raw: dict[str, Any], run:
         taken = [every.take(np.array(parts[name], dtype=np.int64)) for name in SPLITS]
         return Splits(*taken, record=raw, class_names=dataset.class_names)
     known = {*record.train_contents, *record.val_contents}
-    first = len(held) - len(dataset.test) if dataset.test is not None else 0
-    asked = [i for i in range(first, len(held)) if held[i] not in known]
-    left = len(held) - first - len(asked)
-    if left or dataset.test is None:
+    if dataset.test is not None:
+        asked = [*range(len(held) - len(dataset.test), len(held))]
+        if twice := sum(held[i] in known for i in asked):
+            said = "%s: %d of its test %s(s) are ones that the run in %s was trained or selected on."
+            logger.warning(said, dataset.place, twice, dataset.inputs, run)
+    else:
+        asked = [i for i, one in enumerate(held) if one not in known]
+        left = len(held) - len(asked)
         logger.warning(
             "%s are not the data of the run in %s: of %d %s(s) %d are asked%s.",
             *(dataset.place, run, len(held), dataset.inputs, len(asked)),
