@@ -223,7 +223,7 @@ def contents_of(dataset: Dataset, splits: Splits) -> dict[str, list[str]]:
 
 def by_contents(dataset: Dataset, record: SplitRecord, raw: dict[str, Any], run: Path) -> Splits:
     """Splits of data at another place than a run's, to be asked: the run's test split where all of it is there, as of
-    data that were moved; else the test split of these data, or without one all but what it was trained or selected on.
+    data that were moved; else the test split of these data, or all but what it was trained or selected on.
     """
     own = dataset.own
     every, *others = own.values()
