@@ -76,8 +76,8 @@ def command(
     data = with_columns(data, given(column_flags))
     size = {} if image_size is None else {"image_size": image_size}
     protocol = {"split_seed": seed, **given(protocol_flags), **size}
-    changes = {"recipe": given(recipe_flags), "fields": given(method_flags), "search": search}
-    changes["further_trials"] = further_trials
+    changes: dict[str, Any] = {"recipe": given(recipe_flags), "fields": given(method_flags)}
+    changes |= {"search": search, "further_trials": further_trials}
 
     def make(other: str | None = None, more: dict[str, Any] | None = None) -> Comparison:
         chosen, settings = other or backbone, protocol | (more or {})

@@ -10,10 +10,11 @@ from pathlib import Path, PurePath
 from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 from selfprompt.data.contents import digest
-from selfprompt.data.datasets import Dataset, Splits, places_within, whole_splits
+from selfprompt.data.datasets import Dataset, Examples, Splits, places_within, whole_splits
 from selfprompt.data.protocol import BaseProtocol
 from selfprompt.data.tables import is_table
 from selfprompt.errors import UserError
@@ -175,9 +176,7 @@ def found_again(
     seed: int,
 ) -> Splits:
     """Splits of the files that a record names: those of the same name, or where the record's data have them."""
-    pool, *others = dataset.own.values()
-    for other in others:
-        pool = pool + other
+    pool = pooled(dataset)
     names = [name for files in (dataset.files() or {}).values() for name in files]
     ends = {end_of(name): name for name in names}
     by_name = {name: i for i, name in enumerate(names)}
@@ -225,10 +224,7 @@ def by_contents(dataset: Dataset, record: SplitRecord, raw: dict[str, Any], run:
     """Splits of data at another place than a run's, to be asked: the run's test split where all of it is there, as of
     data that were moved; else the test split of these data, or all but what it was trained or selected on.
     """
-    own = dataset.own
-    every, *others = own.values()
-    for part in others:
-        every = every + part
+    every = pooled(dataset)
     held = list(map(digest, every.images))
     place = {one: i for i, one in enumerate(held)}
     if all(one in place for one in record.test_contents):
@@ -239,30 +235,42 @@ def by_contents(dataset: Dataset, record: SplitRecord, raw: dict[str, Any], run:
         taken = [every.take(np.array(parts[name], dtype=np.int64)) for name in SPLITS]
         return Splits(*taken, record=raw, class_names=dataset.class_names)
     known = {*record.train_contents, *record.val_contents}
+    return all_asked(dataset, run, np.array([one in known for one in held]))
+
+
+def all_asked(dataset: Dataset, run: Path, known: NDArray[np.bool_]) -> Splits:
+    """Splits of data that are not a run's, whose test split is asked, or without one all that is not ``known``: (N,)
+    which of the examples of all splits it was trained or selected on. Either is said."""
+    every = pooled(dataset)
     if dataset.test is not None:
-        asked = [*range(len(held) - len(dataset.test), len(held))]
-        if twice := sum(held[i] in known for i in asked):
+        asked = np.arange(len(every) - len(dataset.test), len(every))
+        if twice := int(known[asked].sum()):
             said = "%s: %d of its test %s(s) are ones that the run in %s was trained or selected on."
             logger.warning(said, dataset.place, twice, dataset.inputs, run)
     else:
-        asked = [i for i, one in enumerate(held) if one not in known]
-        left = len(held) - len(asked)
+        asked, left = np.flatnonzero(~known), int(known.sum())
         logger.warning(
             "%s are not the data of the run in %s: of %d %s(s) %d are asked%s.",
-            *(dataset.place, run, len(held), dataset.inputs, len(asked)),
+            *(dataset.place, run, len(every), dataset.inputs, len(asked)),
             f", and not the {left} that it was trained or selected on" if left else "",
         )
-    none = every.take(np.array([], dtype=np.int64))
-    return Splits(
-        dataset.train, own.get("val", none), every.take(np.array(asked, dtype=np.int64)), {}, dataset.class_names
-    )
+    val = every.take(asked[:0]) if dataset.val is None else dataset.val
+    return Splits(dataset.train, val, every.take(asked), {}, dataset.class_names)
+
+
+def pooled(dataset: Dataset) -> Examples:
+    """The examples of all splits, in one."""
+    pool, *others = dataset.own.values()
+    for other in others:
+        pool = pool + other
+    return pool
 
 
 def of_others(
     dataset: Dataset, protocol: BaseProtocol, run: Path, whole: bool, seed: int, alike: Sequence[str] = ()
 ) -> Splits:
-    """Splits of data that are not a run's: to be trained on, as they are cut; to be asked, all of it is the test
-    split where it has none of its own, and that is said.
+    """Splits of data that are not a run's, whose record holds no contents: to be trained on, as they are cut; to be
+    asked, see `all_asked`.
 
     Args:
         dataset, protocol, run, whole, seed: As of `splits_for`.
@@ -270,21 +278,13 @@ def of_others(
     """
     if whole:
         return whole_splits(dataset, protocol, seed)
-    parts = dataset.own
-    if dataset.test is None:
-        parts["test"] = dataset.train if dataset.val is None else dataset.train + dataset.val
-        logger.warning(
-            "%s are not the data of the run in %s, and have no test split: all %d %ss are asked.",
-            *(dataset.place, run, len(parts["test"]), dataset.inputs),
-        )
     if alike:
         logger.warning(
             "%s have files that are called as %d of the run in %s are, such as %s: if they are the same, it may have "
             "been trained on them.",
             *(dataset.place, len(alike), run, alike[0]),
         )
-    val = parts.get("val", dataset.train.take(np.array([], dtype=np.int64)))
-    return Splits(parts["train"], val, parts["test"], {}, dataset.class_names)
+    return all_asked(dataset, run, np.zeros(len(pooled(dataset)), dtype=bool))
 
 
 def whereabouts(root: Path | None, name: str) -> str:

@@ -20,12 +20,13 @@ def as_read(data: str, run: str | Path) -> str:
     Raises:
         UserError: The run or the table is damaged.
     """
-    if data.startswith(HUB) or not (Path(run) / NAME).is_file():
+    if data.startswith(HUB):
         return data
     file, own = apart(data)
-    path, config = Path(file), read_run(Path(run))
-    if not is_table(file) or not path.is_file():
+    path = Path(file)
+    if not is_table(file) or not path.is_file() or not (Path(run) / NAME).is_file():
         return data
+    config = read_run(Path(run))
     _, theirs = apart(config.data)
     chosen = theirs.model_dump(exclude_none=True, exclude=set(own.model_dump(exclude_none=True)))
     if not chosen:
